@@ -19,10 +19,10 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use git_apply_engine::{Options, PatchInput, PatchReport, Sequence, touched_paths};
+use git_mirrors::{Freshness, MirrorConfig, Mirrors, RefSpec, Scheme, Transports, Upstream};
 use git_repo::GitRepo;
 use git_server::GitServer;
-use patchset::patch::{self, Options, PatchInput, PatchReport, Sequence, touched_paths};
-use patchset::source::{Freshness, MirrorConfig, Mirrors, RefSpec, Scheme, Transports, Upstream};
 
 const RUNS: usize = 5;
 const MOVED: &str = "branch moved by one file";
@@ -174,7 +174,7 @@ fn verdict(mirrors: &Mirrors, upstream: &Upstream, patches: &[PatchInput]) {
     snapshot
         .prefetch_paths(touched_paths(patches, &options))
         .expect("files");
-    let series = patch::apply(
+    let series = git_apply_engine::apply(
         &snapshot,
         snapshot.tree_id(),
         patches,

@@ -1,16 +1,17 @@
-//! Re-exports `git-mirrors`, converts the API's types (`GitRef`, `VerificationMode`) to the
-//! library's, and gives the files of its artifacts to layouts.
+//! What a spec says of a source (`GitRef`, `VerificationMode`), in the terms of `git-mirrors`, and
+//! the files of a Flux artifact for layouts.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-pub use git_mirrors::*;
-
-use crate::api;
-use crate::api::common::GitRef;
 #[cfg(feature = "controller")]
-use crate::api::common::VerificationMode;
+use git_mirrors::SignedObjects;
+use git_mirrors::{Agent, ArtifactKind, Error, MirrorConfig, OpenedArtifact, RefSpec, Revision};
+use patchset_api::common::GitRef;
+#[cfg(feature = "controller")]
+use patchset_api::common::VerificationMode;
+
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 
 /// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
@@ -45,8 +46,8 @@ pub fn ref_spec(git: &GitRef) -> Result<RefSpec, Error> {
 
 /// A revision as a status tells it.
 #[must_use]
-pub fn api_revision(revision: &Revision) -> api::Revision {
-    api::Revision {
+pub fn api_revision(revision: &Revision) -> patchset_api::Revision {
+    patchset_api::Revision {
         name: revision.name().map(ToOwned::to_owned),
         commit: revision.commit(),
     }

@@ -6,9 +6,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use image_references::ImageReference;
 use libfuzzer_sys::fuzz_target;
-use patchset::image::ImageReference;
-use patchset::publish::{Credentials, Registry, RegistryConfig};
+use source_images::{Credentials, Registry, RegistryConfig};
 
 #[path = "../server.rs"]
 mod server;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use forge_rest::{ApiAnswer, ApiClient, ApiRequest, AppPermissions, Error, ForgeCredentials};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ETAG, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
@@ -11,7 +12,6 @@ use serde::Deserialize;
 use super::refusal::{ActionsSubject, refusal};
 use super::run::{RunState, WireRun};
 use super::{ActionsConfig, RequestId, Run, RunId, Workflow};
-use crate::rest::{ApiAnswer, ApiClient, ApiRequest, AppPermissions, Error, ForgeCredentials};
 
 /// The largest inputs of a dispatch, in characters (GitHub's limit).
 const MAX_INPUT_CHARACTERS: usize = 65_535;

@@ -1,6 +1,6 @@
 //! How requests to GitHub are sent, and how much of a log is read.
 
-use crate::rest::RequestConfig;
+use forge_rest::RequestConfig;
 
 /// How GitHub is spoken to.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Why a run failed: the end of the failed job's log.
 
+use foreign_text::printable;
+use forge_rest::{Error, Fetched, RedirectTarget, describe_failure, host_and_port};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
@@ -7,8 +9,6 @@ use serde::Deserialize;
 use super::log_tail::LogTail;
 use super::refusal::{ActionsSubject, refusal};
 use super::{ActionsClient, Conclusion, RunId, Workflow};
-use crate::rest::{Error, Fetched, RedirectTarget, describe_failure, host_and_port};
-use crate::text::printable;
 
 /// How many pages of 100 jobs are looked through.
 const MAX_PAGES: u32 = 5;

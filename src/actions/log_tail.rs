@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::text::printable_lines;
+use foreign_text::printable_lines;
 
 /// The most lines that are kept.
 const MAX_LINES: usize = 1_000;

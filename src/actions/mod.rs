@@ -20,7 +20,6 @@ mod workflow;
 pub use client::ActionsClient;
 pub use config::ActionsConfig;
 pub use failed_job::FailedJob;
+pub use forge_rest::{ApiBaseUrl, Error, ForgeCredentials, ForgeKind, PlainHttp, RequestConfig};
 pub use run::{Conclusion, Run, RunId, RunState};
 pub use workflow::{RequestId, Workflow};
-
-pub use crate::rest::{ApiBaseUrl, Error, ForgeCredentials, ForgeKind, PlainHttp, RequestConfig};

@@ -1,9 +1,9 @@
 //! What a refusal means here, and what to do about it.
 
+use forge_rest::ApiAnswer;
 use reqwest::StatusCode;
 
 use super::{Error, Workflow};
-use crate::rest::ApiAnswer;
 
 /// What a request was about, for what to advise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

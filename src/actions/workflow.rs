@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use forge_rest::{ApiBaseUrl, Error, ForgeKind, ForgeRepository, invalid_input, is_identifier};
 use reqwest::Url;
 
 use super::RunId;
-use crate::rest::{ApiBaseUrl, Error, ForgeKind, ForgeRepository, invalid_input, is_identifier};
 
 /// A workflow that can be dispatched.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use patchset_api::build::Builder;
 use serde_json::{Value, json};
 
 use super::job_order::JobOrder;
-use crate::api::build::Builder;
 
 /// Where the container may write.
 pub(super) const WORKSPACE: &str = "/workspace";

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use patchset_api::InputsDigest;
 use serde_json::{Value, json};
 
 use super::builder::{DOCKER_CONFIG, WORKSPACE, container};
 use super::job_order::JobOrder;
 use super::overlay::overlay;
-use crate::api::InputsDigest;
 
 /// The label that all objects of the controller carry, with its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "patchset-controller");

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use image_references::ImageReference;
+use patchset_api::build::Builder;
+use patchset_api::{InputsDigest, Recorded};
 use serde_json::Value;
-
-use crate::api::build::Builder;
-use crate::api::{InputsDigest, Recorded};
-use crate::image::ImageReference;
 
 /// One attempt at an image.
 #[derive(Clone, Debug)]

@@ -1,9 +1,8 @@
 //! What the pod templates of builds and tests may hold, so that neither gets a right that whoever
 //! runs the controller did not give.
 
+use foreign_text::printable;
 use serde_json::{Map, Value};
-
-use crate::text::printable;
 
 /// What `build.job.podTemplate` and those of tests may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -259,7 +258,7 @@ fn advice(field: &str, place: TemplatePlace<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::pod_template::PodTemplate;
+    use patchset_api::pod_template::PodTemplate;
     use schemars::{JsonSchema, SchemaGenerator};
     use serde_json::json;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use image_references::ImageReference;
+use patchset_api::build::{Build, BuildStatus, DockerfileSource};
+use patchset_api::{InputsDigest, Recorded};
 use serde::Serialize;
 
 use super::INPUTS_ANNOTATION;
-use crate::api::build::{Build, BuildStatus, DockerfileSource};
-use crate::api::{InputsDigest, Recorded};
-use crate::image::ImageReference;
 
 /// One image, and all that it is built from, by digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

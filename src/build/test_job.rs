@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use image_references::ImageReference;
+use patchset_api::image_test::{ImageTest, TestOrigin};
+use patchset_api::{InputsDigest, Recorded};
 use serde_json::{Value, json};
 
 use super::job::{
@@ -11,9 +14,6 @@ use super::job::{
 };
 use super::overlay::overlay;
 use super::test_results::{MOST_COMPRESSED, MOST_RESULTS, RESULTS_BEGIN, RESULTS_END};
-use crate::api::image_test::{ImageTest, TestOrigin};
-use crate::api::{InputsDigest, Recorded};
-use crate::image::ImageReference;
 
 /// The container that tests.
 pub const TEST_CONTAINER: &str = "test";

@@ -6,6 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use foreign_text::printable_lines;
+use git_apply_engine::{
+    FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
+};
+use git_mirrors::local::LocalRepository;
+use patch_refresh::{FuzzyFit, RefreshStatus};
 
 use super::branch::BranchOptions;
 use super::error::Error;
@@ -16,14 +22,8 @@ use super::patch_files;
 use super::upstream_history::{HistoryFields, HistoryOptions, RefreshTrial, SeriesAtCommit};
 use render::{Direction, TreesWritten};
 
-use crate::patch::{
-    self, FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
-};
 use crate::plan::difference::{HunkDifference, differences};
 use crate::plan::history_search::AppliedPatches;
-use crate::refresh::{FuzzyFit, RefreshStatus};
-use crate::source::local::LocalRepository;
-use crate::text::printable_lines;
 
 /// Options of `patchset apply`.
 #[derive(Debug, Args)]
@@ -149,7 +149,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     options
         .partial_clone
         .fetch(&repository, base, &patches, &engine)?;
-    let series = patch::apply(&repository, base, &patches, sequence, &engine)
+    let series = git_apply_engine::apply(&repository, base, &patches, sequence, &engine)
         .map_err(|error| partial_clone::explained(&repository, error))?;
     if options.write {
         series.write(&mut repository)?;

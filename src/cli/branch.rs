@@ -1,12 +1,12 @@
 //! The commits of a branch as patches, for commands over repositories on this machine.
 
 use clap::{Args, ValueEnum};
+use git_apply_engine::{Oid, PatchInput};
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{FormatLimits, FormattedSeries, SubjectPolicy, format_series};
 
 use super::error::Error;
 use crate::layout::FolderPatches;
-use crate::patch::{Oid, PatchInput};
-use crate::source::local::LocalRepository;
-use crate::source::{FormatLimits, FormattedSeries, SubjectPolicy, format_series};
 
 /// Which branch has the patches.
 #[derive(Clone, Debug, Args)]

@@ -7,24 +7,23 @@ use std::sync::Arc;
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
+use git_apply_engine::MemoryStore;
+use image_references::ImageReference;
+use patchset_api::constraint_override::RefusedEntry;
+use patchset_api::constraint_override::{OverrideState, VersionChange};
+use source_images::Pushed;
+use source_images::image::{About, Image};
+use source_images::layer::{self, Contents, File};
+use upper_constraints::{
+    Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
+};
 
 use super::error::Error;
 use super::input;
 use super::output::print;
 use super::registry::RegistryOptions;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use crate::api::constraint_override::RefusedEntry;
-use crate::api::constraint_override::{OverrideState, VersionChange};
-use crate::constraints::{
-    Cause, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned, merge,
-};
 use crate::plan::constraint_override::refused_by_uv;
-
-use crate::image::ImageReference;
-use crate::patch::MemoryStore;
-use crate::publish::Pushed;
-use crate::publish::image::{About, Image};
-use crate::publish::layer::{self, Contents, File};
 
 /// Options of `patchset constraints`.
 #[derive(Debug, Args)]

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kube::ResourceExt;
+use patchset_api::{crd, docs};
 
 use super::error::Error;
 use super::output::print;
-use crate::api::{crd, docs};
 
 /// Options of `patchset crds`.
 #[derive(Debug, Args)]

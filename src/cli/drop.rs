@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::Args;
+use git_apply_engine::{PatchInput, PatchReport, PatchState};
 
 use super::error::Error;
 use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
@@ -14,7 +15,6 @@ use super::team::{
 };
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection, SeriesChange};
-use crate::patch::{PatchInput, PatchReport, PatchState};
 
 /// Options of `patchset drop`.
 #[derive(Debug, Args)]

@@ -29,13 +29,13 @@ pub enum Error {
     Layout(#[from] crate::layout::LayoutError),
     /// An upstream cannot be used.
     #[error(transparent)]
-    Source(#[from] crate::source::Error),
+    Source(#[from] git_mirrors::Error),
     /// A folder cannot be read.
     #[error(transparent)]
-    Folder(#[from] crate::source::folder::FolderError),
+    Folder(#[from] git_mirrors::folder::FolderError),
     /// An image cannot be made or pushed.
     #[error(transparent)]
-    Publish(#[from] crate::publish::Error),
+    Publish(#[from] source_images::Error),
     /// A document of components cannot be made.
     #[cfg(feature = "sbom")]
     #[error(transparent)]
@@ -51,20 +51,20 @@ pub enum Error {
     Json(#[from] serde_json::Error),
     /// A local repository cannot be used.
     #[error(transparent)]
-    Repository(#[from] crate::source::local::LocalError),
+    Repository(#[from] git_mirrors::local::LocalError),
     /// What was found cannot be put together.
     #[error(transparent)]
     Plan(#[from] crate::plan::Failure),
     /// The patches could not be looked at.
     #[error(transparent)]
-    Patch(#[from] crate::patch::Error),
+    Patch(#[from] git_apply_engine::Error),
     /// The patches could not be made anew.
     #[error(transparent)]
-    Refresh(#[from] crate::refresh::RefreshError),
+    Refresh(#[from] patch_refresh::RefreshError),
     /// The constraints or overrides cannot be merged.
     #[error(transparent)]
-    Constraints(#[from] crate::constraints::Error),
+    Constraints(#[from] upper_constraints::Error),
     /// The result could not be written into the repository.
     #[error("cannot write into the repository: {0}")]
-    Write(#[from] crate::patch::ObjectError),
+    Write(#[from] git_apply_engine::ObjectError),
 }

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use git_apply_engine::{Oid, Options, PatchInput, PatchState, Sequence};
+use git_format_patch::{FormatLimits, SubjectPolicy, first_parent_range, format_series};
+use git_mirrors::local::LocalRepository;
+use patch_headers::{CommitText, HeadForm};
+use upstream_history::{Commit, Commits};
 
 use super::edit::{EditState, GitTree, default_folder};
 use super::error::Error;
 use super::output::{note, print_styled};
 use super::style::{BOLD, DIM, GOOD, ODD, plain};
 use super::team::{SeriesAddress, TeamOptions, TeamRepository, WriteMode};
-use crate::format::{FormatLimits, SubjectPolicy, first_parent_range, format_series};
-use crate::headers::{CommitText, HeadForm};
-use crate::history::{Commit, Commits};
 use crate::layout::{ComponentSeries, NextNames, SeriesChange, edit_series};
-use crate::patch::{self, Oid, Options, PatchInput, PatchState, Sequence};
 use crate::rework::{ChangedPatch, HeadChange, PatchCommit, PatchFingerprint, pair_patches, write_back};
-use crate::source::local::LocalRepository;
 
 /// Options of `patchset export`.
 #[derive(Debug, Args)]
@@ -259,7 +259,7 @@ impl Export<'_> {
     }
 
     fn does_the_same(&self, patch: &PatchInput, commit: &TreeCommit) -> bool {
-        let applied = patch::apply(
+        let applied = git_apply_engine::apply(
             &self.repository,
             commit.before,
             std::slice::from_ref(patch),
@@ -324,7 +324,7 @@ impl Export<'_> {
             return Ok(());
         };
         let patches: Vec<PatchInput> = exported.iter().map(|patch| patch.input.clone()).collect();
-        let series = patch::apply(
+        let series = git_apply_engine::apply(
             &self.repository,
             first.before,
             &patches,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::refresh::unified_hunks;
+use patch_refresh::unified_hunks;
 
 /// The change of a file from what it holds to what it is to hold, for `git apply`; `None` stands for
 /// no file. Nothing where both are the same, and `None` where they are too large to be compared.

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use git_mirrors::local::LocalRepository;
+use patchset_api::patch_repository::RepositoryFault;
+use patchset_api::schema::faults;
+use patchset_api::{GROUP, LayoutKind, PatchRepository, VERSION, yaml};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -15,12 +19,8 @@ use super::input;
 use super::layout_options::LayoutArguments;
 use super::local_files::LocalFolder;
 use super::output::print;
-use crate::api::patch_repository::RepositoryFault;
-use crate::api::schema::faults;
-use crate::api::{GROUP, LayoutKind, PatchRepository, VERSION, yaml};
 use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects, fails_a_check};
 use crate::layout::RepositoryLayout;
-use crate::source::local::LocalRepository;
 
 /// The largest manifest or template, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -143,7 +143,7 @@ fn print_faults(desired: &DesiredObjects) -> ExitCode {
     {
         let line = line.map(|line| format!(":{line}")).unwrap_or_default();
         let text = format!("{kind}: {path}{line}: {message}");
-        anstream::eprintln!("{}", crate::text::printable_lines(&text));
+        anstream::eprintln!("{}", foreign_text::printable_lines(&text));
     }
     anstream::eprintln!(
         "{} PatchSets, {} ConstraintOverrides, {} faults",

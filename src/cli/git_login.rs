@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use git_mirrors::{Error, RepoUrl, Scheme, SecretData, Upstream};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 use super::input;
-use crate::source::{Error, RepoUrl, Scheme, SecretData, Upstream};
 
 /// How long git's helpers may take.
 const HELPERS_TIME: Duration = Duration::from_secs(20);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy;
+use patchset_api::FluxDuration;
 
 use super::error::Error;
-use crate::api::FluxDuration;
 
 /// The most bytes of a file that is read where nothing smaller is asked for.
 pub(super) const LARGEST: u64 = 64 << 20;

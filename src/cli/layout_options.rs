@@ -4,12 +4,12 @@ use std::path::Path;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use git_mirrors::local::LocalRepository;
+use patchset_api::LayoutKind;
 
 use super::error::Error;
 use super::local_files::LocalFolder;
-use crate::api::LayoutKind;
 use crate::layout::{LayoutError, LayoutOptions, RefTemplate, RepositoryLayout, Selection};
-use crate::source::local::LocalRepository;
 
 /// How a repository arranges its patches.
 #[derive(Debug, Args)]

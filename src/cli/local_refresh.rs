@@ -1,10 +1,11 @@
 //! What can be made anew of patches on a local repository.
 
+use git_apply_engine::{ObjectError, Oid, PatchReport, PatchState, Sequence};
+use git_mirrors::local::LocalRepository;
+use patch_refresh::{FindBlob, FuzzyFit, PatchRefresh, RefreshOptions, RefreshStatus};
+
 use super::error::Error;
-use crate::patch::{ObjectError, Oid, PatchReport, PatchState, Sequence};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
-use crate::refresh::{FindBlob, FuzzyFit, PatchRefresh, RefreshOptions, RefreshStatus};
-use crate::source::local::LocalRepository;
 
 /// Patches that were applied to a tree of a local repository, and looked for in its history.
 pub(super) struct JudgedPatches<'a> {

@@ -160,7 +160,7 @@ impl OfflineCommand {
         match outcome {
             Ok(code) => code,
             Err(error) => {
-                anstream::eprintln!("error: {}", crate::text::printable_lines(&error.to_string()));
+                anstream::eprintln!("error: {}", foreign_text::printable_lines(&error.to_string()));
                 ExitCode::from(2)
             }
         }

@@ -26,5 +26,5 @@ pub(super) fn print_styled(text: &str) -> Result<(), Error> {
 
 /// Tells something that is no result, on standard error.
 pub(super) fn note(text: &str) {
-    anstream::eprintln!("note: {}", crate::text::printable_lines(text));
+    anstream::eprintln!("note: {}", foreign_text::printable_lines(text));
 }

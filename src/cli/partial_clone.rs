@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use git_apply_engine::{Oid, Options as Engine, PatchInput, touched_paths};
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{Scheme, Transports};
 
 use super::error::Error;
-use crate::patch::{self, Oid, Options as Engine, PatchInput, touched_paths};
-use crate::source::local::LocalRepository;
-use crate::source::{Scheme, Transports, mirror_config};
+use crate::source::mirror_config;
 
 /// How long the remote of a partial clone may take.
 const TIME: Duration = Duration::from_secs(300);
@@ -42,10 +43,10 @@ impl PartialCloneOptions {
 }
 
 /// Says of an object that was filtered how to get it.
-pub(super) fn explained(repository: &LocalRepository, error: patch::Error) -> Error {
+pub(super) fn explained(repository: &LocalRepository, error: git_apply_engine::Error) -> Error {
     let filtered = match &error {
-        patch::Error::Object(object) => repository.why_missing(object),
-        patch::Error::TooMany { .. } => None,
+        git_apply_engine::Error::Object(object) => repository.why_missing(object),
+        git_apply_engine::Error::TooMany { .. } => None,
     };
     match filtered {
         Some(filtered) => Error::Usage(format!("{filtered}; or give --fetch")),

@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use git_apply_engine::PatchInput;
+
 use super::error::Error;
 use super::input;
 use super::local_files::LocalFolder;
 use super::output::note;
 use crate::layout::{ContentLimits, Series};
-use crate::patch::PatchInput;
 
 /// How many folders a message names.
 const MOST_NAMED: usize = 10;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use git_apply_engine::Limits;
 
 use super::error::Error;
 use super::patch_files;
-use crate::patch::Limits;
 use crate::sbom::{Patched, PatchedComponent};
 
 /// A component and its patches.

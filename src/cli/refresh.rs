@@ -16,16 +16,16 @@ use super::output::{print, print_styled};
 use super::partial_clone;
 use super::patch_files;
 use super::upstream_history::{RefreshTrial, SeriesAtCommit, SeriesHistory};
+use foreign_text::printable_lines;
+use git_apply_engine::{PatchInput, Sequence};
+use git_mirrors::local::LocalRepository;
 pub use options::RefreshOptions;
 use options::{RefreshOutput, needs_nobody};
+use patch_refresh::{PatchRefresh, RefreshOutcome, unified_diff};
 use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
-use crate::patch::{self, PatchInput, Sequence};
 use crate::plan::history_search::AppliedPatches;
-use crate::refresh::{PatchRefresh, RefreshOutcome, unified_diff};
-use crate::source::local::LocalRepository;
-use crate::text::printable_lines;
 
 pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     match (&options.repo, &options.revision) {
@@ -44,7 +44,7 @@ fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) ->
     options
         .partial_clone
         .fetch(&repository, base, &patches, &engine)?;
-    let series = patch::apply(&repository, base, &patches, Sequence::Stacked, &engine)
+    let series = git_apply_engine::apply(&repository, base, &patches, Sequence::Stacked, &engine)
         .map_err(|error| partial_clone::explained(&repository, error))?;
     let mut reports = series.into_patches();
     let applied = AppliedPatches {

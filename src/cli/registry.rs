@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use source_images::{Credentials, Registry, RegistryConfig};
 
 use super::error::Error;
 use super::input;
-use crate::publish::{Credentials, Registry, RegistryConfig};
 
 /// The largest `config.json`, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -23,7 +23,7 @@ impl RegistryOptions {
     /// Does something with a registry, and waits for it.
     pub(super) fn run<T, F>(&self, work: impl FnOnce(Registry) -> F) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, crate::publish::Error>>,
+        F: Future<Output = Result<T, source_images::Error>>,
     {
         let config = RegistryConfig {
             user_agent: crate::USER_AGENT.to_owned(),

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use image_references::ImageReference;
+use patchset_api::constraint_override::UpstreamPin;
+use upper_constraints::{ConstraintsFile, Overrides, merge};
 
 use super::error::Error;
 use super::input;
 use super::output::print;
 use super::patched::PatchedOptions;
 use super::registry::RegistryOptions;
-use crate::api::constraint_override::UpstreamPin;
-use crate::constraints::{ConstraintsFile, Overrides, merge};
-use crate::image::ImageReference;
 use crate::sbom::{self, MEDIA_TYPE, Overridden, SpecificationVersion};
 
 /// Options of `patchset sbom`.

@@ -5,22 +5,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use foreign_text::printable_lines;
+use git_apply_engine::{LayeredStore, Objects, Oid, Options as Engine, PatchReport, Sequence};
+use git_mirrors::folder::Folder;
+use git_mirrors::local::LocalRepository;
+use image_references::{Digest, ImageReference};
 use pep440_rs::Version;
+use source_images::image::{About, Image, PatchId};
+use source_images::layer::{self, Contents};
+use source_images::python::{self, VersionFile};
+use source_images::{Pushed, Registry};
 
 use super::error::Error;
 use super::output::print;
 use super::patch_files;
 use super::registry::RegistryOptions;
 use super::style::{BOLD, DIM, ODD, plain};
-use crate::image::{Digest, ImageReference};
-use crate::patch::{self, LayeredStore, Objects, Oid, Options as Engine, PatchReport, Sequence};
-use crate::publish::image::{About, Image, PatchId};
-use crate::publish::layer::{self, Contents};
-use crate::publish::python::{self, VersionFile};
-use crate::publish::{Pushed, Registry};
-use crate::source::folder::Folder;
-use crate::source::local::LocalRepository;
-use crate::text::printable_lines;
 
 /// Options of `patchset source`.
 #[derive(Debug, Args)]
@@ -112,15 +112,15 @@ impl SharedRepository {
 }
 
 impl Objects for SharedRepository {
-    fn tree(&self, id: Oid) -> Result<Vec<patch::TreeEntry>, patch::ObjectError> {
+    fn tree(&self, id: Oid) -> Result<Vec<git_apply_engine::TreeEntry>, git_apply_engine::ObjectError> {
         self.lock().tree(id)
     }
 
-    fn blob(&self, id: Oid) -> Result<bytes::Bytes, patch::ObjectError> {
+    fn blob(&self, id: Oid) -> Result<bytes::Bytes, git_apply_engine::ObjectError> {
         self.lock().blob(id)
     }
 
-    fn blob_size(&self, id: Oid) -> Result<u64, patch::ObjectError> {
+    fn blob_size(&self, id: Oid) -> Result<u64, git_apply_engine::ObjectError> {
         self.lock().blob_size(id)
     }
 }
@@ -134,7 +134,7 @@ fn make_image(
 ) -> Result<ExitCode, Error> {
     let engine = Engine::default();
     let patches = patch_files::read_named(patches, engine.limits.patch_bytes)?;
-    let series = patch::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
+    let series = git_apply_engine::apply(&*base, tree, &patches, Sequence::Stacked, &engine)?;
     if let Some(failing) = series.patches().iter().find(|report| !report.applies()) {
         tell_failure(failing);
         return Ok(ExitCode::from(1));

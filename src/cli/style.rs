@@ -1,8 +1,7 @@
 //! Colours: the same meaning in all commands.
 
 use anstyle::{AnsiColor, Style};
-
-use crate::text::printable;
+use foreign_text::printable;
 
 /// The most characters of a text of others that stands in a line.
 const LONGEST: usize = 2048;

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use patchset_api::status::PatchState;
 
 use super::style::{BAD, DIM, GOOD, ODD, styled};
-use crate::api::status::PatchState;
 
 /// Wrapped to the width of a terminal, and as wide as it is elsewhere.
 pub(super) fn arrangement() -> ContentArrangement {

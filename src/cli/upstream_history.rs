@@ -4,22 +4,22 @@ use std::fmt::{self, Write};
 use std::time::Instant;
 
 use clap::Args;
+use foreign_text::{printable, printable_line};
+use git_apply_engine::{Objects, Oid, PatchInput, PatchReport};
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use patch_refresh::FindBlob;
+use upstream_history::{
+    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, is_looked_for,
+    oldest_date,
+};
 
 use super::error::Error;
 use super::local_refresh::Blobs;
 use super::style::{DIM, ODD, plain};
-use crate::history::{
-    Bounds, Commits, Difference, Evidence, Finding, Merged, UpstreamCommit, commit_url, is_looked_for,
-    oldest_date,
-};
-use crate::patch::{Objects, Oid, PatchInput, PatchReport};
 use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch, SearchError};
-use crate::plan::upstream_history::{self, CLOCK_SLACK, PatchHistory, UNDATED};
-use crate::refresh::FindBlob;
-use crate::source::local::LocalRepository;
-use crate::source::{History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
-use crate::text::{printable, printable_line};
+use crate::plan::upstream_history::{CLOCK_SLACK, PatchHistory, UNDATED};
 
 /// The longest interdiff that is told whole, in bytes.
 const INTERDIFF_BYTES: usize = 1 << 20;
@@ -479,5 +479,5 @@ fn evidence(by: Evidence) -> &'static str {
 fn in_words(commit: &UpstreamCommit) -> String {
     let date = Timestamp::from_second(commit.date).ok();
     let subject = printable(&commit.subject, SUBJECT_CHARACTERS);
-    upstream_history::in_words(&commit.commit.to_string(), &subject, date)
+    crate::plan::upstream_history::in_words(&commit.commit.to_string(), &subject, date)
 }

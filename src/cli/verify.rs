@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use foreign_text::printable_line;
+use git_apply_engine::{PatchInput, PatchState, Sequence};
 
 use super::error::Error;
 use super::output::{note, print, print_styled};
@@ -12,10 +14,8 @@ use super::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use super::team::{OpenSeries, SeriesAddress, TeamOptions, TeamRepository};
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit};
 use crate::layout::{ContentLimits, LayoutOptions, RepositoryLayout, Selection, TreeFiles};
-use crate::patch::{PatchInput, PatchState, Sequence};
 use crate::plan::history_search::AppliedPatches;
 use crate::rework::{ComparedPatch, HunkFate, LostPart, PatchRelation, SeriesComparison, compare_series};
-use crate::text::printable_line;
 
 /// The most lines of a difference in the report for people.
 const SHOWN_LINES: usize = 80;

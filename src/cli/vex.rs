@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
+use image_references::ImageReference;
 use jiff::Timestamp;
 
 use super::error::Error;
 use super::output::print;
 use super::patched::PatchedOptions;
 use super::registry::RegistryOptions;
-use crate::image::ImageReference;
 use crate::sbom::{ATTESTATION_TYPE, Issued, PREDICATE_ANNOTATION, PREDICATE_TYPE, Resolutions};
 
 /// Options of `patchset vex`.

@@ -3,6 +3,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use foreign_text::printable;
+use forge_rest::Error;
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -13,8 +15,6 @@ use super::login::{LoginSecret, RegistryLogin};
 use super::registry::{Ecr, EcrKind};
 use super::request::{ExchangeClient, ExchangeStep, form_body, form_headers};
 use super::sigv4::{SessionCredentials, SigningScope, sign};
-use crate::rest::Error;
-use crate::text::printable;
 
 /// How long a session lasts, in seconds: the shortest that STS gives. It is used at once.
 const SESSION: &str = "900";
@@ -216,8 +216,8 @@ pub(super) async fn ecr_login(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::build::CloudProvider;
     use crate::clouds::CloudRegistry;
+    use patchset_api::build::CloudProvider;
 
     #[test]
     fn servers_are_those_of_the_registry_s_region() {

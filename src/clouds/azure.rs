@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use forge_rest::Error;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -9,7 +10,6 @@ use serde::Deserialize;
 use super::login::{LoginSecret, RegistryLogin};
 use super::registry::Acr;
 use super::request::{ExchangeClient, ExchangeStep};
-use crate::rest::Error;
 
 /// What the access token is for: registries, and nothing else of Azure.
 const SCOPE: &str = "https://containerregistry.azure.net/.default";

@@ -1,6 +1,7 @@
 //! Google Cloud: a token of a workload identity pool by STS (RFC 8693), and one of a service
 //! account where that is acted as.
 
+use forge_rest::Error;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +9,6 @@ use serde::Deserialize;
 
 use super::login::{LoginSecret, RegistryLogin};
 use super::request::{ExchangeClient, ExchangeStep};
-use crate::rest::Error;
 
 const STS: &str = "sts.googleapis.com";
 const CREDENTIALS: &str = "iamcredentials.googleapis.com";

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::build::CloudProvider;
-use crate::text::printable;
+use foreign_text::printable;
+use patchset_api::build::CloudProvider;
 
 const AWS_ROLE: &str = "eks.amazonaws.com/role-arn";
 const AZURE_CLIENT: &str = "azure.workload.identity/client-id";

@@ -24,9 +24,8 @@ mod registry;
 mod request;
 mod sigv4;
 
+use forge_rest::{Error, RequestConfig};
 use secrecy::SecretString;
-
-use crate::rest::{Error, RequestConfig};
 
 pub use self::identity::{CloudIdentity, IdentityError};
 pub use self::login::{LoginSecret, RegistryLogin};

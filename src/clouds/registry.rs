@@ -3,7 +3,7 @@
 //! A tenant writes the host. Each part of it is checked, so that what is made of it is a server of
 //! the cloud: in `sts.REGION.amazonaws.com`, a "region" such as `s3` would be somebody's bucket.
 
-use crate::api::build::CloudProvider;
+use patchset_api::build::CloudProvider;
 
 /// A registry of a cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]

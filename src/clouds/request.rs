@@ -1,11 +1,10 @@
 //! One request of an exchange.
 
+use forge_rest::{ApiAnswer, Error, HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, StatusCode, Url};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
-
-use crate::rest::{ApiAnswer, Error, HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose};
 
 /// Sends the requests of one exchange. What a server says of its limits holds for the tenant that
 /// it says it to, so nothing is kept.

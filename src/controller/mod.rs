@@ -31,7 +31,7 @@ pub enum Error {
     NotInstalled(String),
     /// The mirrors' folder cannot be used.
     #[error("{0}")]
-    Storage(#[from] crate::source::Error),
+    Storage(#[from] git_mirrors::Error),
     /// A status could not be written.
     #[error("cannot write the status: {0}")]
     Status(#[from] crate::status::Error),

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use foreign_text::printable;
 use kube::{Resource, ResourceExt};
+use patchset_api::patch_repository::{REPOSITORY_LABEL, RepositoryFault, SHARD_LABEL};
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 
 use super::template::Templates;
-use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault, SHARD_LABEL};
-use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::layout::{FaultKind, LayoutFault, RepositoryLayout};
-use crate::text::printable;
 
 /// The longest message of a fault, in characters.
 const LONGEST_MESSAGE: usize = 500;

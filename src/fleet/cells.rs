@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchset_api::patch_set::Level;
+
 use super::selection::ReadingRules;
-use crate::api::patch_set::Level;
 use crate::layout::{ComponentSeries, RepositoryLayout};
 
 /// A component at a release.

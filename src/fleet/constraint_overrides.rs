@@ -3,6 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use patchset_api::ConstraintOverride;
+use patchset_api::patch_repository::{
+    ConstraintsTemplate, GitRepositorySource, RequirementsSource, TemplateMetadata,
+};
+use patchset_api::schema::SchemaRules;
 use serde_json::{Value, json};
 
 use super::builder::FleetBuilder;
@@ -11,11 +16,6 @@ use super::names::{TakenNames, object_name};
 use super::patch_sets::{git_path, ref_of};
 use super::selection::ReadingRules;
 use super::variables::Variables;
-use crate::api::ConstraintOverride;
-use crate::api::patch_repository::{
-    ConstraintsTemplate, GitRepositorySource, RequirementsSource, TemplateMetadata,
-};
-use crate::api::schema::SchemaRules;
 use crate::layout::{FaultKind, RefTemplate};
 
 /// What the API server asks of `ConstraintOverride`s, prepared once.

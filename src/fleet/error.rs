@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::text::printable;
+use foreign_text::printable;
 
 /// The longest message, in characters.
 const LONGEST_MESSAGE: usize = 500;

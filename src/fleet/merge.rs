@@ -78,7 +78,7 @@ fn merge_keys<'a>(schema: &'a Value, base: &[Value], over: &[Value]) -> Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::patch_set_template::PATCH_SET_SPEC;
+    use patchset_api::patch_set_template::PATCH_SET_SPEC;
     use serde_json::json;
 
     fn laid(mut base: Value, over: &Value) -> Value {

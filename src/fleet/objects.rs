@@ -1,5 +1,7 @@
 //! The objects of a repository.
 
+use patchset_api::PatchRepository;
+
 use super::builder::{DesiredObjects, FleetBuilder};
 use super::cells::Cell;
 use super::constraint_overrides::make_constraint_overrides;
@@ -7,7 +9,6 @@ use super::error::FleetError;
 use super::patch_sets::make_patch_sets;
 use super::selection::ReadingRules;
 use super::template::Templates;
-use crate::api::PatchRepository;
 use crate::layout::RepositoryLayout;
 
 /// The most `PatchSet`s of one repository.

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use patchset_api::patch_repository::{GitRepositorySource, UpstreamOverride};
+use patchset_api::patch_set::Level;
+use patchset_api::patch_set_template::PATCH_SET_SPEC;
+use patchset_api::schema::SchemaRules;
+use patchset_api::{LayoutKind, PatchSet};
 use serde_json::{Value, json};
+use source_images::python::version_of_tag;
 
 use super::builder::FleetBuilder;
 use super::cells::Cell;
@@ -12,12 +18,6 @@ use super::merge::{drop_nulls, lay_over};
 use super::names::{TakenNames, object_name};
 use super::template::MergedTemplate;
 use super::variables::{VariableFault, Variables};
-use crate::api::patch_repository::{GitRepositorySource, UpstreamOverride};
-use crate::api::patch_set::Level;
-use crate::api::patch_set_template::PATCH_SET_SPEC;
-use crate::api::schema::SchemaRules;
-use crate::api::{LayoutKind, PatchSet};
-use crate::publish::python::version_of_tag;
 
 /// What the API server asks of `PatchSet`s. To prepare it takes as long as some hundred objects do.
 static SCHEMA: LazyLock<SchemaRules> = LazyLock::new(SchemaRules::new::<PatchSet>);

@@ -1,11 +1,11 @@
 //! Which components and releases are looked after, and how the folders are read.
 
 use glob::Pattern;
+use patchset_api::PatchRepositorySpec;
+use patchset_api::common::Component;
+use patchset_api::patch_repository::NameSelection;
 
 use super::error::FleetError;
-use crate::api::PatchRepositorySpec;
-use crate::api::common::Component;
-use crate::api::patch_repository::NameSelection;
 use crate::layout::{LayoutOptions, RefTemplate, Selection};
 
 /// How the folders of a repository are read, by its spec.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
+use patchset_api::PatchSet;
+use patchset_api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
+use patchset_api::reason::{self, Reason, condition};
+use patchset_api::upkeep::{RepositoryUpkeepStatus, UpkeepState};
 
-use crate::api::PatchSet;
-use crate::api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
-use crate::api::reason::{self, Reason, condition};
-use crate::api::upkeep::{RepositoryUpkeepStatus, UpkeepState};
 use crate::layout::FaultKind;
 use crate::plan::conditions::Truth;
 

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use glob::Pattern;
+use patchset_api::PatchRepositorySpec;
+use patchset_api::patch_repository::{PatchSetTemplate, TemplateMatch, TemplateMetadata};
+use patchset_api::patch_set::Level;
+use patchset_api::patch_set_template::PATCH_SET_SPEC;
 use serde_json::{Map, Value};
 
 use super::error::FleetError;
 use super::merge::lay_over;
 use super::selection::pattern;
-use crate::api::PatchRepositorySpec;
-use crate::api::patch_repository::{PatchSetTemplate, TemplateMatch, TemplateMetadata};
-use crate::api::patch_set::Level;
-use crate::api::patch_set_template::PATCH_SET_SPEC;
 
 /// The largest template, all overrides included, in bytes of JSON.
 const LARGEST: usize = 256 << 10;

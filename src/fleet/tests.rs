@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
+use patchset_api::patch_repository::{MOST_CELLS, RepositoryFault};
+use patchset_api::reason;
+use patchset_api::{PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
 use super::{ChildState, DesiredObjects, FleetError, FleetSummary, ReadingRules, desired_objects, summarize};
-use crate::api::patch_repository::{MOST_CELLS, RepositoryFault};
-use crate::api::reason;
-use crate::api::{PatchRepository, PatchSet};
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, RepositoryLayout};
 use crate::plan::conditions::Truth;
 

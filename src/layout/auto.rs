@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use patchset_api::LayoutKind;
+
 use super::fault::{LayoutError, some_of};
 use super::files::FileKind;
 use super::links::{FolderWalk, FoundAt};
 use super::ref_template::release_of_branch;
 use super::series::is_patch_name;
 use super::series_file::LISTS;
-use crate::api::LayoutKind;
 
 /// Folders that projects of OpenStack and its neighbours are in on their servers.
 const ORGANISATIONS: [&str; 7] = [

@@ -1,8 +1,9 @@
 //! Series that are changed, over all layouts, lists and links.
 
+use patchset_api::LayoutKind;
+
 use super::tests::MemoryFiles;
 use super::*;
-use crate::api::LayoutKind;
 
 /// The series of a component in a repository.
 fn series_of(files: &MemoryFiles, options: LayoutOptions<'_>, release: &str) -> ComponentSeries {

@@ -171,7 +171,7 @@ pub enum LayoutError {
         /// What there is, in words.
         saw: String,
         /// The kinds that it may be.
-        candidates: Vec<crate::api::LayoutKind>,
+        candidates: Vec<patchset_api::LayoutKind>,
     },
     /// What the kind of layout does not say by itself.
     #[error("{0}")]
@@ -191,7 +191,7 @@ pub enum LayoutError {
     Faulty(LayoutFault),
 }
 
-fn either(candidates: &[crate::api::LayoutKind]) -> String {
+fn either(candidates: &[patchset_api::LayoutKind]) -> String {
     let names: Vec<&str> = candidates.iter().map(|kind| kind.as_str()).collect();
     names.join(" or ")
 }

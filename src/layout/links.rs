@@ -130,7 +130,7 @@ impl<'a> FolderWalk<'a> {
                     if target.starts_with('/') {
                         return refused(format!(
                             "is a link out of the repository, to {}",
-                            crate::text::printable(target, 200)
+                            foreign_text::printable(target, 200)
                         ));
                     }
                     for part in target.split('/').rev() {

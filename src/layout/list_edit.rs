@@ -1,8 +1,9 @@
 //! Changes to a file that lists patches, with all else in it as it is: comments, white space, line
 //! ends and the options behind names.
 
+use foreign_text::printable;
+
 use super::series_file::{self, LISTS, ListSyntax};
-use crate::text::printable;
 
 /// What stands around names in a line.
 const BLANK: [char; 3] = [' ', '\t', '\r'];

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use foreign_text::printable;
+use git_format_patch::patch_file_name;
+
 use super::fault::FaultKind;
 use super::series::{Series, SeriesOrder, is_patch_name};
-use crate::format::patch_file_name;
-use crate::text::printable;
 
 /// How many digits a number has where nothing else is there: as `git format-patch` writes it.
 const DIGITS: usize = 4;

@@ -1,6 +1,6 @@
 //! The files of a release: `releases/<release>` and `overrides/<release>`.
 
-use crate::api::source_refs::SourceRefs;
+use patchset_api::source_refs::SourceRefs;
 
 /// The file that says which ref each component is built from.
 pub(super) const REFS: &str = "source-refs.yaml";

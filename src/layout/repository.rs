@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use patchset_api::LayoutKind;
+use patchset_api::extra_packages::ExtraPackages;
+use patchset_api::source_refs::{SourceRefs, SourceRefsError};
+use upper_constraints::{ConstraintsFile, Overrides};
+
 use super::auto;
 use super::fault::{FaultKind, LayoutError, LayoutFault};
 use super::files::{FileKind, RepositoryFiles};
@@ -10,10 +15,6 @@ use super::ref_template::{RefTemplate, release_of_branch};
 use super::release_folder::{EXTRA, OVERRIDES, REFS, ReleaseFolder, ReleaseRefs, UPPER};
 use super::selection::{Selection, normal_name};
 use super::series::{Series, SeriesOrder, is_ignored};
-use crate::api::LayoutKind;
-use crate::api::extra_packages::ExtraPackages;
-use crate::api::source_refs::{SourceRefs, SourceRefsError};
-use crate::constraints::{ConstraintsFile, Overrides};
 
 /// The most bytes of a file that says something about a release.
 const LARGEST_FILE: u64 = 64 << 20;

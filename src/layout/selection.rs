@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::constraints::PackageName;
+use upper_constraints::PackageName;
 
 /// What is asked for.
 #[derive(Debug, Default)]

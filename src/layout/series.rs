@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use git_apply_engine::PatchInput;
+
 use super::fault::{FaultKind, LayoutError, LayoutFault, some_of};
 use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 use super::links::{FolderWalk, FoundAt, other_in_words};
 use super::series_file::{self, LISTS, ListSyntax};
-use crate::patch::PatchInput;
 
 /// How names of patches end.
 const ENDINGS: [&str; 2] = [".patch", ".diff"];

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foreign_text::printable;
+
 use super::edit::{EditedFiles, FileEdit, RepositoryEdit, kind_at};
 use super::fault::{LayoutError, some_of};
 use super::files::{FileKind, FilesError, RepositoryFiles};
@@ -14,7 +16,6 @@ use super::list_edit::{ListEdit, ListEditError};
 use super::patch_name::{LeadingNumber, PatchFileName};
 use super::repository::ComponentSeries;
 use super::series::{ContentLimits, SeriesOrder};
-use crate::text::printable;
 
 /// A change to a series.
 #[derive(Clone, Debug, PartialEq, Eq)]

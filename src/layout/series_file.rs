@@ -76,7 +76,7 @@ fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<Seri
         ListSyntax::Names => (line, ""),
         ListSyntax::Quilt => line.split_once([' ', '\t']).unwrap_or((line, "")),
     };
-    let shown = crate::text::printable(name, 100);
+    let shown = foreign_text::printable(name, 100);
     if name.starts_with('/') {
         return Err(format!(
             "{shown} begins with '/': write it relative to the folder"
@@ -115,7 +115,7 @@ fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<Seri
             None => {
                 return Err(format!(
                     "{shown} has the option {}, and only -pN with N up to 64 is followed: take it out, or put what it does into the patch",
-                    crate::text::printable(option, 40)
+                    foreign_text::printable(option, 40)
                 ));
             }
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use git_apply_engine::{EntryMode, MemoryStore};
+use patchset_api::LayoutKind;
+
 use super::*;
-use crate::api::LayoutKind;
-use crate::patch::{EntryMode, MemoryStore};
 
 /// What a path of a repository has.
 #[derive(Clone)]

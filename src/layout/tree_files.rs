@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
+
 use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 
 /// The longest target of a link, in bytes: the longest path of Linux.
 const LONGEST_TARGET: u64 = 4096;

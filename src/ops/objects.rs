@@ -2,13 +2,12 @@
 
 use std::fmt;
 
+use patchset_api::reason::condition;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-
-use crate::api::reason::condition;
 
 /// Gives the objects of now, each as the metrics show it.
 pub type ObjectSource = Box<dyn Fn() -> Box<dyn Iterator<Item = ObjectMetrics>> + Send + Sync>;

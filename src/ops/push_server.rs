@@ -14,12 +14,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
+use patchset_api::reference::ObjectKey;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::bounded_server::{ConnectionBounds, serve};
 use super::metrics::{Metrics, PushOutcome};
-use crate::api::reference::ObjectKey;
 
 /// The longest body, in bytes, as Flux's Receivers have it.
 const LONGEST_BODY: usize = 3 << 20;

@@ -1,9 +1,9 @@
 //! A commit of an upstream.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::upstream_history::{MergedStatus, UpstreamCommitStatus};
 
 use super::text::web_address;
-use crate::api::upstream_history::{MergedStatus, UpstreamCommitStatus};
 
 /// Digits of a commit where it is shown.
 const SHORT_COMMIT: usize = 9;

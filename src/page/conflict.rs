@@ -1,9 +1,9 @@
 //! A place where a patch does not fit, side by side: what it expects, what upstream has, and what
 //! the patch makes of it.
 
-use crate::api::status::ConflictStatus;
-use crate::patch::{Options, read_diffs};
-use crate::text::printable_line;
+use foreign_text::printable_line;
+use git_apply_engine::{Options, read_diffs};
+use patchset_api::status::ConflictStatus;
 
 use super::commit::CommitView;
 

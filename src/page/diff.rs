@@ -1,11 +1,11 @@
 //! The text of a patch as runs of lines of one kind.
 
 use bstr::{ByteSlice, ByteVec};
+use foreign_text::printable_line;
+use git_apply_engine::{HunkDiff, Options, read_diffs};
 
 use super::highlight::{HighlightBudget, HunkHighlighter};
 use super::text::TextPart;
-use crate::patch::{HunkDiff, Options, read_diffs};
-use crate::text::printable_line;
 
 /// The most lines of one patch that are shown.
 const MOST_LINES: usize = 3000;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use foreign_text::printable_line;
+use patchset_api::constraint_override::OverrideState;
+
 use super::override_view::OverrideView;
-use crate::api::constraint_override::OverrideState;
-use crate::text::printable_line;
 
 /// Lines that are shown before and behind what an override did.
 const CONTEXT: usize = 3;
@@ -224,7 +225,7 @@ fn shown(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::constraints::{ConstraintsFile, Overrides, merge};
+    use upper_constraints::{ConstraintsFile, Overrides, merge};
 
     /// What upstream and overrides come to, each part as lines of text.
     fn view(base: &str, overrides: &str) -> Vec<String> {

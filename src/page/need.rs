@@ -1,7 +1,8 @@
 //! Who has to do something about a patch.
 
+use patchset_api::status::{PatchState, PatchStatus};
+
 use super::words;
-use crate::api::status::{PatchState, PatchStatus};
 
 /// Who has to do something about a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

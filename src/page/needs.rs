@@ -1,9 +1,10 @@
 //! What has to be done, over all series.
 
+use patchset_api::status::PatchState;
+
 use super::need::Need;
 use super::patch::PatchView;
 use super::series::SeriesView;
-use crate::api::status::PatchState;
 
 /// How many patches that need a person are shown before the matrix; the others are a click away.
 const FIRST: usize = 6;

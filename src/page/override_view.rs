@@ -1,6 +1,6 @@
 //! One override of a release's constraints.
 
-use crate::api::constraint_override::OverrideState;
+use patchset_api::constraint_override::OverrideState;
 
 /// One override.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,9 @@
 //! One patch.
 
+use foreign_text::printable;
+use patch_headers::{PatchHeaders, PatchOrigin};
+use patchset_api::status::{PatchState, PatchStatus};
+
 use super::commit::CommitView;
 use super::conflict::ConflictView;
 use super::diff::DiffView;
@@ -7,9 +11,6 @@ use super::highlight::HighlightBudget;
 use super::need::Need;
 use super::text::{LONGEST_TEXT, web_address};
 use super::words;
-use crate::api::status::{PatchState, PatchStatus};
-use crate::headers::{PatchHeaders, PatchOrigin};
-use crate::text::printable;
 
 /// What a patch says of itself: a name and a value, with an address where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! The patches of a component at a release.
 
+use patchset_api::status::PatchState;
+
 use super::need::Need;
 use super::patch::PatchView;
-use crate::api::status::PatchState;
 
 /// How a component at a release does, from the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! What became of a patch, in words.
 
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::RefreshState;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upstream_history::RefreshState;
 
 /// What became of a patch: what follows on its name.
 #[must_use]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::build::Attempt;
 
 use super::backoff;
 use super::conditions::seconds;
-use crate::api::build::Attempt;
 
 /// The wait before the second attempt at a build; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(10);

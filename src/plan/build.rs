@@ -1,11 +1,11 @@
 //! Whether the image that is planned is there, and since when it is the wanted one.
 
+use image_references::{Digest, ImageReference};
 use jiff::{SignedDuration, Timestamp};
+use patchset_api::build::{Build, BuildStatus, ImageStatus};
+use patchset_api::{PatchSetStatus, Recorded, Revision};
 
 use super::conditions::seconds;
-use crate::api::build::{Build, BuildStatus, ImageStatus};
-use crate::api::{PatchSetStatus, Recorded, Revision};
-use crate::image::{Digest, ImageReference};
 
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
@@ -135,8 +135,8 @@ fn tests_are_over(build: &Build, planned: &BuildStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::build::SortableTag;
-    use crate::api::image_test::ImageTestsStatus;
+    use patchset_api::build::SortableTag;
+    use patchset_api::image_test::ImageTestsStatus;
 
     /// A plan with a tag that sorts, from some inputs, whose time is not put in yet.
     fn undated(inputs: &str) -> BuildStatus {

@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
+use foreign_text::printable_lines;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-
-use crate::api::reason::Reason;
-use crate::text::printable_lines;
+use patchset_api::reason::Reason;
 
 /// The longest message that a condition carries, in characters.
 const LONGEST_MESSAGE: usize = 1024;
@@ -150,7 +149,7 @@ pub fn shortened(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reason;
+    use patchset_api::reason;
 
     #[test]
     fn time_changes_only_with_truth() {

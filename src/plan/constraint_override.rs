@@ -1,17 +1,19 @@
 //! The status of a `ConstraintOverride`, derived from what was observed.
 
+use foreign_text::{is_plain, printable};
 use jiff::Timestamp;
+use patchset_api::constraint_override::{
+    MergedFile, OverrideState, OverrideStatus, RefusedEntry, UpstreamPin,
+};
+use patchset_api::reason::{self, Reason, condition};
+use patchset_api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
+use upper_constraints::{ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned};
 
 use super::conditions::{self, Truth};
 use super::failure::Step;
 use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
 use super::list_size;
 use super::texts::shortened;
-use crate::api::constraint_override::{MergedFile, OverrideState, OverrideStatus, RefusedEntry, UpstreamPin};
-use crate::api::reason::{self, Reason, condition};
-use crate::api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
-use crate::constraints::{self, ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned};
-use crate::text::{is_plain, printable};
 
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
 const LARGEST: usize = (1 << 20) - 1024;
@@ -67,12 +69,12 @@ pub struct MergeRefusal {
     pub message: String,
 }
 
-impl From<constraints::Error> for MergeRefusal {
-    fn from(error: constraints::Error) -> Self {
+impl From<upper_constraints::Error> for MergeRefusal {
+    fn from(error: upper_constraints::Error) -> Self {
         Self {
             reason: match &error {
-                constraints::Error::Constraints(_) => reason::INVALID_CONSTRAINTS,
-                constraints::Error::Overrides(_) => reason::INVALID_OVERRIDES,
+                upper_constraints::Error::Constraints(_) => reason::INVALID_CONSTRAINTS,
+                upper_constraints::Error::Overrides(_) => reason::INVALID_OVERRIDES,
             },
             message: error.to_string(),
         }
@@ -101,7 +103,7 @@ pub fn merge_files(
         // The schema allows only names.
         .filter_map(|name| name.0.parse().ok())
         .collect();
-    let merged = constraints::merge(&base, &overrides, &from_source)?;
+    let merged = upper_constraints::merge(&base, &overrides, &from_source)?;
     can_stand_alone(base.includes(), &merged)?;
     Ok(merged)
 }
@@ -372,7 +374,7 @@ mod tests {
     fn merged(base: &str, overrides: &str) -> MergeDecision {
         let base = ConstraintsFile::parse(base.as_bytes()).unwrap();
         let overrides = Overrides::parse(overrides.as_bytes()).unwrap();
-        let merged = constraints::merge(&base, &overrides, &[]).unwrap();
+        let merged = upper_constraints::merge(&base, &overrides, &[]).unwrap();
         MergeDecision::Merged(summary(&merged, "c", "f", 1 << 18))
     }
 
@@ -487,7 +489,7 @@ mod tests {
         let base = ConstraintsFile::parse(b"a===1\nb===1\n").unwrap();
         let overrides = Overrides::parse(b"b===2\n").unwrap();
         let from_source = ["a", "c"].map(|name| name.parse().unwrap());
-        let merged = constraints::merge(&base, &overrides, &from_source).unwrap();
+        let merged = upper_constraints::merge(&base, &overrides, &from_source).unwrap();
         let told = summary(&merged, "c", "f", 1 << 18);
         let mut states: Vec<(&str, OverrideState)> = told
             .results
@@ -530,7 +532,7 @@ mod tests {
         let told = |room| {
             let base = ConstraintsFile::parse(b"a===1\nb===1\nc===1\n").unwrap();
             let overrides = Overrides::parse(b"a===2\nb===1\nc===2\n").unwrap();
-            let merged = constraints::merge(&base, &overrides, &[]).unwrap();
+            let merged = upper_constraints::merge(&base, &overrides, &[]).unwrap();
             summary(&merged, "c", "f", room)
         };
         let all = told(1 << 18);

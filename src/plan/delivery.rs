@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::Recorded;
-use crate::api::build::ImageStatus;
-use crate::api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStatus};
-use crate::image::ImageReference;
+use image_references::ImageReference;
+use patchset_api::Recorded;
+use patchset_api::build::ImageStatus;
+use patchset_api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStatus};
 
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
@@ -80,7 +80,7 @@ pub fn is_approved(delivery: &Delivery, approved: Option<&str>, image: &ImageSta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Digest;
+    use image_references::Digest;
 
     fn config_map(prefix: Option<&str>) -> DeliveryConfigMap {
         DeliveryConfigMap {

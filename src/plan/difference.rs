@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
+use git_apply_engine::{HunkOutcome, PatchReport, Rejection};
 use gix_imara_diff::{Algorithm, Diff, InternedInput};
 use serde::Serialize;
-
-use crate::patch::{HunkOutcome, PatchReport, Rejection};
 
 /// Where a line stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -180,7 +179,7 @@ fn paired<'a>(lines: &[ComparedLine<'a>]) -> Vec<ComparedLine<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patch::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
+    use git_apply_engine::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
 
     #[test]
     fn a_hunk_whose_lines_were_left_out_has_no_difference() {

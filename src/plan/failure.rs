@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::reason::{Reason, condition};
+use patchset_api::reason::{Reason, condition};
 
 /// The step that a failure belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reason;
+    use patchset_api::reason;
 
     #[test]
     fn a_failure_that_kept_another_step_from_being_done_is_one_of_that_step() {

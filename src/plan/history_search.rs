@@ -2,14 +2,15 @@
 //! commit broke the others, and which of them a refresh mends. Callers bring the upstream's objects
 //! and how much of them may be looked at.
 
-use super::upstream_history::PatchHistory;
-use crate::history::{
-    Bounds, Commits, HistoryError, Judged, Range, apply_findings, find_breaker, find_merged,
-};
-use crate::patch::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
-use crate::refresh::{
+use git_apply_engine::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
+use patch_refresh::{
     FindBlob, PatchHint, PatchRefresh, Presence, RefreshError, RefreshHints, RefreshOptions, refresh_series,
 };
+use upstream_history::{
+    Bounds, Commits, HistoryError, Judged, Range, apply_findings, find_breaker, find_merged,
+};
+
+use super::upstream_history::PatchHistory;
 
 /// A series that was applied to a tree.
 #[derive(Clone, Copy, Debug)]
@@ -206,9 +207,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::history::Commit;
-    use crate::patch::{EntryMode, MemoryStore, apply};
-    use crate::refresh::{RefreshKind, RefreshOutcome, RefreshState};
+    use git_apply_engine::{EntryMode, MemoryStore, apply};
+    use patch_refresh::{RefreshKind, RefreshOutcome, RefreshState};
+    use upstream_history::Commit;
 
     /// An upstream whose commits each leave a file `f`.
     #[derive(Default)]

@@ -1,18 +1,18 @@
 //! Which test of an image is next, and what came of those that ran.
 
+use foreign_text::printable_lines;
+use image_references::Digest;
 use jiff::Timestamp;
+use patchset_api::build::{Attempt, Build, BuildStatus, ImageStatus, RunConclusion};
+use patchset_api::image_test::{
+    ImageTest, ImageTestRecord, ImageTestStatus, ImageTestsStatus, OnTestFailure, TestOutcome, TestReport,
+};
+use patchset_api::{InputsDigest, Recorded};
 
 use super::attempt::{AttemptState, begin_attempt, end_attempt, forgive_failures};
 use super::build::is_planned_image;
 use super::conditions::{seconds, shortened};
 use super::inputs_hasher::InputsHasher;
-use crate::api::build::{Attempt, Build, BuildStatus, ImageStatus, RunConclusion};
-use crate::api::image_test::{
-    ImageTest, ImageTestRecord, ImageTestStatus, ImageTestsStatus, OnTestFailure, TestOutcome, TestReport,
-};
-use crate::api::{InputsDigest, Recorded};
-use crate::image::Digest;
-use crate::text::printable_lines;
 
 /// Names the computation that a test's digest follows from; changed where the same test is run in
 /// another way.
@@ -370,9 +370,9 @@ pub fn tests_verdict(tests: Option<&ImageTestsStatus>) -> TestsVerdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::built_image::SortableTag;
-    use crate::image::ImageReference;
     use crate::plan::attempt::{Decision, decide_next};
+    use image_references::ImageReference;
+    use patchset_api::built_image::SortableTag;
     use serde_json::{Value, json};
 
     fn test(fields: &Value) -> ImageTest {

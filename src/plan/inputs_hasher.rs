@@ -1,9 +1,8 @@
 //! A digest over all that a result is computed from.
 
+use patchset_api::InputsDigest;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-
-use crate::api::InputsDigest;
 
 /// Collects inputs; equal inputs in equal order give an equal digest.
 ///

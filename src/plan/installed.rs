@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::build::{InstalledStatus, Origin};
-use crate::constraints::PackageName;
+use patchset_api::build::{InstalledStatus, Origin};
+use upper_constraints::PackageName;
 
 /// How many distributions are told.
 const MOST: usize = 64;

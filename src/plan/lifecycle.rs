@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use patchset_api::common::Verification;
+use patchset_api::reason::{self, Reason, condition};
+use patchset_api::{ConstraintOverrideStatus, InputsDigest, PatchRepositoryStatus, PatchSetStatus};
 
 use super::conditions::{self, Conditions, Truth};
 use super::failure::{Failure, Retry, Step};
 use super::summary::summary;
-use crate::api::common::Verification;
-use crate::api::reason::{self, Reason, condition};
-use crate::api::{ConstraintOverrideStatus, InputsDigest, PatchRepositoryStatus, PatchSetStatus};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Keeps the lists of a status within what the API server takes.
 
+use patchset_api::status::{OmittedPatches, PatchState, PatchStatus};
+use patchset_api::upstream_history::MergedStatus;
 use serde::Serialize;
-
-use crate::api::status::{OmittedPatches, PatchState, PatchStatus};
-use crate::api::upstream_history::MergedStatus;
 
 /// Bytes that an object may have as JSON besides its conditions, its history and the record of who
 /// manages its fields. etcd takes 1.5 MiB a request.
@@ -141,8 +140,8 @@ fn without_lines(patch: &PatchStatus) -> PatchStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::status::ConflictStatus;
-    use crate::api::upstream_history::Evidence;
+    use patchset_api::status::ConflictStatus;
+    use patchset_api::upstream_history::Evidence;
 
     fn patch(number: usize, state: PatchState) -> PatchStatus {
         PatchStatus {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::patch_set::{InlinePatch, Patches};
+use git_apply_engine::PatchInput;
+use patchset_api::patch_set::{InlinePatch, Patches};
+
 use crate::layout::{
     ContentLimits, FileKind, FilesError, FolderEntry, FolderPatches, LayoutError, RepositoryFiles,
 };
-use crate::patch::PatchInput;
 
 /// Where a spec has its patches, in words; nothing where it has them itself.
 #[must_use]

@@ -1,12 +1,12 @@
 //! The status of a `PatchRepository`, derived from what was observed.
 
 use jiff::Timestamp;
+use patchset_api::patch_repository::{RepositoryCell, RepositoryCounts, RepositoryFault};
+use patchset_api::upkeep::RepositoryUpkeepStatus;
+use patchset_api::{InputsDigest, LayoutKind, PatchRepositoryStatus};
 
 use super::failure::{Failure, Step};
 use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdict};
-use crate::api::patch_repository::{RepositoryCell, RepositoryCounts, RepositoryFault};
-use crate::api::upkeep::RepositoryUpkeepStatus;
-use crate::api::{InputsDigest, LayoutKind, PatchRepositoryStatus};
 
 /// What the source says; known before the folders are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +96,9 @@ pub fn settle(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reason;
     use crate::plan::conditions::Truth;
     use crate::plan::lifecycle::has_results_of;
+    use patchset_api::reason;
 
     const ASKED: AskedFor<'static> = AskedFor {
         generation: 1,

@@ -1,6 +1,14 @@
 //! The status of a `PatchSet`, derived from what was observed.
 
+use foreign_text::printable;
 use jiff::Timestamp;
+use patchset_api::InputsDigest;
+use patchset_api::build::{BuildRecord, BuildStatus, ImageStatus, RecordedPatch};
+use patchset_api::delivery::{DeliveryStatus, ProposalStatus};
+use patchset_api::patch_set::MergedPatches;
+use patchset_api::reason::{self, Reason, condition};
+use patchset_api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
+use patchset_api::upstream_history::RevertedStatus;
 
 use super::build::{is_built, is_planned_image};
 use super::conditions::{self, Truth};
@@ -10,14 +18,6 @@ use super::lifecycle::{AskedFor, Next, Outcome, Settling, SignaturePolicy, Verdi
 use super::list_size;
 use super::report;
 use super::upstream_history::{commit_in_words, last_applied, merged_in_words};
-use crate::api::InputsDigest;
-use crate::api::build::{BuildRecord, BuildStatus, ImageStatus, RecordedPatch};
-use crate::api::delivery::{DeliveryStatus, ProposalStatus};
-use crate::api::patch_set::MergedPatches;
-use crate::api::reason::{self, Reason, condition};
-use crate::api::status::{CandidateStatus, PatchSetStatus, PatchState, PatchStatus, UpstreamStatus};
-use crate::api::upstream_history::RevertedStatus;
-use crate::text::printable;
 
 /// The longest note on the folder of the patches, in characters.
 const LONGEST_NOTE: usize = 400;
@@ -774,15 +774,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::api::build::{RejectedImage, Rejection};
-    use crate::api::delivery::CommitStatus;
-    use crate::api::image_test::ImageTestsStatus;
-    use crate::api::status::{ConflictStatus, OmittedPatches};
-    use crate::api::upstream_history::{Evidence, FuzzyFit, MergedStatus, UpstreamCommitStatus};
-    use crate::image::{Digest, ImageReference};
     use crate::plan::lifecycle::{
         Streak, begin_generation, has_verified_results_of, is_verified, wait_before_next,
     };
+    use image_references::{Digest, ImageReference};
+    use patchset_api::build::{RejectedImage, Rejection};
+    use patchset_api::delivery::CommitStatus;
+    use patchset_api::image_test::ImageTestsStatus;
+    use patchset_api::status::{ConflictStatus, OmittedPatches};
+    use patchset_api::upstream_history::{Evidence, FuzzyFit, MergedStatus, UpstreamCommitStatus};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const POLICY: Policy<'_> = Policy {

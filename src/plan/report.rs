@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 
+use foreign_text::{printable, printable_line};
+use git_apply_engine::{Oid, PatchInput, PatchReport, Rejection};
 use jiff::Timestamp;
-
-use crate::api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
-use crate::api::upstream_history::{
+use patch_headers::PatchHeaders;
+use patchset_api::status::{CandidateStatus, ConflictStatus, PatchState, PatchStatus};
+use patchset_api::upstream_history::{
     BrokenPatch, CandidateOutcome, Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus,
 };
-use crate::api::{Recorded, Revision};
-use crate::headers::PatchHeaders;
-use crate::patch::{Oid, PatchInput, PatchReport, Rejection};
-use crate::text::{printable, printable_line};
+use patchset_api::{Recorded, Revision};
 
 use super::conditions::seconds;
 use super::difference::{LineSide, compare};
@@ -271,8 +270,8 @@ pub fn shown_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::upstream_history::{FuzzyFit, UpstreamCommitStatus};
-    use crate::patch::{EntryMode, MemoryStore, Options, Sequence, apply};
+    use git_apply_engine::{EntryMode, MemoryStore, Options, Sequence, apply};
+    use patchset_api::upstream_history::{FuzzyFit, UpstreamCommitStatus};
 
     fn patches(names: &[(&str, &str, PatchState)]) -> Vec<PatchStatus> {
         let bare = |name: &str, state| serde_json::json!({ "name": name, "state": state });

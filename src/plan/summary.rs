@@ -1,10 +1,11 @@
 //! What matters most of a `PatchSet`'s status, short enough for a column of `kubectl get`.
 
+use foreign_text::printable;
+use patchset_api::reason::{self, condition};
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
+
 use super::conditions;
 use super::upstream_history::SHORT_COMMIT;
-use crate::api::reason::{self, condition};
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
-use crate::text::printable;
 
 /// The longest summary, in characters: with the other columns it fits a terminal of 120.
 const LONGEST: usize = 40;

@@ -1,6 +1,6 @@
 //! Texts of others as a status takes them.
 
-use crate::text::printable;
+use foreign_text::printable;
 
 /// The longest subject, author or message, in characters.
 const TEXT_CHARACTERS: usize = 512;

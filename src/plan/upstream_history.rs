@@ -1,17 +1,17 @@
 //! What upstream did with patches that do not apply, in the words of the status.
 
+use foreign_text::{printable, printable_lines};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
+use patchset_api::upstream_history::{
+    Evidence, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
+};
+use patchset_api::{Recorded, Revision};
+use upstream_history::{Difference, Finding, Merged, UpstreamCommit, commit_url};
 
 use super::conditions;
 use super::texts::shortened;
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
-use crate::api::upstream_history::{
-    Evidence, FuzzyFit, MergedStatus, RefreshStatus, RevertedStatus, UpstreamCommitStatus,
-};
-use crate::api::{Recorded, Revision};
-use crate::history::{Difference, Finding, Merged, UpstreamCommit, commit_url};
-use crate::text::{printable, printable_lines};
 
 /// The longest interdiff of a patch, in characters, and how many patches of a series have theirs.
 const INTERDIFF_CHARACTERS: usize = 8 << 10;
@@ -242,8 +242,8 @@ pub fn last_applied<'a>(previous: &'a PatchSetStatus, name: &str) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::status::ConflictStatus;
-    use crate::patch::Oid;
+    use git_apply_engine::Oid;
+    use patchset_api::status::ConflictStatus;
 
     const LINKS: CommitLinks<'_> = CommitLinks {
         upstream: "https://opendev.org/openstack/demo",

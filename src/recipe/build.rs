@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use image_references::ImageReference;
+use patchset_api::build::{Build, BuildStatus, DockerfileSource};
+use patchset_api::{InputsDigest, Recorded, Revision};
+
 use super::tags::{TagError, TagValues, Tags, follow_patches_revision};
-use crate::api::build::{Build, BuildStatus, DockerfileSource};
-use crate::api::{InputsDigest, Recorded, Revision};
-use crate::image::ImageReference;
 use crate::plan::inputs_hasher::InputsHasher;
 
 /// Names the computation that builds follow from; changed where the same inputs give another image.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use image_references::ImageReference;
+use patchset_api::extra_packages::ExtraPackages;
+use patchset_api::{Recorded, reason};
+
 use super::build::CONSTRAINTS;
 use super::found::Library;
 use super::pins;
-use crate::api::extra_packages::ExtraPackages;
-use crate::api::{Recorded, reason};
-use crate::constraints;
-use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
 
 /// The contexts of a build besides the component's own.
@@ -69,7 +69,7 @@ pub(super) fn assemble_contexts(inputs: ContextInputs<'_>) -> Result<Contexts, F
         }
         images.insert(name.clone(), image.clone());
     }
-    let invalid = |error: constraints::Error| {
+    let invalid = |error: upper_constraints::Error| {
         Failure::retried(Step::Build, reason::INVALID_CONSTRAINTS, error.to_string())
     };
     let text = inputs

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use git_apply_engine::MemoryStore;
+use patchset_api::build::DockerfileSource;
+use source_images::layer::{Contents, File};
+
 use super::FolderContents;
-use crate::api::build::DockerfileSource;
-use crate::patch::MemoryStore;
-use crate::publish::layer::{Contents, File};
 
 /// Returns the folder that the keys of a ConfigMap are; `None` if none of them is the Dockerfile.
 #[must_use]

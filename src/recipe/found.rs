@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::api::build::{Build, BuildStatus};
-use crate::api::{PatchSetSpec, Recorded, Revision};
-use crate::image::ImageReference;
-use crate::patch::{Objects, PatchInput, Series};
-use crate::publish::layer::Contents;
+use git_apply_engine::{Objects, PatchInput, Series};
+use image_references::ImageReference;
+use patchset_api::build::{Build, BuildStatus};
+use patchset_api::{PatchSetSpec, Recorded, Revision};
+use source_images::layer::Contents;
 
 /// What was found for a build.
 pub struct BuildFindings<'a> {

@@ -17,7 +17,13 @@ mod tags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use image_references::ImageReference;
+use patchset_api::build::BuildStatus;
+use patchset_api::{Recorded, Revision, reason};
 use pep440_rs::Version;
+use source_images::image::{About, PatchId};
+use source_images::python::component_version;
+use source_images::source_image::{self, SourceImage};
 
 pub use build::CONSTRAINTS;
 pub use contexts::read_arguments;
@@ -26,13 +32,7 @@ pub use located::Located;
 pub use reasons::{build_reasons, last_request};
 pub use tags::TagError;
 
-use crate::api::build::BuildStatus;
-use crate::api::{Recorded, Revision, reason};
-use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
-use crate::publish::image::{About, PatchId};
-use crate::publish::python::component_version;
-use crate::publish::source_image::{self, SourceImage};
 
 /// An image that a build takes, and which part it is.
 pub struct RecipePart {
@@ -82,7 +82,7 @@ pub struct Recipe {
 pub enum RecipeError {
     /// An image cannot be described.
     #[error(transparent)]
-    Image(#[from] crate::publish::Error),
+    Image(#[from] source_images::Error),
     /// What was found does not go together.
     #[error(transparent)]
     Plan(#[from] Failure),
@@ -103,7 +103,7 @@ impl Recipe {
             .repository
             .0
             .parse()
-            .map_err(crate::publish::Error::from)?;
+            .map_err(source_images::Error::from)?;
         let version = component_version(build.source.version.as_deref(), found.upstream.tag.as_deref())
             .map_err(|text| {
                 invalid_spec(format!("build.source.version: {text:?} is no version (PEP 440)"))
@@ -211,9 +211,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::api::reason::Reason;
-    use crate::api::{InputsDigest, PatchSetSpec};
-    use crate::patch::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
+    use git_apply_engine::{EntryMode, MemoryStore, Options, PatchInput, Sequence, apply};
+    use patchset_api::reason::Reason;
+    use patchset_api::{InputsDigest, PatchSetSpec};
     use serde_json::{Value, json};
 
     const PATCH: &str = "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-a\n+b\n";
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_built_is_said() {
-        use crate::api::reason::{INVALID_CONSTRAINTS, INVALID_SPEC, STILL_PINNED};
+        use patchset_api::reason::{INVALID_CONSTRAINTS, INVALID_SPEC, STILL_PINNED};
         let changes: [(Reason, Change); 6] = [
             (INVALID_SPEC, |given| {
                 given.spec["build"]["source"]["version"] = json!("no version");

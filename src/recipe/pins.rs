@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pep508_rs::{Requirement, VersionOrUrl};
-
-use crate::constraints::{self, ConstraintsFile, Overrides, PackageName};
+use upper_constraints::{ConstraintsFile, Overrides, PackageName};
 
 /// The build argument with further requirements of the component.
 const PACKAGES: &str = "PIP_PACKAGES";
@@ -23,11 +22,14 @@ pub fn package_names<'a>(all: impl IntoIterator<Item = &'a str>) -> BTreeSet<Pac
 /// # Errors
 ///
 /// Where the text is not a constraints file.
-pub fn without_pins(text: &[u8], from_source: &BTreeSet<PackageName>) -> Result<String, constraints::Error> {
+pub fn without_pins(
+    text: &[u8],
+    from_source: &BTreeSet<PackageName>,
+) -> Result<String, upper_constraints::Error> {
     let base = ConstraintsFile::parse(text)?;
     let none = Overrides::parse(b"")?;
     let names: Vec<PackageName> = from_source.iter().cloned().collect();
-    Ok(constraints::merge(&base, &none, &names)?.text)
+    Ok(upper_constraints::merge(&base, &none, &names)?.text)
 }
 
 /// What still pins something that is built from source, each as a person would look for it.
@@ -39,7 +41,7 @@ pub fn remaining_pins(
     constraints: Option<&str>,
     args: &BTreeMap<String, String>,
     from_source: &BTreeSet<PackageName>,
-) -> Result<Vec<String>, constraints::Error> {
+) -> Result<Vec<String>, upper_constraints::Error> {
     let mut left = Vec::new();
     if let Some(text) = constraints {
         let file = ConstraintsFile::parse(text.as_bytes())?;

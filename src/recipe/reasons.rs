@@ -1,9 +1,10 @@
 //! Why something is built: what is different from the build before.
 
+use git_apply_engine::Oid;
+use patchset_api::build::{Build, BuildReason, BuildStatus};
+use patchset_api::{PatchSet, PatchSetStatus};
+
 use super::CONSTRAINTS;
-use crate::api::build::{Build, BuildReason, BuildStatus};
-use crate::api::{PatchSet, PatchSetStatus};
-use crate::patch::Oid;
 
 /// The annotation by which Flux's users ask for the work to be done again.
 const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
@@ -87,12 +88,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::api::status::UpstreamStatus;
-    use crate::api::{Recorded, Revision};
-    use crate::image::{Digest, ImageReference};
     use BuildReason::{
         Base, Config, Constraints, Dockerfile, First, Libraries, Patches, Requested, Upstream,
     };
+    use image_references::{Digest, ImageReference};
+    use patchset_api::status::UpstreamStatus;
+    use patchset_api::{Recorded, Revision};
     use serde_json::json;
 
     /// A build from these contexts, as a word each: `name=reference`.

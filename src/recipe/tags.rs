@@ -1,7 +1,8 @@
 //! The tags of an image, by the templates of its spec.
 
-use crate::api::build::{ImageTarget, SortableTag};
-use crate::api::{InputsDigest, Revision};
+use patchset_api::build::{ImageTarget, SortableTag};
+use patchset_api::{InputsDigest, Revision};
+
 use crate::plan::build::TIME;
 
 /// The longest tag (OCI distribution-spec).
@@ -197,7 +198,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::api::build::ImageRepository;
+    use patchset_api::build::ImageRepository;
 
     static DIGEST: LazyLock<InputsDigest> = LazyLock::new(|| "sha256:0123456789abcdef".into());
 

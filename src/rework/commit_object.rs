@@ -1,8 +1,8 @@
 //! The commit that stands for a patch in a working tree: the same patch on the same commit is the
 //! same commit, byte for byte.
 
-use crate::headers::{CommitText, WrittenAt};
-use crate::patch::Oid;
+use git_apply_engine::Oid;
+use patch_headers::{CommitText, WrittenAt};
 
 /// The commit that stands for a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]

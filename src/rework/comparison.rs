@@ -1,12 +1,12 @@
 //! Whether a reworked series loses something.
 
+use git_apply_engine::{Options, PatchInput};
+use patch_refresh::unified_hunks;
 use serde::Serialize;
 
 use super::fingerprint::{ChangedFile, ChangedHunk, PatchFingerprint};
 use super::line_count::LineCount;
 use super::pairing::pair_patches;
-use crate::patch::{Options, PatchInput};
-use crate::refresh::unified_hunks;
 
 /// The most lines of a hunk that is gone that are told.
 const MOST_LINES: usize = 20;

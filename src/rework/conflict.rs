@@ -1,7 +1,7 @@
 //! The files of a conflict, for whoever solves it.
 
-use crate::patch::{Objects, Oid, PatchInput};
-use crate::refresh::{
+use git_apply_engine::{Objects, Oid, PatchInput};
+use patch_refresh::{
     FileVersion, MergeLabels, RefreshError, RefreshOptions, ThreeWayHints, VersionSource, marked_merge,
     three_way_files,
 };

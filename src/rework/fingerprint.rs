@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use git_apply_engine::{FileDiff, Options, PatchInput, read_diffs};
+use patch_headers::{CommitText, PatchIdentity};
+
 use super::commit_object::commit_message;
-use crate::headers::{self, CommitText, PatchIdentity};
-use crate::patch::{FileDiff, Options, PatchInput, read_diffs};
 
 /// What a patch is known by, and what it does without line numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl PatchFingerprint {
         let message = commit_message(&patch.name, &text);
         Self {
             name: patch.name.clone(),
-            subject: headers::subject(&message),
+            subject: patch_headers::subject(&message),
             message: normal_message(&message),
             author: text.author_email,
             change_ids: identity.change_ids,
@@ -104,7 +105,7 @@ fn normal_message(message: &str) -> String {
     let text = message.trim();
     let body = text.split_once("\n\n").map_or("", |(_, body)| body);
     let lines: Vec<&str> = body.trim().lines().map(str::trim_end).collect();
-    format!("{}\n\n{}", headers::subject(text), lines.join("\n"))
+    format!("{}\n\n{}", patch_headers::subject(text), lines.join("\n"))
 }
 
 fn changed_file(diff: &FileDiff<'_>) -> ChangedFile {

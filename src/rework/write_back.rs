@@ -1,11 +1,11 @@
 //! Writes a changed patch back into its file: what did not change stays as it was, byte for byte.
 
-use crate::headers::HeadForm;
-use crate::patch::{
+use git_apply_engine::{
     EntryMode, FileChange, FileDiff, Objects, Oid, Options, PatchInput, PatchState, Sequence, apply,
     read_diffs,
 };
-use crate::refresh::replace_diffstat;
+use patch_headers::HeadForm;
+use patch_refresh::replace_diffstat;
 
 /// The most files of a patch for each of which it is tried whether its diff can stay.
 const MOST_TRIED: usize = 64;

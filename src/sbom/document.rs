@@ -13,15 +13,15 @@ use cyclonedx_bom::models::code::{
 use cyclonedx_bom::models::component::{Classification, Component as BomComponent, Components, Pedigree};
 use cyclonedx_bom::models::metadata::Metadata;
 use cyclonedx_bom::models::property::{Properties, Property};
+use git_apply_engine::PatchInput;
+use patch_headers::{Bug, Cve, PatchHeaders, PatchOrigin};
+use patchset_api::constraint_override::{OverrideState, UpstreamPin};
 use purl::{GenericPurl, ParseError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use upper_constraints::PackageName;
 
 use super::{Error, purl_error, uuid_of};
-use crate::api::constraint_override::{OverrideState, UpstreamPin};
-use crate::constraints::PackageName;
-use crate::headers::{Bug, Cve, PatchHeaders, PatchOrigin};
-use crate::patch::PatchInput;
 
 /// The component that is patched.
 #[derive(Clone, Debug)]

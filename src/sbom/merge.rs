@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use upper_constraints::PackageName;
 
 use super::{Error, Overridden, Patched, SpecificationVersion, document};
-use crate::constraints::PackageName;
 
 /// Merges a component's pedigree and the overridden packages into a document, and gives it with
 /// everything else in it unchanged.

@@ -4,7 +4,7 @@
 //! built with, each with the pedigree of its patches, and the packages whose pins were overridden.
 //! [`merge()`] puts the same into another tool's document. [`Resolutions`] states as `OpenVEX`
 //! which vulnerabilities the patches resolve. What a patch says of itself is read by
-//! [`crate::headers`].
+//! [`patch_headers`].
 
 mod document;
 mod merge;

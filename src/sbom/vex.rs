@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use image_references::ImageReference;
 use jiff::Timestamp;
+use patch_headers::{Cve, PatchHeaders};
 use purl::{GenericPurl, ParseError};
 use serde_json::{Value, json};
 
 use super::document::Patched;
 use super::{Error, purl_error, uuid_of};
-use crate::headers::{Cve, PatchHeaders};
-use crate::image::ImageReference;
 
 /// The namespace of the statements, which is also the predicate type of an attestation of them.
 pub const PREDICATE_TYPE: &str = "https://openvex.dev/ns/v0.2.0";

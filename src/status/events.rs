@@ -1,12 +1,12 @@
 //! Kubernetes Events: one for each change that a person would want to know of.
 
+use foreign_text::printable_lines;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use patchset_api::reason::Reason;
 
 use super::{Error, FIELD_MANAGER};
-use crate::api::reason::Reason;
-use crate::text::printable_lines;
 
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub enum Error {
     Http(#[from] reqwest::Error),
     /// Events go to an address that is not connected to.
     #[error("--events-addr: {0}")]
-    Address(#[from] crate::egress::RefusedAddress),
+    Address(#[from] guarded_egress::RefusedAddress),
     /// Others changed the object again and again.
     #[error("others changed the object {0} times meanwhile")]
     Busy(usize),

@@ -14,17 +14,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use guarded_egress::{Destinations, describe_with_causes};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
+use patchset_api::GROUP;
 use reqwest::{Client, ClientBuilder, StatusCode, Url, header};
 use serde::Serialize;
 
 use super::events::{Note, pod_name};
 use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
-use crate::api::GROUP;
-use crate::egress::{Destinations, describe_with_causes};
 use crate::plan::conditions::shortened;
 
 /// Annotations of an object that begin so go with its events.
@@ -180,7 +180,7 @@ impl Notifier {
             return Ok(None);
         };
         Destinations::NAMED.check(&url)?;
-        crate::tls::ensure_provider();
+        guarded_egress::tls::ensure_provider();
         // A system without certificate authorities, as small images are, has no use for them over
         // plain HTTP.
         let client = client_settings()
@@ -312,7 +312,7 @@ async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reason;
+    use patchset_api::reason;
 
     #[test]
     fn addresses() {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use patchset_api::upstream_history::{MergedStatus, RefreshKind};
 
 use super::change_id::ChangeId;
 use super::left_alone::LeftAlone;
 use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;
-use crate::api::upstream_history::{MergedStatus, RefreshKind};
 use crate::layout::RepositoryEdit;
 
 /// Which commits are to be made on the base, in their order.

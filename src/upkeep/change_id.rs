@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::patch::Oid;
+use git_apply_engine::Oid;
+
 use crate::plan::inputs_hasher::InputsHasher;
 
 /// Hexadecimal digits of a digest in a mark.

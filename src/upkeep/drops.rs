@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upstream_history::{Evidence, MergedStatus, RefreshState};
 
 use super::left_alone::LeftAloneReason;
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::{Evidence, MergedStatus, RefreshState};
 
 /// What a status says is to be done for a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::ResourceExt;
+use patchset_api::common::GitPath;
+use patchset_api::patch_set::PatchSetSpec;
+use patchset_api::reason::condition;
+use patchset_api::status::PatchStatus;
+use patchset_api::upkeep::{Renumbering, Upkeep, UpkeepAction, UpkeepState, UpkeepStatus};
+use patchset_api::{FluxDuration, PatchSet};
 
 use super::change_id::ChangeId;
-use crate::api::common::GitPath;
-use crate::api::patch_set::PatchSetSpec;
-use crate::api::reason::condition;
-use crate::api::status::PatchStatus;
-use crate::api::upkeep::{Renumbering, Upkeep, UpkeepAction, UpkeepState, UpkeepStatus};
-use crate::api::{FluxDuration, PatchSet};
 use crate::plan::conditions::{self, Truth};
 
 /// How long it must have been so where `after` cannot be read.

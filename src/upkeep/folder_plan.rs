@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use git_apply_engine::Oid;
 use jiff::Timestamp;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upkeep::{Renumbering, UpkeepAction};
+use patchset_api::upstream_history::MergedStatus;
 
 use super::change::{ChangeKind, PlannedChange};
 use super::change_id::ChangeId;
@@ -12,11 +16,7 @@ use super::left_alone::{LeftAlone, LeftAloneReason};
 use super::proof::{WithheldChanges, WithheldPart};
 use super::refreshed::{RefreshedPatch, RefreshedPatches};
 use super::same_patch::PatchElsewhere;
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upkeep::{Renumbering, UpkeepAction};
-use crate::api::upstream_history::MergedStatus;
 use crate::layout::{ContentLimits, FilesError, LayoutError, RepositoryFiles, Series, SeriesEdit};
-use crate::patch::Oid;
 use crate::plan::report::shown_name;
 
 /// A folder without links, and those that read it.

@@ -2,14 +2,15 @@
 
 use std::fmt::Write;
 
+use patch_refresh::{FileOutcome, MergeBase};
+use patchset_api::upstream_history::{Evidence, MergedStatus, RefreshKind};
+
 use super::change::{ChangeKind, PlannedChange};
 use super::marker::CommitMark;
 use super::quoted::{Room, block_in_message, in_message, plain_address};
 use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;
-use crate::api::upstream_history::{Evidence, MergedStatus, RefreshKind};
 use crate::plan::upstream_history::evidence_in_words;
-use crate::refresh::{FileOutcome, MergeBase};
 
 /// The longest name of a patch in a subject and in a text, in characters.
 const SUBJECT_NAME: usize = 60;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use git_apply_engine::Oid;
 use jiff::Timestamp;
+use patchset_api::upkeep::{Renumbering, UpkeepAction};
 
 use super::change::{PlannedCommit, UpkeepPlan};
 use super::change_id::digest;
@@ -14,12 +16,10 @@ use super::message::commit_message;
 use super::proof::WithheldChanges;
 use super::refreshed::RefreshedPatches;
 use super::same_patch::{PatchElsewhere, PatchKey, why_it_stays};
-use crate::api::upkeep::{Renumbering, UpkeepAction};
 use crate::layout::{
     ComponentSeries, ContentLimits, EditedFiles, FileEdit, LayoutError, RepositoryEdit, RepositoryFiles,
     Series, SeriesChange, SeriesEdit, SeriesEditError, edit_series, folder_without_links,
 };
-use crate::patch::Oid;
 use crate::plan::report::shown_name;
 
 /// The most changes of one request.

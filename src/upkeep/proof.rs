@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use git_apply_engine::{Oid, PatchReport, PatchState};
+
 use super::change::{ChangeKind, UpkeepPlan};
 use super::change_id::ChangeId;
 use super::harm::Harm;
-use crate::patch::{Oid, PatchReport, PatchState};
 
 /// How far a series applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::text::{printable, printable_line};
+use foreign_text::{printable, printable_line};
 
 /// What breaks up a name: it takes no room (ZERO WIDTH SPACE).
 const BREAK: char = '\u{200b}';

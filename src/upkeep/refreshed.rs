@@ -1,8 +1,9 @@
 //! Patches made anew, as the caller has them.
 
+use git_apply_engine::Oid;
+use patch_refresh::{FileOutcome, FileRefresh, PatchRefresh, RefreshKind, RefreshOutcome, unified_diff};
+
 use super::quoted::without_places;
-use crate::patch::Oid;
-use crate::refresh::{FileOutcome, FileRefresh, PatchRefresh, RefreshKind, RefreshOutcome, unified_diff};
 
 /// The patches that were made anew for the upstreams of their series.
 pub trait RefreshedPatches {

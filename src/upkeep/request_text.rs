@@ -1,6 +1,10 @@
 //! The title and the text of the pull request.
 
+use git_apply_engine::Oid;
 use jiff::Timestamp;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upkeep::HANDS_OFF_LABEL;
+use patchset_api::upstream_history::{MergedStatus, RefreshKind};
 
 use super::change::{ChangeKind, PlannedChange, UpkeepPlan};
 use super::change_id::digest;
@@ -12,10 +16,6 @@ use super::message::{
 };
 use super::proof::{SeriesProof, SeriesResult};
 use super::quoted::{Room, block, code, link};
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upkeep::HANDS_OFF_LABEL;
-use crate::api::upstream_history::{MergedStatus, RefreshKind};
-use crate::patch::Oid;
 
 /// The most bytes of a text. GitHub keeps 65,536 characters.
 const MOST_BYTES: usize = 56_000;
@@ -136,7 +136,7 @@ fn title(plan: &UpkeepPlan) -> String {
         (0, refreshes) => format!("refresh {}", patches(refreshes)),
         (drops, refreshes) => format!("drop {}, refresh {refreshes}", patches(drops)),
     };
-    crate::text::printable(&format!("{}: {what}", series.join(", ")), 200)
+    foreign_text::printable(&format!("{}: {what}", series.join(", ")), 200)
 }
 
 fn introduction(plan: &UpkeepPlan) -> String {
@@ -421,7 +421,7 @@ fn left_alone(plan: &UpkeepPlan) -> String {
         reason,
     } in told
     {
-        let reason = crate::text::printable(&reason.to_string(), 400);
+        let reason = foreign_text::printable(&reason.to_string(), 400);
         lines.add(format!(
             "- {} {}: {}",
             code(patch_set, 253),

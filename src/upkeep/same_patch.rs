@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::status::{PatchState, PatchStatus};
-use crate::headers::PatchIdentity;
-use crate::history::{PatchId, patch_id};
-use crate::patch::Oid;
+use git_apply_engine::Oid;
+use patch_headers::PatchIdentity;
+use patchset_api::status::{PatchState, PatchStatus};
+use upstream_history::{PatchId, patch_id};
 
 /// The same patch in another series.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use foreign_text::printable;
+use git_apply_engine::Oid;
 use jiff::Timestamp;
+use patchset_api::Recorded;
+use patchset_api::reason::{self, Reason};
+use patchset_api::upkeep::{
+    MOST_DECLINED, MOST_UPKEEP_ITEMS, UpkeepAction, UpkeepDrop, UpkeepLeftAlone, UpkeepRefresh, UpkeepState,
+    UpkeepStatus,
+};
 
 use super::change::UpkeepPlan;
 use super::change_id::ChangeId;
@@ -10,15 +18,7 @@ use super::drops::{Todo, todo};
 use super::facts::SeriesFacts;
 use super::folder_plan::proposed_action;
 use super::left_alone::{LeftAlone, LeftAloneReason};
-use crate::api::Recorded;
-use crate::api::reason::{self, Reason};
-use crate::api::upkeep::{
-    MOST_DECLINED, MOST_UPKEEP_ITEMS, UpkeepAction, UpkeepDrop, UpkeepLeftAlone, UpkeepRefresh, UpkeepState,
-    UpkeepStatus,
-};
-use crate::patch::Oid;
 use crate::plan::conditions::{Truth, seconds};
-use crate::text::printable;
 
 /// The longest texts of a status, in characters.
 const NAME: usize = 256;

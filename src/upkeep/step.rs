@@ -9,13 +9,13 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use patchset_api::upkeep::HANDS_OFF_LABEL;
 
 use super::change::UpkeepPlan;
 use super::change_id::ChangeId;
 use super::left_alone::LeftAloneReason;
 use super::marker::{CommitMark, UpkeepMarker};
 use super::request_text::{RequestText, title_digest};
-use crate::api::upkeep::HANDS_OFF_LABEL;
 
 /// How far clocks may be apart.
 const SKEW: Duration = Duration::from_secs(5 * 60);
@@ -137,14 +137,14 @@ impl fmt::Display for StandBackReason {
             ),
             Self::ForeignCommit { commit, author } => {
                 let short: String = commit.chars().take(10).collect();
-                let author = crate::text::printable(author, 100);
+                let author = foreign_text::printable(author, 100);
                 write!(
                     f,
                     "the branch has commit {short} of {author}: merge the pull request, or remove the commit or the branch"
                 )
             }
             Self::OtherNamespace { namespace } => {
-                let namespace = crate::text::printable(namespace, 63);
+                let namespace = foreign_text::printable(namespace, 63);
                 write!(
                     f,
                     "the branch is of the PatchSets of namespace {namespace}: name another one in upkeep.branch"

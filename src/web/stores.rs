@@ -7,8 +7,7 @@ use std::sync::Arc;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
-
-use crate::api::{ConstraintOverride, GROUP, PatchRepository, PatchSet};
+use patchset_api::{ConstraintOverride, GROUP, PatchRepository, PatchSet};
 
 /// The merged file of a `ConstraintOverride`, where the controller has it in memory.
 pub type HeldMergedFile = dyn Fn(&ConstraintOverride) -> Option<String> + Send + Sync;

@@ -1,6 +1,7 @@
 //! Where the texts of patches come from.
 
-use crate::api::PatchSet;
+use patchset_api::PatchSet;
+
 use crate::page::resources::PatchTexts;
 
 /// What is at hand of the texts of an object's patches, found without a question to anybody. It may

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use serde_json::{Value, json};
 
 use crate::controller::{BASE, GOOD, inline};
-use crate::publish::unpacked;
+use crate::source_images::unpacked;
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 use crate::support::registry::Registry;
@@ -311,7 +311,7 @@ fn what_is_built_from_is_pushed_where_that_is_asked_for() {
     assert!(text.contains(build["inputsDigest"].as_str().unwrap()), "{text}");
     // A tag that something else has.
     let taken = build["target"].as_str().unwrap();
-    crate::publish::source(&[
+    crate::source_images::source(&[
         empty(case.root.path()).to_str().unwrap(),
         "--plain-http",
         &registry.host,

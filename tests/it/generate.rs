@@ -8,10 +8,10 @@ use assert_cmd::Command;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
-use patchset::api::schema::faults;
-use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
 use patchset::fleet::{ReadingRules, desired_objects};
 use patchset::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, RepositoryLayout};
+use patchset_api::schema::faults;
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

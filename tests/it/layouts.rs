@@ -4,7 +4,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use kube::ResourceExt;
-use patchset::api::{PatchRepository, PatchSet};
+use patchset_api::{PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
 use crate::controller::patches::{install_git_repository_kind, publish};
@@ -292,7 +292,7 @@ async fn artifacts_and_config_maps_are_read_as_folders_are() {
     let stage = Stage::new("folders").await;
     install_git_repository_kind(&stage.client).await;
     let back = GOOD.replace("-five", "-FIVE").replace("+FIVE", "+five");
-    let names = |object: patchset::api::PatchSet| -> Vec<String> {
+    let names = |object: patchset_api::PatchSet| -> Vec<String> {
         let patches = object.status.unwrap().patches.into_iter();
         patches.map(|patch| patch.name).collect()
     };

@@ -14,10 +14,10 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::EventType;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Resource, ResourceExt};
-use patchset::api::patch_set::PatchSet;
-use patchset::api::status::PatchSetStatus;
 use patchset::status::writer::Written;
 use patchset::{ops, status};
+use patchset_api::patch_set::PatchSet;
+use patchset_api::status::PatchSetStatus;
 use rstest::rstest;
 use serde_json::Value;
 
@@ -867,7 +867,7 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
 
     let note = status::events::Note {
         kind: EventType::Normal,
-        reason: patchset::api::reason::SUCCEEDED,
+        reason: patchset_api::reason::SUCCEEDED,
         message: "2 of 2 patches apply".to_owned(),
     };
     let regarding = patch_set.object_ref(&());

@@ -2,10 +2,10 @@
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use patchset::api::PatchSet;
-use patchset::api::status::PatchSetStatus;
 use patchset::status::Error;
 use patchset::status::writer::{Written, write};
+use patchset_api::PatchSet;
+use patchset_api::status::PatchSetStatus;
 use serde_json::json;
 
 use crate::support::api_server::ApiServer;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use patchset::api::reason::{self, Reason};
+use patchset_api::reason::{self, Reason};
 
 use super::root;
 

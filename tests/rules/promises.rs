@@ -83,6 +83,8 @@ fn each_promise_names_a_test_that_is_there() {
     assert!(missing.is_empty(), "{missing:#?}");
     // What cannot be missed proves nothing.
     assert!(
-        !is_there("source::trust::no_such_test") && !is_there("no_such_module") && !is_there("hack/none.sh")
+        !is_there("git_mirrors::trust::no_such_test")
+            && !is_there("no_such_module")
+            && !is_there("hack/none.sh")
     );
 }

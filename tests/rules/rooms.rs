@@ -12,48 +12,47 @@ use imports::Module;
 /// A library below `crates/`. Cargo holds that it uses nothing of the root.
 struct Library {
     folder: &'static str,
-    /// How the rooms know it.
-    name: &'static str,
     /// The folders of the libraries that it may use.
     uses: &'static [&'static str],
     kind: Kind,
+}
+
+impl Library {
+    /// Its name in code.
+    fn name(&self) -> String {
+        self.folder.replace('-', "_")
+    }
 }
 
 /// The libraries below `crates/`, by their folders' names.
 const LIBRARIES: &[Library] = &[
     Library {
         folder: "foreign-text",
-        name: "text",
         uses: &[],
         kind: Kind::Pure,
     },
     Library {
         folder: "forge-rest",
-        name: "rest",
         uses: &["foreign-text", "guarded-egress"],
         kind: Kind::Effects,
     },
     Library {
         folder: "forges",
-        name: "forge",
         uses: &["forge-rest"],
         kind: Kind::Effects,
     },
     Library {
         folder: "git-apply-engine",
-        name: "patch",
         uses: &["patch-headers"],
         kind: Kind::Pure,
     },
     Library {
         folder: "git-format-patch",
-        name: "format",
         uses: &["git-apply-engine", "patch-refresh"],
         kind: Kind::Pure,
     },
     Library {
         folder: "git-mirrors",
-        name: "source",
         uses: &[
             "foreign-text",
             "git-apply-engine",
@@ -65,37 +64,31 @@ const LIBRARIES: &[Library] = &[
     },
     Library {
         folder: "gitops-markers",
-        name: "deliver",
         uses: &["foreign-text"],
         kind: Kind::Pure,
     },
     Library {
         folder: "guarded-egress",
-        name: "egress",
         uses: &["foreign-text"],
         kind: Kind::Effects,
     },
     Library {
         folder: "image-references",
-        name: "image",
         uses: &["foreign-text"],
         kind: Kind::Pure,
     },
     Library {
         folder: "patch-headers",
-        name: "headers",
         uses: &[],
         kind: Kind::Pure,
     },
     Library {
         folder: "patch-refresh",
-        name: "refresh",
         uses: &["git-apply-engine"],
         kind: Kind::Pure,
     },
     Library {
         folder: "patchset-api",
-        name: "api",
         uses: &[
             "git-apply-engine",
             "image-references",
@@ -107,7 +100,6 @@ const LIBRARIES: &[Library] = &[
     },
     Library {
         folder: "source-images",
-        name: "publish",
         uses: &[
             "foreign-text",
             "git-apply-engine",
@@ -118,87 +110,135 @@ const LIBRARIES: &[Library] = &[
     },
     Library {
         folder: "upper-constraints",
-        name: "constraints",
         uses: &[],
         kind: Kind::Pure,
     },
     Library {
         folder: "upstream-history",
-        name: "history",
         uses: &["git-apply-engine", "patch-headers"],
         kind: Kind::Pure,
     },
 ];
 
 /// The libraries that every room may use.
-const EVERYWHERE: &[&str] = &["image", "text"];
+const EVERYWHERE: &[&str] = &["foreign-text", "image-references"];
 
 /// The most crates of others that a pure library may depend on.
 const MOST_DEPENDENCIES: usize = 10;
 
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
 const ROOMS: &[(&str, &[&str], Kind)] = &[
-    ("layout", &["api", "constraints", "format", "patch"], Kind::Pure),
     (
-        "plan",
+        "layout",
         &[
-            "api",
-            "layout",
-            "headers",
-            "history",
-            "patch",
-            "constraints",
-            "refresh",
+            "patchset-api",
+            "upper-constraints",
+            "git-format-patch",
+            "git-apply-engine",
         ],
         Kind::Pure,
     ),
-    ("fleet", &["api", "layout", "plan", "publish"], Kind::Pure),
+    (
+        "plan",
+        &[
+            "patchset-api",
+            "layout",
+            "patch-headers",
+            "upstream-history",
+            "git-apply-engine",
+            "upper-constraints",
+            "patch-refresh",
+        ],
+        Kind::Pure,
+    ),
+    (
+        "fleet",
+        &["patchset-api", "layout", "plan", "source-images"],
+        Kind::Pure,
+    ),
     (
         "upkeep",
-        &["api", "headers", "history", "layout", "patch", "plan", "refresh"],
+        &[
+            "patchset-api",
+            "patch-headers",
+            "upstream-history",
+            "layout",
+            "git-apply-engine",
+            "plan",
+            "patch-refresh",
+        ],
         Kind::Pure,
     ),
     (
         "page",
-        &["api", "constraints", "headers", "history", "patch"],
+        &[
+            "patchset-api",
+            "upper-constraints",
+            "patch-headers",
+            "upstream-history",
+            "git-apply-engine",
+        ],
         Kind::Pure,
     ),
-    ("build", &["api"], Kind::Pure),
-    ("actions", &["egress", "rest"], Kind::Effects),
-    ("clouds", &["api", "rest"], Kind::Effects),
+    ("build", &["patchset-api"], Kind::Pure),
+    ("actions", &["guarded-egress", "forge-rest"], Kind::Effects),
+    ("clouds", &["patchset-api", "forge-rest"], Kind::Effects),
     (
         "recipe",
-        &["api", "constraints", "patch", "plan", "publish"],
+        &[
+            "patchset-api",
+            "upper-constraints",
+            "git-apply-engine",
+            "plan",
+            "source-images",
+        ],
         Kind::Pure,
     ),
-    ("rework", &["headers", "patch", "refresh"], Kind::Pure),
-    ("sbom", &["api", "constraints", "headers", "patch"], Kind::Pure),
-    ("status", &["api", "egress", "patch", "plan"], Kind::Effects),
-    ("ops", &["api"], Kind::Effects),
-    ("web", &["api", "ops", "page"], Kind::Effects),
+    (
+        "rework",
+        &["patch-headers", "git-apply-engine", "patch-refresh"],
+        Kind::Pure,
+    ),
+    (
+        "sbom",
+        &[
+            "patchset-api",
+            "upper-constraints",
+            "patch-headers",
+            "git-apply-engine",
+        ],
+        Kind::Pure,
+    ),
+    (
+        "status",
+        &["patchset-api", "guarded-egress", "git-apply-engine", "plan"],
+        Kind::Effects,
+    ),
+    ("ops", &["patchset-api"], Kind::Effects),
+    ("web", &["patchset-api", "ops", "page"], Kind::Effects),
     (
         "controller",
         &[
-            "api",
+            "patchset-api",
             "layout",
             "fleet",
-            "history",
+            "upstream-history",
             "page",
-            "patch",
-            "refresh",
+            "git-apply-engine",
+            "patch-refresh",
             "upkeep",
-            "constraints",
+            "upper-constraints",
             "plan",
             "recipe",
-            "egress",
-            "source",
-            "publish",
+            "guarded-egress",
+            "git-mirrors",
+            "source-images",
             "build",
-            "rest",
+            "forge-rest",
             "actions",
-            "forge",
+            "forges",
             "clouds",
-            "deliver",
+            "gitops-markers",
             "sbom",
             "status",
             "webhook",
@@ -211,23 +251,23 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     (
         "cli",
         &[
-            "format",
-            "api",
+            "git-format-patch",
+            "patchset-api",
             "layout",
             "fleet",
-            "headers",
-            "history",
+            "patch-headers",
+            "upstream-history",
             "page",
-            "patch",
-            "refresh",
-            "constraints",
+            "git-apply-engine",
+            "patch-refresh",
+            "upper-constraints",
             "plan",
             "recipe",
             "rework",
-            "egress",
-            "rest",
-            "source",
-            "publish",
+            "guarded-egress",
+            "forge-rest",
+            "git-mirrors",
+            "source-images",
             "sbom",
         ],
         Kind::Effects,
@@ -236,10 +276,10 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
 
 /// What pure rooms may use of libraries with effects: files that are pure themselves.
 const PURE_FILES: &[(&str, &str)] = &[
-    ("publish", "image"),
-    ("publish", "layer"),
-    ("publish", "python"),
-    ("publish", "source_image"),
+    ("source-images", "image"),
+    ("source-images", "layer"),
+    ("source-images", "python"),
+    ("source-images", "source_image"),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -329,14 +369,11 @@ fn each_room_uses_only_what_it_may() {
         sources(&root.join(room), &mut files);
         for file in files {
             let code = code(&file);
-            let libraries = LIBRARIES.iter().map(|library| library.name);
-            for library in libraries.filter(|name| !EVERYWHERE.contains(name) && !allowed.contains(name)) {
-                if code.contains(&format!("crate::{library}::"))
-                    || code.contains(&format!("crate::{library};"))
-                {
-                    wrong.push(format!("{} uses {library}", file.display()));
-                }
-            }
+            let of_others = LIBRARIES.iter().filter(|library| {
+                !EVERYWHERE.contains(&library.folder) && !allowed.contains(&library.folder)
+            });
+            let used = of_others.filter(|library| code.contains(&format!("{}::", library.name())));
+            wrong.extend(used.map(|library| format!("{} uses {}", file.display(), library.folder)));
             if *kind == Kind::Pure {
                 let named = EFFECTS.iter().filter(|effect| code.contains(*effect));
                 wrong.extend(named.map(|effect| format!("{} names {effect}", file.display())));
@@ -372,21 +409,20 @@ fn pure_rooms_use_only_pure_files_of_the_others() {
     let mut wrong = Vec::new();
     for file in files {
         let code = code(&file);
-        for name in with_effects().map(|library| library.name) {
-            for used in code.split(&format!("crate::{name}")).skip(1) {
-                let file_of = used.strip_prefix("::").and_then(|path| path.split("::").next());
-                let is_pure = |file_of: &str| PURE_FILES.contains(&(name, file_of));
+        for library in with_effects() {
+            for used in code.split(&format!("{}::", library.name())).skip(1) {
+                let file_of = used.split("::").next().unwrap_or_default();
                 // An error is a value.
-                if !file_of.is_some_and(is_pure) && !used.starts_with("::Error") {
+                if !PURE_FILES.contains(&(library.folder, file_of)) && !used.starts_with("Error") {
                     let line = used.lines().next().unwrap_or_default();
-                    wrong.push(format!("{} uses {name}{line}", file.display()));
+                    wrong.push(format!("{} uses {}::{line}", file.display(), library.folder));
                 }
             }
         }
     }
     for (name, file) in PURE_FILES {
-        let library = with_effects().find(|library| library.name == *name).unwrap();
-        let folder = root.join("crates").join(library.folder).join("src");
+        assert!(with_effects().any(|library| library.folder == *name));
+        let folder = root.join("crates").join(name).join("src");
         let code = code(&folder.join(file).with_extension("rs"));
         let named = EFFECTS.iter().filter(|effect| code.contains(*effect));
         wrong.extend(named.map(|effect| format!("{name}::{file} names {effect}")));
@@ -477,7 +513,7 @@ fn no_files_of_a_room_use_each_other_in_a_circle() {
     let crates = root.join("crates");
     let libraries = LIBRARIES.iter().map(|library| {
         (
-            library.name,
+            library.folder,
             imports::uses(&crates.join(library.folder).join("src")),
         )
     });

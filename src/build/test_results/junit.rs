@@ -1,11 +1,11 @@
 //! The XML of `JUnit`: each `testcase` is a test, and an element `failure`, `error` or `skipped` in it
 //! says that it did not pass.
 
+use patchset_api::image_test::TestReport;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::report::{Ending, ResultsError, count};
-use crate::api::image_test::TestReport;
 
 /// How deep elements may be in each other: suites of suites, and what a test printed.
 const DEEPEST: usize = 64;

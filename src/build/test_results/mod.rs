@@ -6,10 +6,9 @@ mod printed;
 mod report;
 mod subunit;
 
+use patchset_api::image_test::{TestReport, TestResultsFormat};
 pub use printed::{MOST_COMPRESSED, MOST_RESULTS, PrintedResults, RESULTS_BEGIN, RESULTS_END, printed_lines};
 pub use report::ResultsError;
-
-use crate::api::image_test::{TestReport, TestResultsFormat};
 
 /// Reads results.
 ///

@@ -1,7 +1,7 @@
 //! What is told of the tests that a test is made of, and why it cannot be.
 
-use crate::api::image_test::TestReport;
-use crate::text::printable;
+use foreign_text::printable;
+use patchset_api::image_test::TestReport;
 
 /// How many names of tests that failed are told.
 const MOST_NAMES: usize = 20;

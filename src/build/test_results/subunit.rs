@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use flate2::Crc;
+use patchset_api::image_test::TestReport;
 
 use super::report::{Ending, ResultsError, count};
-use crate::api::image_test::TestReport;
 
 /// What a packet begins with.
 const SIGNATURE: u8 = 0xb3;

@@ -203,7 +203,7 @@ fn is_trailer(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::headers::{PatchHeaders, PatchOrigin};
+    use patch_headers::{PatchHeaders, PatchOrigin};
 
     const ID: &str = "1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
     const DIFF: &str = "---\n x | 2 +-\n\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";

@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use git_apply_engine::{MemoryStore, Objects, Options, WriteObjects, touched_paths};
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{
+    Branch, BranchError, CommitAt, FormatLimits, FormattedPatch, Freshness, MirrorConfig, Mirrors, RefSpec,
+    RepoUrl, Resolved, SubjectPolicy, Transports, Upstream, format_series,
+};
+use patch_headers::{PatchIdentity, Summary};
+use upstream_history::{UpstreamCommit, commit_url};
+
 use super::dialect::{Provenance, UpstreamStanding};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
-use crate::headers::{PatchIdentity, Summary};
-use crate::history::{UpstreamCommit, commit_url};
-use crate::patch::{MemoryStore, Objects, Options, WriteObjects, touched_paths};
-use crate::source::local::LocalRepository;
-use crate::source::{
-    self, Branch, BranchError, CommitAt, FormatLimits, FormattedPatch, Freshness, MirrorConfig, Mirrors,
-    RefSpec, RepoUrl, Resolved, SubjectPolicy, Transports, Upstream, format_series, mirror_config,
-};
+use crate::source::mirror_config;
 
 /// How old a look at a server's refs may be.
 const SHARED: Duration = Duration::from_secs(60);
@@ -177,18 +179,18 @@ impl<'m> SourceServer<'m> {
         }
     }
 
-    fn resolve(&self, upstream: &Upstream, wanted: &RefSpec) -> Result<Resolved, source::Error> {
+    fn resolve(&self, upstream: &Upstream, wanted: &RefSpec) -> Result<Resolved, git_mirrors::Error> {
         self.mirrors
             .resolve(upstream, wanted, Freshness::MaxAge(SHARED), self.deadline)
     }
 
     /// What a ref of any kind stands for.
-    fn named(&self, upstream: &Upstream, reference: &str) -> Result<Resolved, source::Error> {
+    fn named(&self, upstream: &Upstream, reference: &str) -> Result<Resolved, git_mirrors::Error> {
         let refs = self.mirrors.refs_below(upstream, reference, self.deadline)?;
         let is_it = |found: &Resolved| found.revision().name() == Some(reference);
         refs.into_iter()
             .find(is_it)
-            .ok_or_else(|| source::Error::RefNotFound {
+            .ok_or_else(|| git_mirrors::Error::RefNotFound {
                 url: upstream.url().to_string(),
                 wanted: reference.to_owned(),
                 retired: Vec::new(),
@@ -254,7 +256,7 @@ pub(super) fn from_file(path: &Path, bytes: &[u8]) -> Result<FetchedSource, Erro
     }
     let mut patches = Vec::new();
     for mail in mails {
-        let input = crate::patch::PatchInput::new(shown.to_string(), mail);
+        let input = git_apply_engine::PatchInput::new(shown.to_string(), mail);
         // A cover letter touches nothing.
         if touched_paths(std::slice::from_ref(&input), &Options::default()).is_empty() {
             continue;
@@ -365,7 +367,7 @@ fn keep_blobs(patch: &[u8], objects: &dyn Objects, blobs: &mut MemoryStore, left
     for line in patch.split(|byte| *byte == b'\n') {
         let id = line.strip_prefix(b"index ").and_then(|rest| rest.get(..40));
         let id = id
-            .and_then(crate::patch::Oid::from_hex)
+            .and_then(git_apply_engine::Oid::from_hex)
             .filter(|id| !id.is_null());
         let Some(id) = id.filter(|id| blobs.blob_size(*id).is_err()) else {
             continue;

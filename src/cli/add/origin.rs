@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use git_mirrors::RefSpec;
+use git_mirrors::local::LocalRepository;
+
 use super::dialect::UpstreamStanding;
 use super::fetched::{FetchedSource, SourcePage, SourceServers, WantedCommits, from_clone, from_file};
 use super::options::AddOptions;
@@ -15,8 +18,6 @@ use crate::cli::input;
 use crate::cli::output::note;
 use crate::cli::team::{ComponentCommit, ComponentRepository};
 use crate::layout::{RepositoryFiles, TreeFiles, release_of_branch};
-use crate::source::RefSpec;
-use crate::source::local::LocalRepository;
 
 /// The file that says which Gerrit a repository's changes are at.
 const GIT_REVIEW: &str = ".gitreview";

@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write};
 
+use foreign_text::printable_lines;
+use patch_refresh::{FileOutcome, FileRefresh, MergeBase, RefreshKind};
+
 use super::trial::{PatchOutcome, PatchVerdict, ReleaseOutcome};
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::cli::team::SameBy;
 use crate::layout::ComponentSeries;
-use crate::refresh::{FileOutcome, FileRefresh, MergeBase, RefreshKind};
-use crate::text::printable_lines;
 
 /// Writes what became of a source at a release.
 pub(super) fn write_release(out: &mut String, series: &ComponentSeries, outcome: &ReleaseOutcome) {

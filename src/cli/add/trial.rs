@@ -1,17 +1,18 @@
 //! A source's patches, tried at one release on top of what is there.
 
+use git_apply_engine::{
+    LayeredStore, MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState,
+    Sequence,
+};
+use patch_refresh::{FileRefresh, FindBlob, PatchRefresh, RefreshKind, RefreshOptions, RefreshOutcome};
+
 use super::dialect::{HeaderStyle, PatchForm};
 use super::fetched::FetchedSource;
 use crate::cli::error::Error;
 use crate::cli::team::{ComponentCommit, PatchMarks, SameBy, TeamChanges, Upstreams};
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit};
 use crate::layout::{ComponentSeries, NextNames, SeriesChange};
-use crate::patch::{
-    LayeredStore, MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState,
-    Sequence,
-};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
-use crate::refresh::{FileRefresh, FindBlob, PatchRefresh, RefreshKind, RefreshOptions, RefreshOutcome};
 
 /// What became of a source's patch at a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -362,7 +363,7 @@ fn upstream_reports(
     inputs: &[PatchInput],
     engine: &Options,
 ) -> Result<Vec<PatchReport>, Error> {
-    let applied = crate::patch::apply(objects, base, inputs, Sequence::Stacked, engine)?;
+    let applied = git_apply_engine::apply(objects, base, inputs, Sequence::Stacked, engine)?;
     Ok(applied.into_patches())
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use forge_rest::{HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose, host_and_port};
 use reqwest::{Method, Request};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use url::Url;
 
 use super::source::{PullForge, PullRequest, ReviewName};
 use crate::cli::error::Error;
-use crate::rest::{HttpSender, Idempotence, PlainHttp, RequestConfig, RequestPurpose, host_and_port};
 
 /// The longest that one request may take.
 const LONGEST: Duration = Duration::from_secs(30);

@@ -2,15 +2,16 @@
 
 use std::fmt::{self, Write};
 
+use foreign_text::printable_line;
+use git_apply_engine::{
+    FileChange, FileReport, HunkOutcome, HunkReport, Oid, PatchReport, PatchState, Rejection,
+};
+use patch_refresh::RefreshKind;
+
 use crate::cli::local_refresh::RefreshOutlook;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::cli::upstream_history::SeriesHistory;
-use crate::patch::{
-    FileChange, FileReport, HunkOutcome, HunkReport, Oid, PatchReport, PatchState, Rejection,
-};
 use crate::plan::difference::{ComparedLine, LineSide, compare};
-use crate::refresh::RefreshKind;
-use crate::text::printable_line;
 
 /// Which way a series was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

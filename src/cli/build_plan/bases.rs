@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use image_references::ImageReference;
+
 use crate::cli::error::Error;
 use crate::cli::registry::RegistryOptions;
-use crate::image::ImageReference;
-use crate::publish;
 use crate::recipe::BaseImage;
 
 /// Whether registries may be asked what tags stand for.
@@ -35,7 +35,7 @@ impl<'a> TagLookup<'a> {
 
     /// The image of a context by its digest, unless no registry may be asked.
     pub(super) fn image(&self, context: &str, image: &str) -> Result<BaseImage, Error> {
-        let reference = ImageReference::from_context(image).map_err(publish::Error::from)?;
+        let reference = ImageReference::from_context(image).map_err(source_images::Error::from)?;
         if let Some(digest) = reference.digest() {
             return Ok(BaseImage::Pinned(reference.with_digest(digest)));
         }

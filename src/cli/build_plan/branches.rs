@@ -1,15 +1,15 @@
 //! Patches that are the commits of a branch, in a clone or fetched.
 
+use git_mirrors::clone::LocalCommit;
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream};
+use patchset_api::patch_set::{PatchesBranch, SubjectRule};
+
 use super::places::{HeldCommit, SHARED, SourcePlaces, last_part};
-use crate::api::patch_set::{PatchesBranch, SubjectRule};
 use crate::cli::branch::{local_patches, named};
 use crate::cli::error::Error;
 use crate::layout::FolderPatches;
-use crate::source::clone::LocalCommit;
-use crate::source::local::LocalRepository;
-use crate::source::{
-    CommitAt, FormatLimits, Freshness, RefSpec, RepoUrl, Resolved, SubjectPolicy, Upstream, ref_spec,
-};
+use crate::source::ref_spec;
 
 impl SourcePlaces<'_> {
     /// The commits of a branch as patches for the upstream's commit. `url` is where the branch is.

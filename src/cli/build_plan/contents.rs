@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use git_mirrors::{FileLimits, plain_path};
+use patchset_api::build::{Build, DockerfileSource};
+use patchset_api::common::{ConfigMapKey, GitPath};
+use patchset_api::patch_set::Patches;
+use patchset_api::{ConstraintOverride, PatchSetSpec};
+use source_images::layer::Contents;
+
 use super::manifest::ManifestObjects;
 use super::places::{HeldCommit, HeldTree, SourcePlaces};
-use crate::api::build::{Build, DockerfileSource};
-use crate::api::common::{ConfigMapKey, GitPath};
-use crate::api::patch_set::Patches;
-use crate::api::{ConstraintOverride, PatchSetSpec};
 use crate::cli::error::Error;
 use crate::layout::{ContentLimits, FolderPatches, TreeFiles, read_file};
 use crate::plan::constraint_override::merge_files;
 use crate::plan::patch_inputs::{of_config_map, of_spec};
-use crate::publish::layer::Contents;
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
 use crate::recipe::{self, FolderContents, Located};
-use crate::source::{FileLimits, plain_path};
 
 /// Where the patches of a PatchSet are: in a folder of a tree, or at hand. `None` if it names none.
 pub(super) type HeldPatches = Option<Located<(HeldTree, String), FolderPatches>>;

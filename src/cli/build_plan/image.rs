@@ -1,10 +1,10 @@
 //! Whether the registry has the image.
 
-use crate::api::build::BuildStatus;
+use patchset_api::build::BuildStatus;
+
 use crate::cli::error::Error;
 use crate::cli::registry::RegistryOptions;
 use crate::plan::build::INPUTS_LABEL;
-use crate::publish;
 
 /// Whether the registry has the image.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -32,7 +32,7 @@ impl RegistryImage {
         let Some(target) = &build.target else {
             return Ok(None);
         };
-        let target = target.to_value().map_err(publish::Error::from)?;
+        let target = target.to_value().map_err(source_images::Error::from)?;
         let found = options.run(|registry| async move { registry.inspect(&target).await })?;
         let Some(found) = found else {
             return Ok(Some(Self::Absent));

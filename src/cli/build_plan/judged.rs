@@ -1,13 +1,14 @@
 //! Applies the patches of a PatchSet to its upstream, and searches upstream's history for those
 //! that do not apply, as the controller does.
 
+use git_apply_engine::{Options, PatchInput, Sequence, Series};
+use patchset_api::PatchSet;
+use patchset_api::patch_set::Patches;
+use patchset_api::status::PatchStatus;
+
 use super::places::{HeldCommit, SourcePlaces};
-use crate::api::PatchSet;
-use crate::api::patch_set::Patches;
-use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
 use crate::cli::upstream_history::{RefreshTrial, SeriesAtCommit};
-use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::history_search::AppliedPatches;
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
@@ -34,7 +35,7 @@ pub(super) fn judge(
 ) -> Result<PlannedSeries, Error> {
     let options = engine_options(object.spec.patches.as_ref());
     let objects = upstream.held.objects();
-    let series = patch::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
+    let series = git_apply_engine::apply(&*objects, upstream.tree, patches, Sequence::Stacked, &options)?;
     let applied = SeriesAtCommit {
         tip: Some(upstream.revision.commit()),
         applied: AppliedPatches {

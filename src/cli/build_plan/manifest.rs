@@ -6,11 +6,11 @@ use std::path::Path;
 
 use base64::Engine;
 use kube::{CustomResourceExt, Resource};
+use patchset_api::schema::faults;
+use patchset_api::{ConstraintOverride, GROUP, PatchSet, VERSION, yaml};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::schema::faults;
-use crate::api::{ConstraintOverride, GROUP, PatchSet, VERSION, yaml};
 use crate::cli::error::Error;
 use crate::cli::input;
 

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use git_apply_engine::{Objects, Oid, PatchReport};
+use git_mirrors::clone::LocalCommit;
+use git_mirrors::folder::Folder;
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{
+    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot, Transports,
+    Tree, Upstream,
+};
+use patchset_api::common::GitPath;
+use patchset_api::reference::SourceReference;
 
-use crate::api::common::GitPath;
-use crate::api::reference::SourceReference;
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
-use crate::patch::{Objects, Oid, PatchReport};
-use crate::source::clone::LocalCommit;
-use crate::source::folder::Folder;
-use crate::source::local::LocalRepository;
-use crate::source::{
-    Freshness, MirrorConfig, Mirrors, RefSpec, RepoUrl, Resolved, Revision, Scheme, Snapshot, Transports,
-    Tree, Upstream, api_revision, mirror_config, ref_spec,
-};
+use crate::source::{api_revision, mirror_config, ref_spec};
 
 /// How old a look at a repository's refs may be: one serves a whole plan.
 pub(super) const SHARED: Duration = Duration::from_secs(60);
@@ -85,7 +86,7 @@ impl HeldTree {
     }
 
     /// The revision of the commit; `None` for a folder.
-    pub(super) fn revision(&self) -> Option<crate::api::Revision> {
+    pub(super) fn revision(&self) -> Option<patchset_api::Revision> {
         match self {
             Self::Clone(commit) => Some(api_revision(commit.revision())),
             Self::Mirror(snapshot) => Some(api_revision(snapshot.revision())),

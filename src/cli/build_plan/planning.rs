@@ -1,26 +1,27 @@
 //! Finds what a PatchSet of a manifest is built from, as the controller does in a cluster.
 
+use git_apply_engine::Oid;
+use git_mirrors::{RefSpec, RepoUrl};
 use kube::ResourceExt;
+use patchset_api::PatchSet;
+use patchset_api::build::Build;
+use patchset_api::patch_set::Level;
+use patchset_api::source_refs::SourceRefs;
+use patchset_api::status::PatchStatus;
+use source_images::source_image::SourceImage;
 
 use super::bases::TagLookup;
 use super::contents::{ContentReader, HeldPatches, read_arguments, read_beside, read_patches};
 use super::judged::{PlannedSeries, judge};
-use crate::api::PatchSet;
-use crate::api::build::Build;
-use crate::api::patch_set::Level;
-use crate::api::source_refs::SourceRefs;
-use crate::api::status::PatchStatus;
 use crate::cli::error::Error;
 use crate::layout::FolderPatches;
-use crate::patch::Oid;
 use crate::plan::build::set_tag_time_if_known;
 use crate::plan::patch_set::all_allow_ready;
-use crate::publish::source_image::SourceImage;
 use crate::recipe::{
     BuildFindings, FoundUpstream, Library, Located, Recipe, RecipeError, build_reasons, last_request,
     libraries,
 };
-use crate::source::{RefSpec, RepoUrl, api_revision, ref_spec};
+use crate::source::{api_revision, ref_spec};
 
 /// What was planned for a PatchSet.
 pub(super) struct Planned<'a> {

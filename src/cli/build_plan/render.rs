@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
+use patchset_api::build::{Build, BuildStatus, SortableTag};
+use patchset_api::image_test::{ImageTest, OnTestFailure, TestOrigin};
+use patchset_api::status::{PatchState, PatchStatus};
 use serde_json::{Value, json};
 
 use super::image::RegistryImage;
 use super::planning::Planned;
-use crate::api::build::{Build, BuildStatus, SortableTag};
-use crate::api::image_test::{ImageTest, OnTestFailure, TestOrigin};
-use crate::api::status::{PatchState, PatchStatus};
 use crate::cli::error::Error;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::plan::build::{INPUTS_LABEL, TIME};

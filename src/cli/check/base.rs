@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use git_apply_engine::PatchInput;
+use git_mirrors::local::LocalRepository;
+
 use super::overrides;
 use super::report::{BaseCommit, Report};
 use super::task::{Baseline, readable_series};
 use crate::cli::error::Error;
 use crate::layout::{LayoutError, LayoutFault, LayoutOptions, RepositoryLayout, TreeFiles};
-use crate::patch::PatchInput;
-use crate::source::local::LocalRepository;
 
 /// What the base has of what is asked for.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What a change did to the patches of a component at a release.
 
-use crate::api::status::PatchState;
+use patchset_api::status::PatchState;
 
 /// Whether a change made something worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

@@ -1,10 +1,11 @@
 //! The constraints of a release, with their overrides.
 
+use patchset_api::source_refs::SourceRefs;
+use upper_constraints::{ConstraintsFile, Outcome, Overrides, PackageName, merge};
+
 use super::changes::ChangeVerdict;
 use super::report::{MergedConstraints, OverrideRow, Report};
-use crate::api::source_refs::SourceRefs;
 use crate::cli::input;
-use crate::constraints::{self, ConstraintsFile, Outcome, Overrides, PackageName, merge};
 use crate::layout::{
     FaultKind, LayoutError, LayoutFault, ReleaseFolder, RepositoryFiles, Selection, read_file,
 };
@@ -141,10 +142,10 @@ fn unreadable_file(kind: FaultKind, path: &str, error: &LayoutError) -> LayoutFa
     }
 }
 
-fn merge_faults(error: &constraints::Error, upper: &str, overrides: &str) -> Vec<LayoutFault> {
+fn merge_faults(error: &upper_constraints::Error, upper: &str, overrides: &str) -> Vec<LayoutFault> {
     let (kind, path) = match error {
-        constraints::Error::Constraints(_) => (FaultKind::InvalidConstraints, upper),
-        constraints::Error::Overrides(_) => (FaultKind::InvalidOverrides, overrides),
+        upper_constraints::Error::Constraints(_) => (FaultKind::InvalidConstraints, upper),
+        upper_constraints::Error::Overrides(_) => (FaultKind::InvalidOverrides, overrides),
     };
     let problems = error.problems().iter();
     problems

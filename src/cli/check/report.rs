@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use patchset_api::constraint_override::OverrideState;
+use patchset_api::status::PatchStatus;
+
 use super::changes::{ChangeVerdict, PatchChange, SeriesDifference};
 use super::fix::PatchFix;
-use crate::api::constraint_override::OverrideState;
-use crate::api::status::PatchStatus;
 use crate::layout::LayoutFault;
 
 /// What makes a check fail.

@@ -1,5 +1,7 @@
 //! What becomes of the patches of a component at a release.
 
+use patch_refresh::RefreshOutcome;
+
 use super::fix::{FixedPatch, PatchFix};
 use super::report::{PatchRow, Report};
 use super::task::SeriesTask;
@@ -8,7 +10,6 @@ use crate::cli::team::Upstreams;
 use crate::layout::{FaultKind, LayoutFault};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
-use crate::refresh::RefreshOutcome;
 
 pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSettings<'_>) -> Report {
     let mut found = Report {

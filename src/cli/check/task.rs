@@ -1,12 +1,13 @@
 //! The patches of a component at a release, and what they are compared to.
 
+use git_apply_engine::{PatchInput, PatchReport};
+
 use super::changes::{ChangeVerdict, PatchChange, PatchEdit, SeriesDifference};
 use super::report::RefPlace;
 use crate::cli::local_files::LocalFolder;
 use crate::layout::{
     ComponentSeries, ContentLimits, FaultKind, LayoutError, LayoutFault, RepositoryFiles, RepositoryLayout,
 };
-use crate::patch::{PatchInput, PatchReport};
 
 /// The patches of a component at a release.
 #[derive(Clone, Debug)]

@@ -1,14 +1,14 @@
 //! A series of a check, applied to its component.
 
 use bytes::Bytes;
+use git_apply_engine::{ObjectError, Objects, Oid, Options, PatchReport, PatchState, Sequence, TreeEntry};
+use patch_refresh::{FindBlob, PatchRefresh, RefreshOptions};
 
 use super::task::{Baseline, SeriesTask};
 use crate::cli::error::Error;
 use crate::cli::team::{ComponentCommit, ComponentRepository, Upstreams};
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
-use crate::patch::{ObjectError, Objects, Oid, Options, PatchReport, PatchState, Sequence, TreeEntry};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
-use crate::refresh::{FindBlob, PatchRefresh, RefreshOptions};
 
 /// How series are applied, and how their histories are searched.
 #[derive(Clone, Copy)]

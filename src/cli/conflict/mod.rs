@@ -13,9 +13,9 @@ use super::output::{note, print, print_styled};
 use super::team::{OpenSeries, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection};
-use crate::patch::{self, LayeredStore, Objects, Oid, PatchInput, PatchReport, PatchState, Sequence};
-use crate::refresh::{RefreshOptions, ThreeWayHints};
 use crate::rework::{PatchFingerprint, compare_series, conflict_files, pair_patches};
+use git_apply_engine::{LayeredStore, Objects, Oid, PatchInput, PatchReport, PatchState, Sequence};
+use patch_refresh::{RefreshOptions, ThreeWayHints};
 use report::{BreakingCommit, ConflictReport, ElsewhereReport};
 
 /// Options of `patchset conflict`.
@@ -255,8 +255,8 @@ fn laid(
     store: &mut LayeredStore<&dyn Objects>,
     tree: Oid,
     patches: &[PatchInput],
-    engine: &patch::Options,
+    engine: &git_apply_engine::Options,
 ) -> Result<Oid, Error> {
-    let series = patch::apply(&*store, tree, patches, Sequence::Stacked, engine)?;
+    let series = git_apply_engine::apply(&*store, tree, patches, Sequence::Stacked, engine)?;
     Ok(series.write(store)?)
 }

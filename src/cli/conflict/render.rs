@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::{Component, Path};
 
+use foreign_text::printable_line;
+use patch_refresh::{FileVersion, VersionSource};
+
 use super::report::{ConflictReport, FileReportFields};
 use crate::cli::error::Error;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use crate::refresh::{FileVersion, VersionSource};
-use crate::text::printable_line;
 
 /// The most lines of one text in the report for people.
 const SHOWN_LINES: usize = 120;

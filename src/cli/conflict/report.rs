@@ -1,11 +1,11 @@
 //! What is told of a conflict.
 
 use jiff::Timestamp;
+use patch_refresh::FileVersion;
 use serde::Serialize;
+use upstream_history::{Commits, UpstreamCommit, commit_url};
 
 use crate::cli::team::ComponentCommit;
-use crate::history::{Commits, UpstreamCommit, commit_url};
-use crate::refresh::FileVersion;
 use crate::rework::ConflictFile;
 
 /// A conflict, with all that is needed to solve it.

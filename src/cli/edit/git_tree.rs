@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use git_apply_engine::{EntryMode, Oid};
+use git_mirrors::local::LocalRepository;
+
 use crate::cli::error::Error;
-use crate::patch::{EntryMode, Oid};
-use crate::source::local::LocalRepository;
 
 /// How often it is looked whether a clone is done.
 const LOOK: Duration = Duration::from_millis(50);

@@ -14,9 +14,8 @@ use clap::Args;
 use super::error::Error;
 use super::style::BOLD;
 use super::team::{ComponentRepository, SeriesAddress, TeamOptions};
-use crate::history::Commits;
-use crate::patch::{self, Oid, PatchInput, Sequence, read_diffs};
-use crate::source::local::LocalRepository;
+use git_apply_engine::{Oid, PatchInput, Sequence, read_diffs};
+use git_mirrors::local::LocalRepository;
 pub(in crate::cli) use git_tree::GitTree;
 use git_tree::TreeOrigin;
 use picking::Picking;
@@ -24,6 +23,7 @@ pub(in crate::cli) use state::EditState;
 use state::EditedSeriesPatch;
 use steps::NextStep;
 use telling::finish;
+use upstream_history::Commits;
 
 /// Options of `patchset edit`.
 #[derive(Debug, Args)]
@@ -227,7 +227,7 @@ fn trees_before(
     repository: &LocalRepository,
     reference: &str,
     patches: &[PatchInput],
-    engine: &patch::Options,
+    engine: &git_apply_engine::Options,
 ) -> Vec<Oid> {
     let Ok(mut tree) = repository.tree_of_ref(reference) else {
         return Vec::new();
@@ -238,7 +238,7 @@ fn trees_before(
     let mut trees = Vec::new();
     for patch in patches {
         trees.push(tree);
-        let applied = patch::apply(
+        let applied = git_apply_engine::apply(
             repository,
             tree,
             std::slice::from_ref(patch),

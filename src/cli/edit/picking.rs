@@ -2,16 +2,17 @@
 
 use std::fmt::Write;
 
+use git_apply_engine::{Oid, PatchInput, PatchReport, PatchState, Sequence};
+use git_mirrors::local::LocalRepository;
+use patch_headers::CommitText;
+use patch_refresh::{FileVersion, RefreshOptions, ThreeWayHints, VersionSource, three_way_files};
+
 use super::git_tree::{GitTree, TreeFile};
 use super::state::EditState;
 use crate::cli::error::Error;
 use crate::cli::local_refresh::Blobs;
 use crate::cli::style::{BAD, DIM, GOOD, ODD, plain};
-use crate::headers::CommitText;
-use crate::patch::{self, Oid, PatchInput, PatchReport, PatchState, Sequence};
-use crate::refresh::{FileVersion, RefreshOptions, ThreeWayHints, VersionSource, three_way_files};
 use crate::rework::PatchCommit;
-use crate::source::local::LocalRepository;
 
 /// A series that is put onto a commit.
 pub(super) struct Picking<'a> {
@@ -49,7 +50,7 @@ impl Picking<'_> {
                 break;
             };
             let before = self.repository.tree_of(&head.to_string())?;
-            let series = patch::apply(
+            let series = git_apply_engine::apply(
                 &self.repository,
                 before,
                 std::slice::from_ref(&patch),
@@ -242,7 +243,7 @@ impl Picking<'_> {
     fn write_version(
         &self,
         version: Option<&FileVersion>,
-    ) -> Result<Option<(crate::patch::EntryMode, Oid)>, Error> {
+    ) -> Result<Option<(git_apply_engine::EntryMode, Oid)>, Error> {
         version
             .map(|version| Ok((version.mode, self.tree.write_blob(&version.contents)?)))
             .transpose()

@@ -8,11 +8,11 @@
 
 use std::path::PathBuf;
 
+use git_apply_engine::{Options, PatchInput};
 use serde::{Deserialize, Serialize};
 
 use super::git_tree::GitTree;
 use crate::cli::error::Error;
-use crate::patch::{Options, PatchInput};
 
 /// What the file says that this program writes.
 const VERSION: u32 = 1;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use git_apply_engine::Oid;
+
 use super::git_tree::GitTree;
 use super::picking::Picking;
 use super::state::EditState;
@@ -11,7 +13,6 @@ use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::BOLD;
 use crate::cli::team::SeriesAddress;
-use crate::patch::Oid;
 
 /// What is done with a patch that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

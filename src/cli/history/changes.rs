@@ -1,7 +1,8 @@
 //! What became of patches between two states of a series.
 
+use git_apply_engine::PatchInput;
+
 use crate::cli::team::PatchMarks;
-use crate::patch::PatchInput;
 
 /// A series as a tree has it.
 #[derive(Default)]
@@ -108,7 +109,7 @@ pub(super) fn changes(before: &SeriesAtTree, after: &SeriesAtTree) -> Vec<PatchE
 }
 
 fn subject(patch: &PatchInput) -> Option<String> {
-    crate::headers::Summary::read(&patch.bytes).subject
+    patch_headers::Summary::read(&patch.bytes).subject
 }
 
 /// Whether what has a name after is another patch than what had it before: that one is there under
@@ -160,7 +161,7 @@ fn text_change(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patch::Options;
+    use git_apply_engine::Options;
 
     fn series(patches: &[(&str, &str)]) -> SeriesAtTree {
         let patches: Vec<PatchInput> = patches

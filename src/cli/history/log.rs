@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, Options, PatchInput};
+use git_mirrors::local::LocalRepository;
+use upstream_history::{Commit, Commits};
+
 use super::changes::{PatchEvent, SeriesAtTree, changes};
 use crate::cli::error::Error;
 use crate::cli::team::PatchMarks;
-use crate::history::{Commit, Commits};
 use crate::layout::{ContentLimits, FilesError, LayoutError, RepositoryFiles, Series, TreeFiles};
-use crate::patch::{EntryMode, ObjectError, Objects, Oid, Options, PatchInput};
-use crate::source::local::LocalRepository;
 
 /// The most commits that are looked at.
 const MOST_COMMITS: usize = 200_000;

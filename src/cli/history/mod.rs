@@ -14,7 +14,7 @@ use super::error::Error;
 use super::output::{note, print, print_styled};
 use super::team::{SeriesAddress, TeamOptions, TeamRepository};
 use crate::layout::{ComponentSeries, Selection, SeriesPatch};
-use crate::source::local::LocalRepository;
+use git_mirrors::local::LocalRepository;
 use log::{HistoryLog, WatchedSeries};
 use threads::PatchThread;
 

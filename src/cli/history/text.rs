@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
+use foreign_text::printable;
 use jiff::Timestamp;
 
 use super::changes::TextChange;
 use super::threads::{PatchThread, ThreadEvent, ThreadStep};
 use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain, styled};
 use crate::cli::team::SeriesAddress;
-use crate::text::printable;
 
 /// Digits of a commit.
 const SHORT_COMMIT: usize = 7;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use upstream_history::Commit;
 
 use super::changes::{PatchEventKind, TextChange};
 use super::log::HistoryStep;
-use crate::history::Commit;
 
 /// A patch, under all names that it had.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -1,10 +1,10 @@
 //! The patches for spreadsheets.
 
 use csv::{QuoteStyle, WriterBuilder};
+use foreign_text::printable_lines;
 
 use super::rows::{ListedSeries, PatchListing};
 use crate::cli::error::Error;
-use crate::text::printable_lines;
 
 const HEADER: [&str; 15] = [
     "component",

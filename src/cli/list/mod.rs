@@ -17,11 +17,11 @@ use super::table;
 use super::team::{OpenSeries, PatchMarks, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
 use super::upstream_history::{HistoryOptions, RefreshTrial};
 use super::workers::work_on_all;
-use crate::api::status::PatchStatus;
 use crate::layout::{ComponentSeries, LayoutError, Selection};
-use crate::patch::{Options, PatchInput};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
+use git_apply_engine::{Options, PatchInput};
+use patchset_api::status::PatchStatus;
 use rows::{ListedSeries, PatchListing, SamePatch};
 
 /// Options of `patchset list`.

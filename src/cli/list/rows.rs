@@ -1,14 +1,14 @@
 //! What `patchset list` tells of each patch.
 
+use git_apply_engine::PatchInput;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use patch_headers::{Bug, Cve, PatchHeaders, PatchOrigin, Summary, Tracker};
+use patchset_api::status::{ConflictStatus, PatchState, PatchStatus};
+use patchset_api::upstream_history::{MergedStatus, RevertedStatus};
 
-use crate::api::status::{ConflictStatus, PatchState, PatchStatus};
-use crate::api::upstream_history::{MergedStatus, RevertedStatus};
 use crate::cli::team::SameBy;
-use crate::headers::{Bug, Cve, PatchHeaders, PatchOrigin, Summary, Tracker};
-use crate::patch::PatchInput;
 
 /// Seconds of a day.
 const DAY: i64 = 24 * 60 * 60;

@@ -64,7 +64,7 @@ fn line(patch: &PatchListing) -> [String; 7] {
         patch.state.map_or_else(String::new, table::state),
         plain(patch.subject.as_deref().unwrap_or_default()),
         some_of(fixes.map(plain).collect()),
-        crate::text::printable(&patch.upstream_in_words, UPSTREAM_CHARACTERS),
+        foreign_text::printable(&patch.upstream_in_words, UPSTREAM_CHARACTERS),
         patch.age_days.map_or_else(String::new, age),
         also_in(patch),
     ]

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use patch_refresh::{PatchRefresh, RefreshOutcome};
 
 use crate::cli::partial_clone::PartialCloneOptions;
 use crate::cli::team::TeamOptions;
 use crate::cli::upstream_history::HistoryOptions;
-use crate::refresh::{PatchRefresh, RefreshOutcome};
 
 /// Options of `patchset refresh`.
 #[derive(Debug, Args)]

@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
-use crate::cli::upstream_history::{HistoryFields, SeriesHistory};
-use crate::patch::Oid;
-use crate::refresh::{
+use git_apply_engine::Oid;
+use patch_refresh::{
     FileOutcome, FileRefresh, MergeBase, PatchRefresh, RefreshKind, RefreshOutcome, SeriesOutlook,
 };
+
+use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
+use crate::cli::upstream_history::{HistoryFields, SeriesHistory};
 
 /// What became of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use patch_refresh::{PatchRefresh, RefreshOutcome};
+
 use super::options::{RefreshOptions, RefreshOutput, needs_nobody};
 use super::render::{self, FilesWritten, RefreshLine, RefreshedSeries};
 use crate::cli::error::Error;
@@ -12,7 +14,6 @@ use crate::cli::style::{BOLD, plain};
 use crate::cli::team::{OpenSeries, SeriesAddress, TeamChanges, WriteMode};
 use crate::cli::upstream_history::{RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection, SeriesChange};
-use crate::refresh::{self, PatchRefresh, RefreshOutcome};
 
 /// A series with what was made of its patches.
 struct RefreshedFolder<'t> {
@@ -113,9 +114,9 @@ fn refresh_series(
 ) -> Result<(String, Vec<PatchRefresh>, SeriesHistory), Error> {
     let (reports, history) = open.search(&options.history, RefreshTrial::Skipped)?;
     let last_applied = open.upstream.last_applied(&options.history)?;
-    let refresh_options = refresh::RefreshOptions {
+    let refresh_options = patch_refresh::RefreshOptions {
         fuzz: options.fuzz,
-        ..refresh::RefreshOptions::default()
+        ..patch_refresh::RefreshOptions::default()
     };
     let refreshed = open.refresh(&reports, last_applied, &refresh_options)?;
     let replaced = refreshed.iter().filter_map(|patch| match &patch.outcome {

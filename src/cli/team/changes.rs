@@ -1,6 +1,8 @@
 //! Changes to several series of a team's repository, each made over those before it, and written at
 //! once.
 
+use git_apply_engine::PatchInput;
+
 use super::repository::{TeamRepository, WriteMode};
 use crate::cli::error::Error;
 use crate::cli::output::{note, print_styled};
@@ -8,7 +10,6 @@ use crate::layout::{
     ComponentSeries, ContentLimits, EditedFiles, LayoutError, RepositoryEdit, Series, SeriesChange,
     SeriesEditError, edit_series,
 };
-use crate::patch::PatchInput;
 
 /// Changes that are not written yet.
 pub(in crate::cli) struct TeamChanges<'t> {

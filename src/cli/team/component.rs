@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use git_apply_engine::{
+    ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, TreeEntry, touched_paths,
+};
+use git_mirrors::local::LocalRepository;
+use git_mirrors::{Freshness, Mirrors, PartialSnapshot, RefSpec, RepoUrl, Resolved, Upstream};
+use patch_refresh::FindBlob;
 
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::local_refresh::Blobs;
 use crate::cli::upstream_history::{HistoryOptions, MirroredUpstream, SeriesAtCommit, SeriesHistory};
-use crate::patch::{
-    self, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, Sequence, TreeEntry, touched_paths,
-};
-use crate::refresh::FindBlob;
-use crate::source::local::LocalRepository;
-use crate::source::{self, Freshness, Mirrors, PartialSnapshot, RefSpec, RepoUrl, Resolved, Upstream};
 
 /// How old a look at an upstream's refs may be: one serves all releases.
 const SHARED: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ impl<'a> ServedComponent<'a> {
         };
         let (upstream, (resolved, snapshot)) =
             self.logins.with_upstream(&url, |upstream| match once(upstream) {
-                Err(source::Error::Moved { .. }) => once(upstream),
+                Err(git_mirrors::Error::Moved { .. }) => once(upstream),
                 outcome => outcome,
             })?;
         Ok(ServedCommit {
@@ -144,20 +144,20 @@ impl ComponentCommit<'_> {
         &self,
         patches: &[PatchInput],
         engine: &Options,
-    ) -> Result<patch::Series, Error> {
-        let apply = || patch::apply(self, self.tree_id(), patches, Sequence::Stacked, engine);
+    ) -> Result<git_apply_engine::Series, Error> {
+        let apply = || git_apply_engine::apply(self, self.tree_id(), patches, Sequence::Stacked, engine);
         match self {
             Self::Cloned(cloned) => apply().map_err(|error| {
                 let filtered = match &error {
-                    patch::Error::Object(object) => cloned.repository.why_missing(object),
-                    patch::Error::TooMany { .. } => None,
+                    git_apply_engine::Error::Object(object) => cloned.repository.why_missing(object),
+                    git_apply_engine::Error::TooMany { .. } => None,
                 };
                 filtered.map_or_else(|| error.into(), Error::from)
             }),
             Self::Served(served) => {
                 served.snapshot.prefetch_paths(touched_paths(patches, engine))?;
                 match (apply(), served.snapshot.fetch_failure()) {
-                    (Err(patch::Error::Object(_)), Some(failure)) => Err(failure.into()),
+                    (Err(git_apply_engine::Error::Object(_)), Some(failure)) => Err(failure.into()),
                     (applied, _) => Ok(applied?),
                 }
             }

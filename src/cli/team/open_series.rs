@@ -1,5 +1,8 @@
 //! A series with its upstream, applied.
 
+use git_apply_engine::{Oid, Options, PatchInput, PatchReport, Sequence};
+use patch_refresh::{PatchRefresh, RefreshOptions};
+
 use super::address::SeriesAddress;
 use super::component::ComponentCommit;
 use super::repository::TeamRepository;
@@ -7,9 +10,7 @@ use super::upstreams::Upstreams;
 use crate::cli::error::Error;
 use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit, SeriesHistory};
 use crate::layout::ComponentSeries;
-use crate::patch::{self, Oid, Options, PatchInput, PatchReport, Sequence};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
-use crate::refresh::{PatchRefresh, RefreshOptions};
 
 /// The patches of a component at a release, applied to what it is built from.
 pub(in crate::cli) struct OpenSeries<'t, 'u> {
@@ -19,7 +20,7 @@ pub(in crate::cli) struct OpenSeries<'t, 'u> {
     pub(in crate::cli) upstream: ComponentCommit<'u>,
     pub(in crate::cli) patches: Vec<PatchInput>,
     pub(in crate::cli) engine: Options,
-    pub(in crate::cli) applied: patch::Series,
+    pub(in crate::cli) applied: git_apply_engine::Series,
 }
 
 impl<'t, 'u> OpenSeries<'t, 'u> {

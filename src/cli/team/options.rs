@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use git_apply_engine::Options;
 
 use super::repository::TeamRepository;
 use super::upstreams::Upstreams;
@@ -11,7 +12,6 @@ use crate::cli::error::Error;
 use crate::cli::input;
 use crate::cli::layout_options::LayoutArguments;
 use crate::layout::Selection;
-use crate::patch::Options;
 
 /// Where the components' repositories are.
 #[derive(Clone, Debug, Args)]

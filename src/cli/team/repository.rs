@@ -4,6 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use git_apply_engine::PatchInput;
+use git_mirrors::local::LocalRepository;
+
 use super::address::SeriesAddress;
 use super::journal::{ChangeJournal, Recovered};
 use crate::cli::error::Error;
@@ -16,8 +19,6 @@ use crate::layout::{
     ComponentSeries, ContentLimits, FileEdit, FilesError, FolderEntry, LayoutError, RepositoryEdit,
     RepositoryFiles, RepositoryLayout, Selection,
 };
-use crate::patch::PatchInput;
-use crate::source::local::LocalRepository;
 
 /// A team's repository.
 pub(in crate::cli) struct TeamRepository {

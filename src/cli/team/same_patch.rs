@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use git_apply_engine::{HunkDiff, Options, PatchInput, read_diffs};
+use patch_headers::PatchIdentity;
 use sha2::{Digest, Sha256};
-
-use crate::headers::PatchIdentity;
-use crate::history::{PatchId, patch_id};
-use crate::patch::{HunkDiff, Options, PatchInput, read_diffs};
+use upstream_history::{PatchId, patch_id};
 
 /// What a patch is known by.
 #[derive(Clone, Debug, Default)]

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use git_mirrors::{MirrorConfig, Mirrors, RepoUrl, Transports};
+
 use super::component::{ComponentRepository, ServedComponent};
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;
 use crate::cli::input;
-use crate::source::{MirrorConfig, Mirrors, RepoUrl, Transports, mirror_config};
+use crate::source::mirror_config;
 
 /// The components' repositories.
 pub(in crate::cli) enum Upstreams {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use patchset_api::build::{Build, BuildStatus};
+use patchset_api::reason;
+use patchset_api::status::PatchSetStatus;
 
-use crate::api::build::{Build, BuildStatus};
-use crate::api::reason;
-use crate::api::status::PatchSetStatus;
 use crate::plan::conditions::seconds;
 use crate::plan::patch_set::BuildOutcome;
 use crate::plan::{Failure, Retry, Step};

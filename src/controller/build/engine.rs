@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use patchset_api::build::BuildStatus;
+use patchset_api::reason;
 
 use super::attempts;
 use super::task::BuildTask;
-use crate::api::build::BuildStatus;
-use crate::api::reason;
 use crate::controller::context::journal::Interrupted;
 use crate::plan::Step;
 use crate::plan::attempt::{AttemptState, Decision, decide_next, end_attempt, forgive_failures};

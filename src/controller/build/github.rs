@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use patchset_api::build::GitHubActions;
+use patchset_api::{PatchSet, reason};
 
 use crate::actions::{ActionsClient, ApiBaseUrl, Error, ForgeCredentials, ForgeKind, Workflow};
-use crate::api::build::GitHubActions;
-use crate::api::{PatchSet, reason};
 use crate::controller::context::{Context, failures};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::plan::inputs_hasher::InputsHasher;

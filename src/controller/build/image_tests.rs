@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use image_references::ImageReference;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
+use patchset_api::build::ImageStatus;
+use patchset_api::image_test::{ImageTestStatus, TestOutcome, TestReport, TestResultsFormat};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{InputsDigest, Recorded, reason};
 use serde_json::Value;
 
 use super::job_engine::{cancel, newest_attempt};
 use super::task::BuildTask;
-use crate::api::build::ImageStatus;
-use crate::api::image_test::{ImageTestStatus, TestOutcome, TestReport, TestResultsFormat};
-use crate::api::reference::ObjectKey;
-use crate::api::{InputsDigest, Recorded, reason};
 use crate::build::test_results::{
     MOST_COMPRESSED, PrintedResults, RESULTS_BEGIN, ResultsError, printed_lines, read_results,
 };
@@ -23,7 +24,6 @@ use crate::controller::state::job_status::{JobPurpose, job_end};
 use crate::controller::state::jobs::{
     ASK_FOR_PLACE_AGAIN, LOG_BYTES, LOG_LINES, LogPart, NewJob, inputs_of, number_of,
 };
-use crate::image::ImageReference;
 use crate::plan::attempt::{AttemptState, Decision, begin_attempt, decide_next, forgive_failures};
 use crate::plan::image_test::{PlannedTest, TestEnd, end_test, give_up};
 use crate::plan::lifecycle::Next;

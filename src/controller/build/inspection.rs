@@ -1,18 +1,18 @@
 //! Looks into an image that the registry has, before it counts.
 
 use jiff::Timestamp;
+use patchset_api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin, RejectedImage, Rejection};
+use patchset_api::reason;
+use source_images::installed as found;
+use source_images::{Installed, Layers, Registry};
 
 use super::attempts;
-use crate::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin, RejectedImage, Rejection};
-use crate::api::reason;
 use crate::controller::context::Budget;
 use crate::controller::context::failures::of_registry;
 use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::installed::{FoundDistribution, FoundPlatform, judge};
 use crate::plan::{Failure, Step};
-use crate::publish::installed as found;
-use crate::publish::{self, Installed, Layers, Registry};
 
 /// What keeps a rejected image from counting.
 pub fn rejection_failure(rejected: &RejectedImage) -> Failure {
@@ -52,7 +52,7 @@ pub async fn inspect_image(
     let looked = Box::pin(async {
         // What cannot be read is no failure of the registry's.
         match registry.installed_distributions(&by_digest, layers).await {
-            Err(error @ publish::Error::Unreadable { .. }) => Ok(Err(error)),
+            Err(error @ source_images::Error::Unreadable { .. }) => Ok(Err(error)),
             other => other.map(Ok),
         }
     });

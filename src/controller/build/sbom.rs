@@ -4,29 +4,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use git_apply_engine::PatchInput;
+use git_mirrors::RefSpec;
+use image_references::{Digest, ImageReference};
 use kube::runtime::reflector::ObjectRef;
+use patchset_api::build::{BuildStatus, ImageStatus, Origin};
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
+use patchset_api::upstream_history::MergedStatus;
+use patchset_api::{Recorded, reason};
+use source_images::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
+use upper_constraints::PackageName;
 
 use super::task::BuildTask;
-use crate::api::build::{BuildStatus, ImageStatus, Origin};
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
-use crate::api::upstream_history::MergedStatus;
-use crate::api::{Recorded, reason};
-use crate::constraints::PackageName;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::ingredients::{Ingredients, MergedOverrides};
 use crate::controller::inputs::registries::in_time;
 use crate::controller::inputs::{patches, upstreams};
-use crate::image::{Digest, ImageReference};
-use crate::patch::PatchInput;
 use crate::plan::report::shown_name;
 use crate::plan::{Failure, Step};
-use crate::publish::image::{PATCHES_LABEL, PatchId, RELEASE_LABEL, REVISION_LABEL, VERSION_LABEL};
 use crate::recipe::{Library, pins};
 use crate::sbom::{
     self, ATTESTATION_TYPE, Issued, LeftOutPatch, MEDIA_TYPE, Overridden, PREDICATE_ANNOTATION,
     PREDICATE_TYPE, Patched, PatchedComponent, Resolutions, SpecificationVersion,
 };
-use crate::source::RefSpec;
 
 /// What a document is made from.
 pub struct SbomInputs<'a> {

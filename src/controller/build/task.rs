@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
+use image_references::ImageReference;
+use patchset_api::build::{Build, BuildStatus, ImageStatus};
+use patchset_api::reason::{self, Reason};
+use patchset_api::status::PatchSetStatus;
+use patchset_api::{InputsDigest, PatchSet, Recorded, Revision};
+use source_images::Registry;
+
 use super::inspection;
-use crate::api::build::{Build, BuildStatus, ImageStatus};
-use crate::api::reason::{self, Reason};
-use crate::api::status::PatchSetStatus;
-use crate::api::{InputsDigest, PatchSet, Recorded, Revision};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::image_references::{image_by_digest, image_reference};
 use crate::controller::inputs::registries::in_time;
 use crate::controller::inputs::series_progress::SeriesProgress;
-use crate::image::ImageReference;
 use crate::plan::build::{INPUTS_LABEL, image};
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{BuildOutcome, DeliveryOutcome, Pending};
 use crate::plan::{Failure, Step};
-use crate::publish::Registry;
 
 /// An image that is to be built, and what is known of it.
 pub struct BuildTask<'a> {

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use patchset_api::build::{Attempt, BuildStatus, RunConclusion};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{InputsDigest, PatchSet, reason};
 
 use super::attempts::{self, superseded_build, timeout};
 use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
-use crate::api::build::{Attempt, BuildStatus, RunConclusion};
-use crate::api::reference::ObjectKey;
-use crate::api::{InputsDigest, PatchSet, reason};
 use crate::build::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;

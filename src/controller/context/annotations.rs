@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::GROUP;
+use patchset_api::GROUP;
+
 use crate::status::notify::FLUX_EVENT_GROUP;
 
 /// The longest value, in bytes. Times, digests and names are shorter.

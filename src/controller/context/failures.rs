@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
+use git_apply_engine::ObjectError;
+use git_mirrors::{Class, SignatureFault};
 use jiff::Timestamp;
+use patchset_api::reason::{self, Reason};
 
 use super::panics::Panicked;
-use crate::api::reason::{self, Reason};
 use crate::layout::{FilesError, LayoutError};
-use crate::patch::ObjectError;
 use crate::plan::{Failure, Retry, Step};
-use crate::publish;
-use crate::rest;
-use crate::source::{self, Class, SignatureFault};
 
 /// The failure that an error of the source room is, with what it was about in front.
-pub fn of_source(what: &str, error: &source::Error) -> Failure {
+pub fn of_source(what: &str, error: &git_mirrors::Error) -> Failure {
     let (reason, retry) = classify(error);
     let step = match error {
-        source::Error::Unverified { .. } => Step::Verification,
+        git_mirrors::Error::Unverified { .. } => Step::Verification,
         _ => Step::Source,
     };
     Failure {
@@ -31,7 +29,7 @@ pub fn of_source(what: &str, error: &source::Error) -> Failure {
 /// The failure that folders are which cannot be read as patches, with what they are of in front.
 pub fn of_layout(what: &str, error: &LayoutError) -> Failure {
     if let LayoutError::Files(FilesError::Unreadable { source, .. }) = error {
-        if let Some(error) = source.downcast_ref::<source::Error>() {
+        if let Some(error) = source.downcast_ref::<git_mirrors::Error>() {
             return of_source(what, error);
         }
         if let Some(found) = source.downcast_ref::<ObjectError>() {
@@ -55,8 +53,8 @@ pub fn of_layout(what: &str, error: &LayoutError) -> Failure {
 }
 
 /// The conditions' reason for an error, and what may make it go away.
-fn classify(error: &source::Error) -> (Reason, Retry) {
-    use source::Error as E;
+fn classify(error: &git_mirrors::Error) -> (Reason, Retry) {
+    use git_mirrors::Error as E;
     let reason = match error {
         E::Address { .. } | E::RefInvalid { .. } | E::Author { .. } | E::Path { .. } => reason::INVALID_SPEC,
         E::Refused { .. } => reason::ACCESS_DENIED,
@@ -94,8 +92,8 @@ fn classify(error: &source::Error) -> (Reason, Retry) {
 
 /// The failure that an error of a server's API is for a step, and the reason where the server
 /// refuses what is asked for.
-pub fn of_rest(step: Step, refused: Reason, error: &rest::Error) -> Failure {
-    use rest::Error as E;
+pub fn of_rest(step: Step, refused: Reason, error: &forge_rest::Error) -> Failure {
+    use forge_rest::Error as E;
     let message = error.to_string();
     let retried = |reason| Failure::retried(step, reason, message.clone());
     match error {
@@ -143,8 +141,8 @@ pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
 }
 
 /// What an error of a registry means for an object.
-pub fn of_registry(error: &publish::Error) -> Failure {
-    use publish::Error as E;
+pub fn of_registry(error: &source_images::Error) -> Failure {
+    use source_images::Error as E;
     let message = error.to_string();
     match error {
         E::Authentication { .. } => Failure::retried(Step::Build, reason::AUTHENTICATION_FAILED, message),

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
+use patchset_api::status::NEVER_OBSERVED;
 
 use super::kind::Reconciled;
 use super::news::note_of_change;
 use super::{Context, annotations};
-use crate::api::status::NEVER_OBSERVED;
 use crate::controller::Error;
 use crate::controller::state::api_server::API_TIMEOUT;
 use crate::controller::state::locking::lock;

@@ -3,20 +3,20 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 
+use git_mirrors::RepoUrl;
 use jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
+use patchset_api::FluxDuration;
+use patchset_api::reference::{Referent, ReferentKind};
+use patchset_api::references::Reference;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::FluxDuration;
-use crate::api::reference::{Referent, ReferentKind};
-use crate::api::references::Reference;
 use crate::controller::state::dependents::Dependency;
 use crate::ops::objects::ObjectMetrics;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::plan::{Failure, Outcome};
-use crate::source::RepoUrl;
 
 /// When an object is looked at.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use kube::Client;
 use kube::runtime::reflector::Store;
 
-use crate::api::{ConstraintOverride, PatchSet, reason};
 use crate::controller::state::api_server::Guarded;
 use crate::controller::state::deliveries::Deliveries;
 use crate::controller::state::dependents::Dependents;
@@ -34,11 +33,12 @@ use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::metrics::Metrics;
 use crate::plan::{Failure, Step};
-use crate::publish::Layers;
-use crate::rest::{PlainHttp, RequestConfig};
-use crate::source::{Freshness, Mirrors};
 use crate::status::notify::Notifier;
+use forge_rest::{PlainHttp, RequestConfig};
+use git_mirrors::{Freshness, Mirrors};
 use options::{ControllerOptions, TransportName};
+use patchset_api::{ConstraintOverride, PatchSet, reason};
+use source_images::Layers;
 
 /// What all reconciliations share.
 pub struct Context {

@@ -1,13 +1,13 @@
 //! What a change of conditions says to people: in a Kubernetes Event, and to Flux's notification
 //! controller.
 
+use foreign_text::printable_lines;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
+use patchset_api::reason::{self, Reason, condition};
 
-use crate::api::reason::{self, Reason, condition};
 use crate::plan::conditions::{self, Truth};
 use crate::status::events::Note;
-use crate::text::printable_lines;
 
 /// Returns what a person would want to know of a change of conditions; `None` where nothing is new.
 pub fn note_of_change(before: &[Condition], now: &[Condition], details: Option<&str>) -> Option<Note> {

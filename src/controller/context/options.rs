@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
+use patchset_api::FluxDuration;
+use patchset_api::build::CloudProvider;
+use patchset_api::common::ServiceAccountName;
 
-use crate::api::FluxDuration;
-use crate::api::build::CloudProvider;
-use crate::api::common::ServiceAccountName;
 use crate::build::PodTemplatePolicy;
 use crate::controller::state::build_places::BuildLimits;
 use crate::ops::telemetry::{Encoding, LogLevel};

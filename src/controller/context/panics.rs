@@ -5,8 +5,8 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
+use patchset_api::reason;
 
-use crate::api::reason;
 use crate::plan::{Failure, Step};
 
 /// Work was interrupted by a panic. What it says is not told, as it may hold what somebody sent;

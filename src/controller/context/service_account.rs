@@ -6,11 +6,11 @@ use std::fmt;
 use http::HeaderValue;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Client, Resource, ResourceExt};
+use patchset_api::common::ServiceAccountName;
+use patchset_api::{PatchSet, reason};
 use serde::de::DeserializeOwned;
 
 use super::options::ControllerOptions;
-use crate::api::common::ServiceAccountName;
-use crate::api::{PatchSet, reason};
 use crate::controller::state::api_server::within_limit;
 use crate::plan::{Failure, Step};
 use crate::status::Error;

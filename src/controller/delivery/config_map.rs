@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use image_references::ImageReference;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource};
+use patchset_api::delivery::{DeliveryConfigMap, DeliveryStatus};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{PatchSet, Recorded, reason};
 
 use super::newest_image::may_be_written;
-use crate::api::delivery::{DeliveryConfigMap, DeliveryStatus};
-use crate::api::reference::ObjectKey;
-use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::service_account::RequestIdentity;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::image_references::image_reference;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
-use crate::image::ImageReference;
 use crate::plan::delivery::{config_map_data, key_prefix};
 use crate::plan::{Failure, Step};
 

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forges::GitPurpose;
+use git_mirrors::{
+    BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, Upstream,
+};
+use gitops_markers::{DeliveredImage, PatchSetName};
+use image_references::ImageReference;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use patchset_api::build::ImageStatus;
+use patchset_api::delivery::{CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
+use patchset_api::{PatchSet, reason};
 
 use super::newest_image::may_be_written;
 use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
-use crate::api::build::ImageStatus;
-use crate::api::delivery::{CommitStatus, DeliveryGit, DeliveryStatus, ProposalStatus};
-use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_task;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
@@ -22,13 +28,7 @@ use crate::controller::state::deliveries::{
     DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
 };
 use crate::controller::state::slots;
-use crate::deliver::{self, DeliveredImage, PatchSetName};
-use crate::forge::GitPurpose;
-use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
-use crate::source::{
-    self, BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, Upstream,
-};
 
 /// What the repository is called in messages.
 const WHAT: &str = "delivery.git";
@@ -38,7 +38,7 @@ const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 
 /// How much is read of a repository.
 const LIMITS: FileLimits = FileLimits {
-    file: deliver::MAX_FILE_BYTES as u64,
+    file: gitops_markers::MAX_FILE_BYTES as u64,
     total: 256 << 20,
     count: 20_000,
 };
@@ -100,7 +100,7 @@ pub async fn find_merged_commit(
             deadline: budget.deadline,
         };
         let (name, at) = place.read(&want, Folders::Required)?;
-        let plan = deliver::plan_branch(&at.tip(), &images);
+        let plan = gitops_markers::plan_branch(&at.tip(), &images);
         let is_there = plan.followed.contains(&patch_set)
             && !plan.changes_value_of(&patch_set)
             && !plan.faults.iter().any(|fault| fault.concerns(&patch_set));
@@ -375,7 +375,7 @@ impl Batch<'_> {
             slots::spawn_blocking(move || next_step(&read, &git, &images)).await
         };
         let step = decided.map_err(|interrupted| of_task(&interrupted))?;
-        let ours = |branch: &&ReadBranch| deliver::parse_trailers(&branch.message).parent.is_some();
+        let ours = |branch: &&ReadBranch| gitops_markers::parse_trailers(&branch.message).parent.is_some();
         let rest = if step.waits {
             OpenChanges::Waits
         } else {
@@ -487,7 +487,7 @@ fn read(
     upstream: &Upstream,
     git: &DeliveryGit,
     deadline: Instant,
-) -> Result<ReadBranches, source::Error> {
+) -> Result<ReadBranches, git_mirrors::Error> {
     let branches = Branches {
         mirrors,
         upstream,
@@ -525,7 +525,7 @@ enum Folders {
 
 impl Branches<'_> {
     /// Reads one branch, with its name.
-    fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, ReadBranch), source::Error> {
+    fn read(&self, want: &RefSpec, folders_are: Folders) -> Result<(String, ReadBranch), git_mirrors::Error> {
         let snapshot = self
             .mirrors
             .fetch(self.upstream, want, self.freshness, self.deadline)?;
@@ -542,7 +542,7 @@ impl Branches<'_> {
             limits.count = limits.count.saturating_sub(found.len());
             let marked = found
                 .into_iter()
-                .filter(|file| deliver::may_have_markers(&file.content));
+                .filter(|file| gitops_markers::may_have_markers(&file.content));
             files.extend(marked.map(|file| (file.name, file.content)));
         }
         let (message, parent) = snapshot.message_and_parent()?;

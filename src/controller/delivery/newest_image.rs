@@ -1,13 +1,13 @@
 //! Whether an image is still the one to deliver.
 
+use image_references::ImageReference;
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
+use patchset_api::delivery::Delivery;
+use patchset_api::{PatchSet, Recorded, reason};
 
-use crate::api::delivery::Delivery;
-use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
-use crate::image::ImageReference;
 use crate::plan::delivery::{APPROVED, may_be_in_place};
 use crate::plan::{Failure, Step};
 

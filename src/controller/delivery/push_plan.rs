@@ -1,13 +1,14 @@
 //! What to push, given what a repository has.
 
-use crate::api::delivery::DeliveryGit;
-use crate::api::reason;
-use crate::deliver::{
+use git_mirrors::{ExpectedBranch, Snapshot};
+use gitops_markers::{
     BranchTip, CommitBase, CommitDecision, DEFAULT_MESSAGE, DeliveredImage, EditPlan, PatchSetName,
     PushTarget, Trailers, commit_message, decide_commit, plan_branch,
 };
+use patchset_api::delivery::DeliveryGit;
+use patchset_api::reason;
+
 use crate::plan::{Failure, Step};
-use crate::source::{ExpectedBranch, Snapshot};
 
 /// A branch as it is.
 pub struct ReadBranch {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::api::delivery::{DeliveryGit, ProposalStatus, PullRequestOptions};
-use crate::api::{PatchSet, reason};
-use crate::controller::context::turn::Turn;
-use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
-use crate::forge::{
+use forges::{
     AskAgain, DesiredPullRequest, Error, MissingLabels, PullRequestClient, PullRequestState, Readiness,
 };
+use patchset_api::delivery::{DeliveryGit, ProposalStatus, PullRequestOptions};
+use patchset_api::{PatchSet, reason};
+
+use crate::controller::context::turn::Turn;
+use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
 use crate::plan::{Failure, Step};
 
 /// The title where the newest commit of the branch is somebody else's.

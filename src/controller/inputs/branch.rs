@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::upstreams::{self, RepositorySecrets, blocking, git_ref};
-use crate::api::patch_set::{PatchesBranch, SubjectRule, Upstream as SpecUpstream};
-use crate::api::reason;
-use crate::controller::context::{Budget, Context, failures};
-use crate::forge::GitPurpose;
-use crate::layout::FolderPatches;
-use crate::patch::PatchInput;
-use crate::plan::{Failure, Step};
-use crate::source::{
+use forges::GitPurpose;
+use git_apply_engine::PatchInput;
+use git_mirrors::{
     BranchError, CommitAt, FormatError, FormatLimits, Mirrors, RefSpec, Resolved, SubjectPolicy, Upstream,
 };
+use patchset_api::patch_set::{PatchesBranch, SubjectRule, Upstream as SpecUpstream};
+use patchset_api::reason;
+
+use super::upstreams::{self, RepositorySecrets, blocking, git_ref};
+use crate::controller::context::{Budget, Context, failures};
+use crate::layout::FolderPatches;
+use crate::plan::{Failure, Step};
 
 /// What the branch is called in messages.
 const BRANCH: &str = "patches.branch";

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use patchset_api::build::DockerfileSource;
+use patchset_api::reason;
+use patchset_api::reference::ObjectKey;
+use source_images::TimedStore;
+use source_images::layer::{Contents, File};
+
 use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
-use crate::api::build::DockerfileSource;
-use crate::api::reason;
-use crate::api::reference::ObjectKey;
 use crate::controller::context::{Budget, Context};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
-use crate::publish::TimedStore;
-use crate::publish::layer::{Contents, File};
 use crate::recipe::dockerfile::{files_of_config_map, files_of_spec};
 use crate::recipe::{FolderContents, Located};
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use forges::{Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingReviewers, PullRequestClient};
+use patchset_api::delivery::{Provider, PullRequestOptions};
+use patchset_api::reason;
+
 use super::secrets::NamedSecret;
-use crate::api::delivery::{Provider, PullRequestOptions};
-use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
-use crate::forge::{
-    Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingReviewers, PullRequestClient,
-};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 

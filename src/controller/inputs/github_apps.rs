@@ -1,14 +1,15 @@
 //! Tokens of GitHub Apps for fetching and pushing by git, where a Secret has an App's keys.
 
+use forges::{ForgeCredentials, GitAccess, GitPurpose};
+use git_mirrors::Installation;
+use patchset_api::reason;
+
 use super::secrets::NamedSecret;
-use crate::api::reason;
 use crate::controller::context::Context;
 use crate::controller::context::failures::of_rest;
 use crate::controller::state::contents::ObjectData;
-use crate::forge::{ForgeCredentials, GitAccess, GitPurpose};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
-use crate::source::Installation;
 
 /// Whether a Secret has the keys of an App.
 pub fn has_keys(data: &ObjectData) -> bool {

@@ -3,15 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use git_apply_engine::Oid;
+use git_mirrors::FileLimits;
+use patchset_api::PatchSet;
+use patchset_api::common::GitPath;
+use patchset_api::reference::ObjectKey;
+
 use super::upstreams::{self, RepositorySecrets};
-use crate::api::PatchSet;
-use crate::api::common::GitPath;
-use crate::api::reference::ObjectKey;
 use crate::controller::context::Context;
 use crate::page::resources::{AbsentTexts, PatchTexts};
-use crate::patch::Oid;
 use crate::plan::patch_inputs::of_config_map;
-use crate::source::FileLimits;
 
 /// What one page shows of patches.
 const LIMITS: FileLimits = FileLimits {

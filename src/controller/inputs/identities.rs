@@ -1,7 +1,7 @@
 //! Who makes commits, by the name and address that a spec gives.
 
-use crate::api::delivery::CommitAuthor;
-use crate::source::Identity;
+use git_mirrors::Identity;
+use patchset_api::delivery::CommitAuthor;
 
 /// The author, where a spec names none.
 const AUTHOR: (&str, &str) = ("patchset", "noreply@patching.c5c3.io");

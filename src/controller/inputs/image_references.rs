@@ -1,9 +1,10 @@
 //! Images as a spec or a status names them.
 
-use crate::api::Recorded;
-use crate::api::build::ImageStatus;
+use image_references::{ImageReference, ReferenceError};
+use patchset_api::Recorded;
+use patchset_api::build::ImageStatus;
+
 use crate::controller::context::failures::of_registry;
-use crate::image::{ImageReference, ReferenceError};
 use crate::plan::Failure;
 
 /// Returns an image that a status tells of.

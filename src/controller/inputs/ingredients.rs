@@ -4,21 +4,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use image_references::ImageReference;
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
+use patchset_api::constraint_override::OverrideStatus;
+use patchset_api::patch_set::Level;
+use patchset_api::reason::{self, condition};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{ConstraintOverride, PatchSet};
+use upper_constraints::digest;
 
 use super::folder::{self, LocatedFolder};
 use super::registries;
-use crate::api::constraint_override::OverrideStatus;
-use crate::api::patch_set::Level;
-use crate::api::reason::{self, condition};
-use crate::api::reference::ObjectKey;
-use crate::api::{ConstraintOverride, PatchSet};
-use crate::constraints::digest;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::{Guarded, find as find_watched};
-use crate::image::ImageReference;
 use crate::plan::conditions::{self, Truth};
 use crate::plan::lifecycle::Observed;
 use crate::plan::{Failure, Step};

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use git_mirrors::{Artifact, ArtifactLimits, Resolved, Upstream, plain_path};
 use kube::api::DynamicObject;
+use patchset_api::PatchSetSpec;
+use patchset_api::reason;
+use patchset_api::reference::{ObjectKey, SourceReference};
 
 use super::branch::BranchPlace;
 use super::place::{GivenContents, InputPlace};
 use super::upstreams::blocking;
-use crate::api::PatchSetSpec;
-use crate::api::reason;
-use crate::api::reference::{ObjectKey, SourceReference};
 use crate::controller::context::{Budget, Context, failures};
 use crate::layout::{ContentLimits, FolderPatches, Series, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_inputs::{of_config_map, of_spec};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{Artifact, ArtifactFiles, ArtifactLimits, Resolved, Upstream, plain_path};
+use crate::source::ArtifactFiles;
 
 /// What the repository of patches is called in messages.
 pub const REPOSITORY: &str = "the patches' repository";

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use git_mirrors::{Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, Upstream, plain_path};
+use patchset_api::common::GitPath;
+use patchset_api::reason;
+
 use super::branch::BranchPlace;
 use super::upstreams::{self, blocking};
-use crate::api::common::GitPath;
-use crate::api::reason;
 use crate::controller::context::{Budget, Context};
 use crate::layout::{TreeFiles, read_file};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
-use crate::source::{
-    self, Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, Upstream, plain_path,
-};
 
 /// A file or folder that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
@@ -173,7 +172,9 @@ impl InputPlace {
                     let snapshot = mirrors.snapshot(&upstream, &resolved, deadline)?;
                     let limits = FileLimits::default();
                     let read = snapshot.read_file(&path, &limits);
-                    if let Err(source::Error::Path { .. } | source::Error::FileNotFound { .. }) = read {
+                    if let Err(git_mirrors::Error::Path { .. } | git_mirrors::Error::FileNotFound { .. }) =
+                        read
+                    {
                         // A link on the way may lead to a file.
                         let files = TreeFiles::new(&snapshot, snapshot.tree_id());
                         return match read_file(&files, "", &plain_path(&path)?, limits.file) {

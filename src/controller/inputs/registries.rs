@@ -2,17 +2,17 @@
 
 use std::pin::Pin;
 
+use image_references::ImageReference;
 use kube::ResourceExt;
+use patchset_api::{PatchSet, reason};
+use source_images::{Credentials, Registry, RegistryConfig};
 
 use super::image_references::image_of_spec;
 use super::registry_logins;
 use super::secrets::{NamedSecret, SecretKey};
-use crate::api::{PatchSet, reason};
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::{Budget, Context};
-use crate::image::ImageReference;
 use crate::plan::{Failure, Step};
-use crate::publish::{self, Credentials, Registry, RegistryConfig};
 
 /// A client with the credentials of a build.
 pub async fn registry(
@@ -84,7 +84,7 @@ pub async fn pin_to_digest(
 pub async fn in_time<T>(
     budget: Budget<'_>,
     what: &str,
-    work: Pin<Box<impl Future<Output = Result<T, publish::Error>>>>,
+    work: Pin<Box<impl Future<Output = Result<T, source_images::Error>>>>,
 ) -> Result<T, Failure> {
     let done = budget.limit(Step::Build, what, work).await?;
     done.map_err(|error| of_registry(&error))

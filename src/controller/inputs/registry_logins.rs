@@ -13,13 +13,14 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
+use patchset_api::build::{Build, CloudProvider};
+use patchset_api::common::ServiceAccountName;
+use patchset_api::reason::{self, condition};
+use patchset_api::{PatchSet, PatchSetStatus};
 use secrecy::SecretString;
+use source_images::Credentials;
 
 use super::image_references::image_of_spec;
-use crate::api::build::{Build, CloudProvider};
-use crate::api::common::ServiceAccountName;
-use crate::api::reason::{self, condition};
-use crate::api::{PatchSet, PatchSetStatus};
 use crate::clouds::{self, CloudIdentity, CloudRegistry, LoginSecret, RegistryLogin};
 use crate::controller::context::failures::of_rest;
 use crate::controller::context::service_account::service_account;
@@ -28,7 +29,6 @@ use crate::controller::state::api_server::within_limit;
 use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::conditions;
 use crate::plan::{Failure, Step};
-use crate::publish::Credentials;
 use crate::status::Error;
 
 /// How long a token of a service account holds, in seconds: the shortest that the API server gives.

@@ -3,9 +3,10 @@
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
-use crate::api::common::LocalReference;
-use crate::api::reference::ObjectKey;
-use crate::api::{InputsDigest, reason};
+use patchset_api::common::LocalReference;
+use patchset_api::reference::ObjectKey;
+use patchset_api::{InputsDigest, reason};
+
 use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
 use crate::plan::inputs_hasher::InputsHasher;

@@ -1,7 +1,8 @@
 //! What a reconciliation of a `PatchSet` found out before its image.
 
-use crate::api::delivery::DeliveryStatus;
-use crate::api::status::CandidateStatus;
+use patchset_api::delivery::DeliveryStatus;
+use patchset_api::status::CandidateStatus;
+
 use crate::plan::Outcome;
 use crate::plan::patch_set::{ApplyResult, BuildOutcome, DeliveryOutcome, PatchSetProgress, Sources};
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use git_mirrors::Signer;
+use patchset_api::delivery::Signing;
+
 use super::secrets::NamedSecret;
-use crate::api::delivery::Signing;
 use crate::controller::context::failures::of_task;
 use crate::controller::state::references::References;
 use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
-use crate::source::Signer;
 
 /// Reads the key that a spec names; `None` where it names none.
 ///

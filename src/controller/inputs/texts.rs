@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use patchset_api::common::{ConfigMapKey, GitPath};
+use patchset_api::reason;
+use patchset_api::reference::ObjectKey;
+use upper_constraints::digest;
+
 use super::place::{GivenContents, InputPlace};
-use crate::api::common::{ConfigMapKey, GitPath};
-use crate::api::reason;
-use crate::api::reference::ObjectKey;
-use crate::constraints::digest;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;

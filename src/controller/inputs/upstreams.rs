@@ -3,24 +3,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use forges::GitPurpose;
+use git_mirrors::{Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream};
+use patchset_api::common::{GitPath, GitRef, LocalReference, Verification};
+use patchset_api::patch_set::Upstream as SpecUpstream;
+use patchset_api::reason;
+use patchset_api::reference::ObjectKey;
 use secrecy::SecretString;
 
 use super::github_apps;
 use super::secrets::NamedSecret;
-use crate::api::common::{GitPath, GitRef, LocalReference, Verification};
-use crate::api::patch_set::Upstream as SpecUpstream;
-use crate::api::reason;
-use crate::api::reference::ObjectKey;
 use crate::controller::context::{Budget, Context, failures};
 use crate::controller::state::contents::ObjectData;
 use crate::controller::state::references::References;
 use crate::controller::state::slots;
-use crate::forge::GitPurpose;
 use crate::plan::{Failure, Step};
-use crate::source::{
-    self, Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirement, Resolved, Upstream, ref_spec,
-    signed_objects,
-};
+use crate::source::{ref_spec, signed_objects};
 
 /// The Secrets that the way to a repository needs.
 #[derive(Clone, Copy)]
@@ -67,7 +65,7 @@ fn with_logins(
     login: Option<&ObjectData>,
     installation: Option<Installation>,
     proxy: Option<&ObjectData>,
-) -> Result<Upstream, source::Error> {
+) -> Result<Upstream, git_mirrors::Error> {
     match (installation, login) {
         (Some(installation), Some(data)) => Upstream::by_app(address, data, installation, proxy),
         (_, data) => Upstream::new(address, data, proxy),
@@ -239,7 +237,7 @@ pub async fn blocking<T: Send + 'static>(
     context: &Arc<Context>,
     what: &str,
     deadline: Instant,
-    work: impl FnOnce(&Mirrors) -> Result<T, source::Error> + Send + 'static,
+    work: impl FnOnce(&Mirrors) -> Result<T, git_mirrors::Error> + Send + 'static,
 ) -> Result<T, Failure> {
     let mirrors = Arc::clone(&context.mirrors);
     let task = slots::spawn_blocking(move || work(&mirrors));

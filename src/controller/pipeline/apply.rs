@@ -2,23 +2,24 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use git_apply_engine::{Options, PatchInput, Sequence, Series};
+use git_mirrors::Resolved;
+use patchset_api::status::{CandidateStatus, PatchStatus};
+use patchset_api::{PatchSet, Recorded, reason};
 use tokio::sync::OnceCell;
 
 use super::resolve::{CandidateRef, ResolvedInputs};
 use super::upstream_history::{self, SearchedPatches, SearchedSeries, SeriesToSearch, last_applied_commit};
-use crate::api::status::{CandidateStatus, PatchStatus};
-use crate::api::{PatchSet, Recorded, reason};
 use crate::controller::context::failures;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::state::slots;
-use crate::patch::{self, Options, PatchInput, Sequence, Series};
 use crate::plan::patch_set::{ApplyResult, Sources, all_allow_ready};
 use crate::plan::report::{self, shown_name};
 use crate::plan::{Failure, Step};
-use crate::source::{Resolved, api_revision};
+use crate::source::api_revision;
 
 /// The series of a reconciliation, and what became of it.
 ///
@@ -270,20 +271,22 @@ impl AppliedSeries {
         let (what, deadline) = (onto.name(), turn.budget.deadline);
         let applied = blocking(turn.context, what, deadline, move |mirrors| {
             let snapshot = mirrors.partial_snapshot(&upstream, &resolved, deadline)?;
-            snapshot.prefetch_paths(patch::touched_paths(&patches, &options))?;
+            snapshot.prefetch_paths(git_apply_engine::touched_paths(&patches, &options))?;
             tracing::debug!(commit = %resolved.commit(), patches = patches.len(), "a series is applied");
             let tree = snapshot.tree_id();
-            let applied = patch::apply(&snapshot, tree, &patches, Sequence::Stacked, &options);
+            let applied = git_apply_engine::apply(&snapshot, tree, &patches, Sequence::Stacked, &options);
             match (applied, snapshot.fetch_failure()) {
-                (Err(patch::Error::Object(_)), Some(failure)) => Err(failure),
+                (Err(git_apply_engine::Error::Object(_)), Some(failure)) => Err(failure),
                 (applied, _) => Ok(applied),
             }
         });
         applied.await?.map_err(|error| {
             let message = format!("{what}: {error}");
             match error {
-                patch::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
-                patch::Error::TooMany { .. } => Failure::stalled(Step::Patches, reason::TOO_LARGE, message),
+                git_apply_engine::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
+                git_apply_engine::Error::TooMany { .. } => {
+                    Failure::stalled(Step::Patches, reason::TOO_LARGE, message)
+                }
             }
         })
     }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use patchset_api::PatchSet;
+use patchset_api::build::{BuildStatus, Engine, ImageStatus};
+use patchset_api::reason::{self, condition};
+use patchset_api::status::PatchSetStatus;
 
 use super::apply::AppliedSeries;
 use super::publish::PublishedBuild;
 use super::test;
-use crate::api::PatchSet;
-use crate::api::build::{BuildStatus, Engine, ImageStatus};
-use crate::api::reason::{self, condition};
-use crate::api::status::PatchSetStatus;
 use crate::controller::build::attempts::superseded_build;
 use crate::controller::build::sbom::SbomInputs;
 use crate::controller::build::task::BuildTask;
@@ -191,8 +191,8 @@ async fn with_sortable_tag(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reason::Reason;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use patchset_api::reason::Reason;
 
     #[test]
     fn an_image_is_looked_for_the_later_the_longer_it_was_waited_for() {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-
-use super::{Pipeline, merged_file};
-use crate::api::constraint_override::{
+use patchset_api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
-use crate::api::reference::{Referent, ReferentKind};
-use crate::api::references::Reference;
-use crate::api::{ConstraintOverride, reason};
+use patchset_api::reference::{Referent, ReferentKind};
+use patchset_api::references::Reference;
+use patchset_api::{ConstraintOverride, reason};
+
+use super::{Pipeline, merged_file};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
@@ -289,7 +289,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reference::ObjectKey;
+    use patchset_api::reference::ObjectKey;
     use serde_json::json;
 
     #[test]

@@ -1,18 +1,18 @@
 //! Delivers an image to where Flux takes it from.
 
+use forges::MissingLabels;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use patchset_api::PatchSet;
+use patchset_api::build::ImageStatus;
+use patchset_api::delivery::{Delivery, DeliveryGit, DeliveryStatus, ProposalStatus};
+use patchset_api::status::PatchSetStatus;
 
 use super::apply::AppliedSeries;
-use crate::api::PatchSet;
-use crate::api::build::ImageStatus;
-use crate::api::delivery::{Delivery, DeliveryStatus, ProposalStatus};
-use crate::api::status::PatchSetStatus;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::delivery::{config_map, git};
 use crate::controller::state::deliveries::{NotDelivered, OpenChanges, Placed};
-use crate::forge::MissingLabels;
 use crate::plan::Outcome;
 use crate::plan::conditions::seconds;
 use crate::plan::delivery::{APPROVED, is_approved, key_prefix};
@@ -120,70 +120,91 @@ async fn find_merged(
     })
 }
 
-/// Delivers an image that the status has.
+/// Delivers an image that the status has: first into the ConfigMap, then by Git.
 async fn deliver_image(
     turn: &Turn<'_, PatchSet>,
     delivery: &Delivery,
     image: &ImageStatus,
 ) -> DeliveryOutcome {
-    let (patch_set, status) = (turn.object, turn.status());
+    if let Some(message) = waits_for_approval(turn, delivery, image) {
+        return DeliveryOutcome::Held(message);
+    }
+    let in_map = match deliver_to_config_map(turn, delivery, image).await {
+        Ok(in_map) => with_first_delivery_time(in_map, &turn.status()),
+        Err(error) => return not_delivered(error, image, None),
+    };
+    match &delivery.git {
+        None => DeliveryOutcome::Done(in_map, None),
+        Some(git) => deliver_by_git(turn, git, image, in_map).await,
+    }
+}
+
+/// Why an image is held back, in words, where it is: nobody approved it. What was delivered once
+/// was approved then.
+fn waits_for_approval(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> Option<String> {
+    let patch_set = turn.object;
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
-    let before = status.delivered.as_ref();
-    let before = before.filter(|before| before.reference == image.reference);
-    // What was delivered was approved then.
-    if before.is_none() && !is_approved(delivery, approved, image) {
-        return DeliveryOutcome::Held(format!(
+    let is_free = delivered_before(&turn.status(), image).is_some() || is_approved(delivery, approved, image);
+    (!is_free).then(|| {
+        format!(
             "{} waits for approval: kubectl annotate --overwrite patchset {} {APPROVED}={}",
             image.reference,
             patch_set.name_any(),
             image.tag
-        ));
+        )
+    })
+}
+
+/// Delivers into the ConfigMap, where the spec names one; gives where the image is then.
+async fn deliver_to_config_map(
+    turn: &Turn<'_, PatchSet>,
+    delivery: &Delivery,
+    image: &ImageStatus,
+) -> Result<DeliveryStatus, NotDelivered> {
+    let map = delivery.config_map.as_ref();
+    if let Some(map) = map {
+        config_map::deliver(turn, map, &image.reference).await?;
     }
-    let mut placed = DeliveryStatus {
+    Ok(DeliveryStatus {
         reference: image.reference.clone(),
         delivered_at: seconds(Timestamp::now()),
-        config_map: None,
-        prefix: None,
+        config_map: map.map(|map| map.name.clone()),
+        prefix: map.map(|map| key_prefix(map, &turn.object.spec.component.0)),
         git: None,
+    })
+}
+
+/// Delivers by Git what the ConfigMap of the spec, where it names one, has already.
+async fn deliver_by_git(
+    turn: &Turn<'_, PatchSet>,
+    git: &DeliveryGit,
+    image: &ImageStatus,
+    in_map: DeliveryStatus,
+) -> DeliveryOutcome {
+    let status = turn.status();
+    let commit_before = delivered_before(&status, image).and_then(|before| before.git.clone());
+    let besides = in_map.config_map.is_some().then(|| in_map.clone());
+    let by = |commit| DeliveryStatus {
+        git: Some(commit),
+        ..in_map
     };
-    if let Some(map) = &delivery.config_map {
-        match config_map::deliver(turn, map, &image.reference).await {
-            Ok(()) => {
-                placed.config_map = Some(map.name.clone());
-                placed.prefix = Some(key_prefix(map, &patch_set.spec.component.0));
-            }
-            Err(NotDelivered::Outdated) => return not_wanted_any_more(image),
-            Err(NotDelivered::Failed(failure)) => return DeliveryOutcome::Failed(failure, None),
-        }
-    }
-    let Some(git) = &delivery.git else {
-        return DeliveryOutcome::Done(with_first_delivery_time(placed, &status), None);
-    };
-    // The ConfigMap has it already.
-    let besides = delivery
-        .config_map
-        .is_some()
-        .then(|| with_first_delivery_time(placed.clone(), &status));
     match git::deliver(turn, git, image).await {
-        Ok(Placed::Committed(commit)) => {
-            placed.git = Some(commit);
-            DeliveryOutcome::Done(with_first_delivery_time(placed, &status), None)
-        }
+        Ok(Placed::Committed(commit)) => DeliveryOutcome::Done(by(commit), None),
         Ok(Placed::Found(commit, rest)) => {
             // Commits of others do not change by which one it was delivered. One that was told
             // beside a proposal is older.
-            let same = before.filter(|_| status.proposed.is_none());
-            let same = same.and_then(|before| before.git.clone()).filter(|before| {
-                (&before.repository, &before.branch, &before.paths)
-                    == (&commit.repository, &commit.branch, &commit.paths)
-            });
-            placed.git = Some(same.unwrap_or(commit));
+            let same = commit_before
+                .filter(|_| status.proposed.is_none())
+                .filter(|before| {
+                    (&before.repository, &before.branch, &before.paths)
+                        == (&commit.repository, &commit.branch, &commit.paths)
+                });
             let proposed = status
                 .proposed
                 .as_deref()
                 .filter(|_| rest == OpenChanges::Unknown)
                 .cloned();
-            DeliveryOutcome::Done(with_first_delivery_time(placed, &status), proposed)
+            DeliveryOutcome::Done(by(same.unwrap_or(commit)), proposed)
         }
         Ok(Placed::Proposed {
             proposal,
@@ -198,15 +219,20 @@ async fn deliver_image(
                 message,
             }
         }
-        Err(NotDelivered::Outdated) => not_wanted_any_more(image),
-        Err(NotDelivered::Failed(failure)) => {
+        Err(error) => {
             let besides = besides.map(|besides| DeliveryStatus {
-                git: before.and_then(|before| before.git.clone()),
+                git: commit_before,
                 ..besides
             });
-            DeliveryOutcome::Failed(failure, besides)
+            not_delivered(error, image, besides)
         }
     }
+}
+
+/// What the status tells of this image's delivery.
+fn delivered_before<'a>(status: &'a PatchSetStatus, image: &ImageStatus) -> Option<&'a DeliveryStatus> {
+    let before = status.delivered.as_deref();
+    before.filter(|before| before.reference == image.reference)
 }
 
 /// On which branch an image waits, in words.
@@ -225,11 +251,19 @@ fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<Missi
     message
 }
 
-fn not_wanted_any_more(image: &ImageStatus) -> DeliveryOutcome {
-    DeliveryOutcome::Later(format!(
-        "{} is not the image to deliver any more",
-        image.reference
-    ))
+/// What it means that an image is not where it should be. `besides` is where else it is.
+fn not_delivered(
+    error: NotDelivered,
+    image: &ImageStatus,
+    besides: Option<DeliveryStatus>,
+) -> DeliveryOutcome {
+    match error {
+        NotDelivered::Outdated => DeliveryOutcome::Later(format!(
+            "{} is not the image to deliver any more",
+            image.reference
+        )),
+        NotDelivered::Failed(failure) => DeliveryOutcome::Failed(failure, besides),
+    }
 }
 
 /// With the time since when it is there.

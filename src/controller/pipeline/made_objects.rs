@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use foreign_text::printable_lines;
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{
@@ -17,20 +18,19 @@ use kube::api::{
 use kube::core::Status;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
+use patchset_api::patch_repository::REPOSITORY_LABEL;
+use patchset_api::reason::{self, Reason};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::api::patch_repository::REPOSITORY_LABEL;
-use crate::api::reason::{self, Reason};
-use crate::api::reference::ObjectKey;
-use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, annotations};
 use crate::controller::state::api_server::{Guarded, find, within_limit};
 use crate::controller::state::repositories::{AppliedObject, MadeKind};
 use crate::plan::{Failure, Step};
-use crate::text::printable_lines;
 
 /// The field manager under which objects are applied: apart from that of statuses, so that what a
 /// template leaves out belongs to whoever sets it.

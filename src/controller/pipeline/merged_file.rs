@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
+use patchset_api::constraint_override::MergedFile;
+use patchset_api::reference::ObjectKey;
+use patchset_api::{ConstraintOverride, reason};
+use upper_constraints::digest;
 
-use crate::api::constraint_override::MergedFile;
-use crate::api::reference::ObjectKey;
-use crate::api::{ConstraintOverride, reason};
-use crate::constraints::digest;
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::references::References;

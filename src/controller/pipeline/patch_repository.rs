@@ -1,12 +1,12 @@
 //! Reconciles a `PatchRepository`.
 
 use jiff::Timestamp;
+use patchset_api::PatchRepository;
+use patchset_api::patch_repository::{PatchRepositoryStatus, RepositoryCounts};
+use patchset_api::reference::{Referent, ReferentKind, SourceKind};
+use patchset_api::references::Reference;
 
 use super::{Pipeline, repository_objects, repository_source};
-use crate::api::PatchRepository;
-use crate::api::patch_repository::{PatchRepositoryStatus, RepositoryCounts};
-use crate::api::reference::{Referent, ReferentKind, SourceKind};
-use crate::api::references::Reference;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::PatchSet;
+use patchset_api::reason::{self, condition};
+use patchset_api::reference::{Referent, ReferentKind, SourceKind};
+use patchset_api::references::Reference;
+use patchset_api::status::{PatchSetStatus, PatchState};
+use patchset_api::upkeep::UpkeepStatus;
+use patchset_api::upstream_history::Evidence;
 
 use super::apply::{self, ResultsInStatus};
 use super::{Pipeline, build, deliver, publish, resolve};
-use crate::api::PatchSet;
-use crate::api::reason::{self, condition};
-use crate::api::reference::{Referent, ReferentKind, SourceKind};
-use crate::api::references::Reference;
-use crate::api::status::{PatchSetStatus, PatchState};
-use crate::api::upkeep::UpkeepStatus;
-use crate::api::upstream_history::Evidence;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::kind::{Reconciled, Schedule, identity};
 use crate::controller::context::turn::Turn;
@@ -303,8 +303,8 @@ fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reference::ObjectKey;
-    use crate::api::reference::SourceKind::{Bucket, GitRepository};
+    use patchset_api::reference::ObjectKey;
+    use patchset_api::reference::SourceKind::{Bucket, GitRepository};
     use serde_json::json;
 
     fn patch_set(spec: &serde_json::Value) -> PatchSet {

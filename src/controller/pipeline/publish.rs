@@ -5,11 +5,12 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use patchset_api::build::{Build, BuildStatus};
+use patchset_api::status::PatchSetStatus;
+use patchset_api::{PatchSet, reason};
+use source_images::{Registry, TimedStore};
 
 use super::apply::AppliedSeries;
-use crate::api::build::{Build, BuildStatus};
-use crate::api::status::PatchSetStatus;
-use crate::api::{PatchSet, reason};
 use crate::controller::build::attempts::is_same;
 use crate::controller::context::failures::of_registry;
 use crate::controller::context::turn::Turn;
@@ -23,7 +24,6 @@ use crate::plan::image_test::carried_on;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{BuildOutcome, Pending, is_planned, results_are_current};
 use crate::plan::{Failure, Step};
-use crate::publish::{Registry, TimedStore};
 use crate::recipe::{
     self, BaseImage, BuildFindings, FoundUpstream, Located, Recipe, RecipeError, build_reasons,
 };

@@ -9,17 +9,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
+use patchset_api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
+use patchset_api::patch_set::Level;
+use patchset_api::reason::{self, Reason};
+use patchset_api::reference::{ObjectKey, Referent};
+use patchset_api::{ConstraintOverride, InputsDigest, PatchRepository, PatchSet};
 
 use super::made_objects::{
     Made, NotApplied, ToApply, apply_all, children, delete, disown, is_as_desired, is_marked,
 };
 use super::repository_source::{DesiredRepository, ResolvedRepository, check_shard, read};
 use super::repository_summary::{self, AskedObjects};
-use crate::api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
-use crate::api::patch_set::Level;
-use crate::api::reason::{self, Reason};
-use crate::api::reference::{ObjectKey, Referent};
-use crate::api::{ConstraintOverride, InputsDigest, PatchRepository, PatchSet};
 use crate::controller::context::annotations;
 use crate::controller::context::turn::Turn;
 use crate::controller::state::api_server::Guarded;

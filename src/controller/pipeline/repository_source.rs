@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use git_mirrors::{ArtifactLimits, PathContent};
 use kube::ResourceExt;
+use patchset_api::common::GitPath;
+use patchset_api::patch_repository::{GitRepositorySource, SHARD_LABEL};
+use patchset_api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 
-use crate::api::common::GitPath;
-use crate::api::patch_repository::{GitRepositorySource, SHARD_LABEL};
-use crate::api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::place::InputPlace;
@@ -19,7 +20,7 @@ use crate::layout::{FaultKind, RepositoryFiles, RepositoryLayout, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::patch_repository::RepositorySources;
 use crate::plan::{Failure, Step};
-use crate::source::{ArtifactFiles, ArtifactLimits, PathContent};
+use crate::source::ArtifactFiles;
 
 /// What the repository is called in messages.
 pub const REPOSITORY: &str = "the repository";

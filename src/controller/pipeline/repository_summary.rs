@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
+use patchset_api::patch_repository::{MOST_FAULTS, RepositoryFault};
+use patchset_api::reason::{self, Reason};
+use patchset_api::{PatchRepository, PatchSet};
 
 use super::made_objects::children;
-use crate::api::patch_repository::{MOST_FAULTS, RepositoryFault};
-use crate::api::reason::{self, Reason};
-use crate::api::{PatchRepository, PatchSet};
 use crate::controller::context::turn::Turn;
 use crate::controller::state::repositories::{MadeKind, MadeObjects};
 use crate::fleet::{ChildState, FleetSummary, summarize};

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use git_mirrors::{RefSpec, Resolved, Upstream};
 use kube::ResourceExt;
+use patchset_api::common::GitRef;
+use patchset_api::patch_set::{Patches, RefFrom};
+use patchset_api::reason;
+use patchset_api::source_refs::SourceRefs;
+use patchset_api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
+use patchset_api::{InputsDigest, PatchSet, Recorded};
 
-use crate::api::common::GitRef;
-use crate::api::patch_set::{Patches, RefFrom};
-use crate::api::reason;
-use crate::api::source_refs::SourceRefs;
-use crate::api::status::{CandidateStatus, PatchSetStatus, UpstreamStatus};
-use crate::api::{InputsDigest, PatchSet, Recorded};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
@@ -23,7 +24,7 @@ use crate::plan::lifecycle::tells_of;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
-use crate::source::{RefSpec, Resolved, Upstream, api_revision};
+use crate::source::api_revision;
 
 /// Names the computation that results follow from; changed where the same inputs give another
 /// result.

@@ -1,11 +1,11 @@
 //! Has an image tested that was found, before it counts.
 
 use jiff::Timestamp;
+use patchset_api::build::{BuildStatus, ImageStatus};
+use patchset_api::image_test::ImageTestsStatus;
+use patchset_api::reason;
 
 use super::apply::AppliedSeries;
-use crate::api::build::{BuildStatus, ImageStatus};
-use crate::api::image_test::ImageTestsStatus;
-use crate::api::reason;
 use crate::controller::build::image_tests::{self, TestRun, TestStep};
 use crate::controller::build::task::BuildTask;
 use crate::controller::context::journal::Interrupted;

@@ -7,22 +7,22 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use foreign_text::printable;
+use git_apply_engine::{Oid, Options, PatchInput, PatchReport, Sequence, Series};
+use git_mirrors::{History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
 use jiff::Timestamp;
+use patchset_api::PatchSet;
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
+use upstream_history::{Bounds, date_written, is_looked_for};
 
 use super::resolve::ResolvedInputs;
-use crate::api::PatchSet;
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::upstreams::blocking;
-use crate::history::{Bounds, date_written, is_looked_for};
-use crate::patch::{Oid, Options, PatchInput, PatchReport, Sequence, Series};
 use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch};
 use crate::plan::report::{self, shown_name};
 use crate::plan::upstream_history::{
     CLOCK_SLACK, CommitLinks, UNDATED, add_history, last_applied, may_be_merged,
 };
-use crate::source::{self, History, HistoryBounds, HistoryExtent, HistorySince, Mirrors, Resolved, Upstream};
-use crate::text::printable;
 
 /// Of how many patches of a series the commit is looked for that broke them.
 const MOST_BREAKERS: usize = 20;
@@ -163,7 +163,7 @@ struct OwnedSearch {
 }
 
 impl OwnedSearch {
-    fn run(&self, mirrors: &Mirrors) -> Result<SearchedSeries, source::Error> {
+    fn run(&self, mirrors: &Mirrors) -> Result<SearchedSeries, git_mirrors::Error> {
         let mut reports = {
             let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
             series.patches().to_vec()

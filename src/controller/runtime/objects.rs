@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
+use patchset_api::reference::Referent;
 
 use super::triggers::ObservedChange;
-use crate::api::reference::Referent;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::{Guarded, find};
 use crate::controller::state::dependents::{Dependency, Dependents};

@@ -14,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
+use patchset_api::reference::ObjectKey;
+use patchset_api::{PatchSet, reason};
 use tokio::task::{Id, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::actions::{Error, RequestId, RunId};
-use crate::api::reference::ObjectKey;
-use crate::api::{PatchSet, reason};
 use crate::controller::build::workflow_engine::LISTED_WITHIN;
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures::Stream;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use patchset_api::reference::ObjectKey;
 use tokio::sync::Notify;
 
-use crate::api::reference::ObjectKey;
 use crate::controller::state::locking::lock;
 
 /// The shortest time between two times that an owner is told.

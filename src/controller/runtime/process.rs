@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use git_mirrors::{MirrorConfig, Mirrors, Scheme, Transports};
 use kube::api::ListParams;
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::{Client, Config};
+use patchset_api::reference::{Referent, ReferentKind};
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
+use source_images::Layers;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::triggers::{ObservedChange, Triggers};
 use super::{objects, orphaned_runs, pushes, reconciler, second_looks, triggers};
-use crate::api::reference::{Referent, ReferentKind};
-use crate::api::{ConstraintOverride, PatchRepository, PatchSet};
 use crate::controller::Error;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::options::{ControllerOptions, TransportName};
@@ -44,8 +46,6 @@ use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::objects::ObjectSource;
 use crate::ops::{push_server, server, telemetry};
 use crate::plan::backoff;
-use crate::publish::Layers;
-use crate::source::{self, MirrorConfig, Mirrors, Scheme, Transports};
 use crate::status::notify::{Notifier, Totals};
 use crate::web::{self, ChangedObject, Site, Stores};
 
@@ -484,7 +484,7 @@ fn mirror_config(options: &ControllerOptions) -> MirrorConfig {
         capacity: options.storage_capacity,
         look_interval: options.min_interval,
         transports,
-        ..source::mirror_config(&options.storage_path)
+        ..crate::source::mirror_config(&options.storage_path)
     }
 }
 

@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
+use foreign_text::printable;
+use git_mirrors::RepoUrl;
+use patchset_api::common::LocalReference;
+use patchset_api::reference::{ObjectKey, Referent};
 use tokio::task::JoinSet;
 
 use super::triggers::{ObservedChange, Triggers};
-use crate::api::common::LocalReference;
-use crate::api::reference::{ObjectKey, Referent};
 use crate::controller::context::{Context, panics};
 use crate::controller::inputs::secrets::NamedSecret;
 use crate::controller::state::dependents::Dependency;
@@ -22,8 +24,6 @@ use crate::controller::state::locking::lock;
 use crate::controller::state::rates::{Rate, Rates};
 use crate::ops::metrics::PushOutcome;
 use crate::ops::push_server::{ReceivedPush, ReceivedPushes};
-use crate::source::RepoUrl;
-use crate::text::printable;
 use crate::webhook::{BodyEncoding, HookEvent, HookKind, repositories};
 
 /// How often requests for one hook are looked at.

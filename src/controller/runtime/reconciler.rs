@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt, TryStreamExt};
+use git_mirrors::Freshness;
 use jiff::Timestamp;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
+use patchset_api::patch_repository::REPOSITORY_LABEL;
+use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::{FluxDuration, PatchRepository, reason};
 use tracing::Instrument;
 
 use super::objects::find_concerned;
 use super::triggers::{ObservedChange, Triggers};
 use super::unreadable;
 use super::work_queue::{self, Begun};
-use crate::api::patch_repository::REPOSITORY_LABEL;
-use crate::api::reference::{ObjectKey, Referent, ReferentKind};
-use crate::api::{FluxDuration, PatchRepository, reason};
 use crate::controller::Error;
 use crate::controller::context::journal::{Interrupted, Journal, Statuses, requested_at};
 use crate::controller::context::kind::{Reconciled, Schedule};
@@ -34,7 +35,6 @@ use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;
 use crate::plan::lifecycle::{Next, Observed, Streak, begin_generation, wait_before_next};
 use crate::plan::{Failure, Outcome, Retry, Step, backoff};
-use crate::source::Freshness;
 
 /// The share of the interval for which a look at an upstream's refs serves all objects on it. Below
 /// the shortest jittered interval, so that each object's own turn finds news.

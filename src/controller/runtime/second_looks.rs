@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use git_mirrors::{Freshness, Mirrors};
+use patchset_api::reference::Referent;
 use tokio::task::JoinSet;
 
-use crate::api::reference::Referent;
 use crate::controller::context::{Context, panics};
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::state::second_looks::SecondLook;
 use crate::controller::state::slots;
-use crate::source::{Freshness, Mirrors};
 
 /// How often it is seen whether an upstream is due.
 const SEEN_EVERY: Duration = Duration::from_millis(500);

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::owners::ChangedOwners;
-use crate::api::reference::{Referent, ReferentKind};
 use crate::controller::state::dependents::{Dependency, Dependents};
 use crate::controller::state::references::{References, ReferentChanges};
 use futures::stream::BoxStream;
 use futures::{Future, StreamExt};
+use patchset_api::reference::{Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -97,7 +97,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::api::reference::ObjectKey;
+    use patchset_api::reference::ObjectKey;
 
     #[test]
     fn a_secret_that_nobody_names_is_told_to_nobody() {

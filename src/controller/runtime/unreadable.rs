@@ -1,22 +1,22 @@
 //! Objects that the API server holds and this controller cannot read: they are told, and nothing
 //! else is done with them.
 
+use foreign_text::printable;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::events::EventType;
+use patchset_api::reason::{self, condition};
 use serde_json::json;
 
-use crate::api::reason::{self, condition};
 use crate::controller::context::Context;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::within_limit;
 use crate::plan::conditions::{Conditions, Truth};
 use crate::status::FIELD_MANAGER;
 use crate::status::events::{self, Note};
-use crate::text::printable;
 
 /// The most characters of a parser's error that are told.
 const LONGEST_ERROR: usize = 300;

@@ -1,6 +1,6 @@
 //! What is told of the log of a build that failed.
 
-use crate::text::printable_lines;
+use foreign_text::printable_lines;
 
 /// How much of a log is told, in characters from its end.
 const LOG_CHARACTERS: usize = 2000;

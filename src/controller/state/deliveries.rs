@@ -3,17 +3,17 @@
 
 use std::time::Instant;
 
+use forges::{MissingLabels, PullRequestClient};
+use git_mirrors::{Signer, Upstream};
+use gitops_markers::{DeliveredImage, PatchSetName};
 use kube::ResourceExt;
+use patchset_api::PatchSet;
+use patchset_api::build::ImageStatus;
+use patchset_api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
 
 use super::batched_writers::BatchedWriters;
 use super::recent::{ClientCache, Recent};
-use crate::api::PatchSet;
-use crate::api::build::ImageStatus;
-use crate::api::delivery::{CommitStatus, Delivery, DeliveryGit, ProposalStatus};
-use crate::deliver::{DeliveredImage, PatchSetName};
-use crate::forge::{MissingLabels, PullRequestClient};
 use crate::plan::Failure;
-use crate::source::{Signer, Upstream};
 
 /// The most objects of which is remembered where their image was seen.
 const MOST_SEEN: usize = 10_000;

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
+use patchset_api::reference::Referent;
+
 use super::locking::lock;
-use crate::api::reference::Referent;
 
 /// What an object's result may change with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +88,7 @@ impl DependencyIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::reference::{ObjectKey, ReferentKind};
 
     fn patch_set(name: &str) -> Referent {
         Referent {

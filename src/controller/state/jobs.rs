@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::{self, UnboundedSender};
 use futures::{AsyncReadExt, StreamExt};
+use image_references::ImageReference;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -14,6 +15,8 @@ use kube::api::{Api, DeleteParams, ListParams, LogParams};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
+use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use serde_json::Value;
 
 use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
@@ -22,11 +25,8 @@ use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::job_status::{JobEnd, JobPurpose, JobToExplain, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
 use super::references::{ReferentChanges, WatchScope};
-use crate::api::reference::{ObjectKey, Referent, ReferentKind};
-use crate::api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use crate::build::test_results::RESULTS_END;
 use crate::build::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION, TEST_CONTAINER};
-use crate::image::ImageReference;
 use crate::plan::Failure;
 use crate::plan::attempt::AttemptState;
 use crate::status::FIELD_MANAGER;

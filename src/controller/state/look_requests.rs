@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use patchset_api::reference::Referent;
+
 use super::locking::lock;
-use crate::api::reference::Referent;
 
 /// The objects that are to be looked at with news.
 #[derive(Debug, Default)]
@@ -117,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::reference::{ObjectKey, ReferentKind};
 
     #[test]
     fn a_request_counts_from_when_it_was_first_seen_and_until_it_is_answered() {

@@ -2,10 +2,9 @@
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
-
-use crate::api::reference::{ObjectKey, Referent, ReferentKind};
 
 /// How many may wait. Where more come at once, all objects of the kind are looked at.
 const WAITING: usize = 4096;

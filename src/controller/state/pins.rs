@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use image_references::{Digest, ImageReference};
+
 use super::recent::Recent;
-use crate::image::{Digest, ImageReference};
 
 /// The most tags that are remembered.
 const MOST: usize = 10_000;

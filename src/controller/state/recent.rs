@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
+use patchset_api::InputsDigest;
 
 use super::locking::lock;
-use crate::api::InputsDigest;
 
 /// Values by keys, at most so many of them.
 pub struct Recent<K: Hash + Eq, V, const MOST: usize>(Mutex<LruCache<K, V>>);

@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use super::api_server::{find, within_limit};
 use super::contents::{Contents, ObjectData};
-use crate::api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
-use crate::api::{WEBHOOK_LABEL, reason};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
 use futures::stream::BoxStream;
@@ -23,6 +21,8 @@ use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
+use patchset_api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
+use patchset_api::{WEBHOOK_LABEL, reason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use patchset_api::patch_repository::RepositoryFault;
+use patchset_api::reason::Reason;
+use patchset_api::{InputsDigest, LayoutKind};
+
 use super::recent::Recent;
-use crate::api::patch_repository::RepositoryFault;
-use crate::api::reason::Reason;
-use crate::api::{InputsDigest, LayoutKind};
 
 /// The most `PatchRepository`s that are remembered.
 const MOST: usize = 1_024;

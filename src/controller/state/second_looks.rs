@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use git_mirrors::{LookedUp, RefSpec, Resolved, ServedLook, Upstream};
+use patchset_api::reference::Referent;
 use tokio::sync::Notify;
 
 use super::locking::lock;
-use crate::api::reference::Referent;
-use crate::source::{LookedUp, RefSpec, Resolved, ServedLook, Upstream};
 
 /// What a look showed to a reconciliation.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::reference::{ObjectKey, ReferentKind};
 
     fn used(mirror: &str, branch: &str, begun: Instant) -> UsedLook {
         let address = "https://example.org/a.git".parse().unwrap();

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use patchset_api::{InputsDigest, PatchSet};
+
 use super::batched_writers::BatchedWriters;
 use super::recent::Recent;
-use crate::api::{InputsDigest, PatchSet};
 use crate::upkeep::{UpkeepOutcome, UpkeepPlan};
 
 /// The most branches of which the last look is remembered.

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
+use patchset_api::PatchSet;
+use patchset_api::build::{Attempt, Engine};
+use patchset_api::reference::ObjectKey;
 
 use super::api_server::{Guarded, find};
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::locking::lock;
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
-use crate::api::PatchSet;
-use crate::api::build::{Attempt, Engine};
-use crate::api::reference::ObjectKey;
 
 /// How long the watch may take to show an attempt that was put into the status.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use forges::{DesiredPullRequest, GitPurpose, PullRequestClient, PullRequestState, Readiness, ServerRequest};
+use git_mirrors::{Freshness, RefSpec};
 use jiff::Timestamp;
+use patchset_api::delivery::PullRequestOptions;
+use patchset_api::reason;
+use patchset_api::upkeep::{Upkeep, UpkeepState};
 
 use super::group::Group;
 use super::repository::{PatchesRepository, PlanInputs, PreparedUpkeep, Pushed, ReadRepository};
-use crate::api::delivery::PullRequestOptions;
-use crate::api::reason;
-use crate::api::upkeep::{Upkeep, UpkeepState};
 use crate::controller::context::{Budget, Context, Occasion, failures};
 use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
 use crate::controller::inputs::identities::commit_author;
@@ -18,12 +20,8 @@ use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{RepositorySecrets, blocking, upstream};
 use crate::controller::state::second_looks::UsedLooks;
 use crate::controller::state::upkeeps::{BranchUpkeep, UpkeepBranch, UpkeepOrder};
-use crate::forge::{
-    self, DesiredPullRequest, GitPurpose, PullRequestClient, PullRequestState, Readiness, ServerRequest,
-};
 use crate::ops::metrics::UpkeepAct;
 use crate::plan::{Failure, Retry, Step, backoff};
-use crate::source::{Freshness, RefSpec};
 use crate::upkeep::{
     ChangeId, ObservedRequest, ObservedUpkeep, RequestState, UpkeepOutcome, UpkeepPlan, UpkeepRates,
     UpkeepStep, declined_changes, next_step,
@@ -450,7 +448,7 @@ impl BranchWork<'_> {
     async fn at_forge<T>(
         &self,
         what: &str,
-        work: impl Future<Output = Result<T, forge::Error>>,
+        work: impl Future<Output = Result<T, forges::Error>>,
     ) -> Result<T, Failure> {
         let done = self.budget.limit(Step::Delivery, what, work).await?;
         done.map_err(|error| {

@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
+use git_apply_engine::Options;
+use git_mirrors::{RefSpec, RepoUrl, Resolved, Upstream};
 use kube::ResourceExt;
+use patchset_api::reason::condition;
+use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::upkeep::{Upkeep, UpkeepAction};
+use patchset_api::{InputsDigest, PatchSet, PatchSetSpec};
 
 use super::tried_series::{MakesAnew, TriedSeries};
-use crate::api::reason::condition;
-use crate::api::reference::{ObjectKey, Referent, ReferentKind};
-use crate::api::upkeep::{Upkeep, UpkeepAction};
-use crate::api::{InputsDigest, PatchSet, PatchSetSpec};
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{git_ref, of_patch_set, resolve, signed};
 use crate::controller::state::api_server::find;
 use crate::controller::state::dependents::Dependency;
 use crate::controller::state::references::References;
 use crate::controller::state::upkeeps::UpkeepBranch;
-use crate::patch::Options;
 use crate::plan::Failure;
 use crate::plan::conditions::{self, Truth};
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::source::{RefSpec, RepoUrl, Resolved, Upstream};
 use crate::upkeep::{SeriesFacts, UpkeepOutcome, UpkeepPlace};
 
 /// The `PatchSet`s of a namespace that read their patches from the same repository, of which one at

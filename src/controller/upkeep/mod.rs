@@ -17,9 +17,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::runtime::events::EventType;
 
-use crate::api::PatchSet;
-use crate::api::reason::{self, condition};
-use crate::api::status::PatchSetStatus;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Context, Occasion};
@@ -29,6 +26,9 @@ use crate::status::events::Note;
 use crate::upkeep::{PlaceError, SeriesFacts, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict};
 use branch_upkeep::{failed, look_after_branch};
 use group::Group;
+use patchset_api::PatchSet;
+use patchset_api::reason::{self, condition};
+use patchset_api::status::PatchSetStatus;
 
 /// How long it may take at least.
 const LEAST_TIME: Duration = Duration::from_secs(60);

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use git_mirrors::{
+    BranchError, BranchUpdate, CommitAt, Error, ExpectedBranch, FileChange, Freshness, Identity, Mirrors,
+    NewCommit, Oid, RefSpec, Resolved, Signer, Snapshot, Upstream,
+};
 use jiff::Timestamp;
 
 use super::tried_series::{Refreshed, TriedSeries, try_changes};
 use crate::layout::{EditedFiles, FileEdit, LayoutError, RepositoryEdit, TreeFiles};
-use crate::source::{
-    self, BranchError, BranchUpdate, CommitAt, Error, ExpectedBranch, FileChange, Freshness, Identity,
-    Mirrors, NewCommit, Oid, RefSpec, Resolved, Signer, Snapshot, Upstream,
-};
 use crate::upkeep::{
     BranchCommit, ChangeId, ObservedBranch, RequestText, SeriesFacts, SeriesProof, UpkeepPlan,
     WithheldChanges, plan_upkeep, request_text,
@@ -202,7 +202,7 @@ impl PlanInputs {
         base: &Snapshot,
         declined: &BTreeSet<ChangeId>,
         deadline: Instant,
-    ) -> Result<Result<PreparedUpkeep, LayoutError>, source::Error> {
+    ) -> Result<Result<PreparedUpkeep, LayoutError>, git_mirrors::Error> {
         let files = TreeFiles::new(base, base.tree_id());
         let refreshed = Refreshed::make(mirrors, &files, &self.series, deadline)?;
         let mut withheld = WithheldChanges {
@@ -232,7 +232,7 @@ impl PlanInputs {
         files: &TreeFiles<'_>,
         plan: &UpkeepPlan,
         deadline: Instant,
-    ) -> Result<Vec<SeriesProof>, source::Error> {
+    ) -> Result<Vec<SeriesProof>, git_mirrors::Error> {
         let edit = plan.whole_edit();
         let after = EditedFiles::new(files, &edit);
         let changed = plan.patch_sets();

@@ -4,17 +4,17 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use git_apply_engine::{Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
+use git_mirrors::{HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
 use jiff::Timestamp;
+use patch_refresh::{PatchRefresh, RefreshOptions};
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
+use upstream_history::{Commits, date_written};
 
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
-use crate::history::{Commits, date_written};
 use crate::layout::{ContentLimits, FolderPatches, RepositoryFiles};
-use crate::patch::{self, Objects, Oid, Options, PatchInput, PatchReport, Sequence, Series};
 use crate::plan::history_search::{AppliedPatches, FullIds, SeriesRefresh};
 use crate::plan::report::shown_name;
 use crate::plan::upstream_history::{CLOCK_SLACK, UNDATED, last_applied};
-use crate::refresh::{PatchRefresh, RefreshOptions};
-use crate::source::{self, HistoryBounds, HistorySince, Mirrors, Resolved, Upstream};
 use crate::upkeep::{RefreshedPatch, RefreshedPatches, SeriesProof, SeriesResult};
 
 /// A series that is looked after, and what it is for.
@@ -64,7 +64,7 @@ impl Refreshed {
         files: &dyn RepositoryFiles,
         all: &[TriedSeries],
         deadline: Instant,
-    ) -> Result<Self, source::Error> {
+    ) -> Result<Self, git_mirrors::Error> {
         let mut refreshed = Self::default();
         for series in all.iter().filter(|series| series.refreshes == MakesAnew::Yes) {
             let needs_it = |patch: &PatchStatus| patch.state == PatchState::Offset || patch.refresh.is_some();
@@ -97,7 +97,7 @@ pub fn try_changes<'a>(
     (before, after): (&dyn RepositoryFiles, &dyn RepositoryFiles),
     series: impl IntoIterator<Item = &'a TriedSeries>,
     deadline: Instant,
-) -> Result<Vec<SeriesProof>, source::Error> {
+) -> Result<Vec<SeriesProof>, git_mirrors::Error> {
     let mut proofs = Vec::new();
     for series in series {
         let [Some(before), Some(after)] = [before, after].map(|files| series.patches(files)) else {
@@ -129,24 +129,24 @@ impl TriedSeries {
         mirrors: &Mirrors,
         patches: &[PatchInput],
         deadline: Instant,
-    ) -> Result<Option<SeriesResult>, source::Error> {
+    ) -> Result<Option<SeriesResult>, git_mirrors::Error> {
         let snapshot = mirrors.partial_snapshot(&self.upstream, &self.resolved, deadline)?;
-        snapshot.prefetch_paths(patch::touched_paths(patches, &self.options))?;
+        snapshot.prefetch_paths(git_apply_engine::touched_paths(patches, &self.options))?;
         let tree = snapshot.tree_id();
-        match patch::apply(&snapshot, tree, patches, Sequence::Stacked, &self.options) {
+        match git_apply_engine::apply(&snapshot, tree, patches, Sequence::Stacked, &self.options) {
             Ok(series) => {
                 let reports = self.with_known_merges(&series, patches);
                 Ok(Some(SeriesResult::from_reports(&reports, series.tree())))
             }
-            Err(patch::Error::Object(error)) => {
+            Err(git_apply_engine::Error::Object(error)) => {
                 Err(snapshot
                     .fetch_failure()
-                    .unwrap_or_else(|| source::Error::Corrupt {
+                    .unwrap_or_else(|| git_mirrors::Error::Corrupt {
                         what: format!("what {} is applied to", self.patch_set),
                         reason: error.to_string(),
                     }))
             }
-            Err(patch::Error::TooMany { .. }) => Ok(None),
+            Err(git_apply_engine::Error::TooMany { .. }) => Ok(None),
         }
     }
 
@@ -178,7 +178,7 @@ impl TriedSeries {
         mirrors: &Mirrors,
         patches: &[PatchInput],
         deadline: Instant,
-    ) -> Result<Vec<PatchRefresh>, source::Error> {
+    ) -> Result<Vec<PatchRefresh>, git_mirrors::Error> {
         let failing = patches.iter().filter(|patch| {
             let known = self.status_of(patch);
             known.is_some_and(|known| known.refresh.is_some())
@@ -187,7 +187,7 @@ impl TriedSeries {
         let oldest = failing.map(|patch| date_written(patch).unwrap_or(undated)).min();
         let Some(oldest) = oldest else {
             let snapshot = mirrors.partial_snapshot(&self.upstream, &self.resolved, deadline)?;
-            snapshot.prefetch_paths(patch::touched_paths(patches, &self.options))?;
+            snapshot.prefetch_paths(git_apply_engine::touched_paths(patches, &self.options))?;
             let made = self.refresh_over(&snapshot, snapshot.tree_id(), (patches, &|_| None));
             return made.ok_or_else(|| self.unreadable(snapshot.fetch_failure()));
         };
@@ -206,7 +206,8 @@ impl TriedSeries {
         base: Oid,
         (patches, tree): (&[PatchInput], &dyn Fn(Oid) -> Option<Oid>),
     ) -> Option<Vec<PatchRefresh>> {
-        let applied = patch::apply(objects, base, patches, Sequence::Stacked, &self.options).ok()?;
+        let applied =
+            git_apply_engine::apply(objects, base, patches, Sequence::Stacked, &self.options).ok()?;
         let reports = self.with_known_merges(&applied, patches);
         let last_applied = patches.iter().map(|patch| {
             let revision = last_applied(&self.status, &shown_name(&patch.name))?.value()?;
@@ -228,8 +229,8 @@ impl TriedSeries {
         refresh.run(&RefreshOptions::default()).ok()
     }
 
-    fn unreadable(&self, fetch: Option<source::Error>) -> source::Error {
-        fetch.unwrap_or_else(|| source::Error::Corrupt {
+    fn unreadable(&self, fetch: Option<git_mirrors::Error>) -> git_mirrors::Error {
+        fetch.unwrap_or_else(|| git_mirrors::Error::Corrupt {
             what: format!("what {} is made anew for", self.patch_set),
             reason: "it cannot be read".to_owned(),
         })

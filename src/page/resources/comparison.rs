@@ -1,9 +1,10 @@
 //! What changed between two images of an object's history.
 
-use crate::api::build::{BuildRecord, RecordedPatch};
-use crate::api::{PatchSet, Revision};
-use crate::history::{UpstreamCommit, commit_url, compare_url};
-use crate::image::ImageReference;
+use image_references::ImageReference;
+use patchset_api::build::{BuildRecord, RecordedPatch};
+use patchset_api::{PatchSet, Revision};
+use upstream_history::{UpstreamCommit, commit_url, compare_url};
+
 use crate::page::web_address;
 
 /// Digits of an image's digest that name it in an address.

@@ -1,8 +1,7 @@
 //! Conditions as a line of steps.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-
-use crate::api::reason::condition;
+use patchset_api::reason::condition;
 
 /// The steps of a series, in order, with what people call them.
 const STEPS: [(&str, &str); 8] = [

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use kube::ResourceExt;
+use patchset_api::ConstraintOverride;
+use patchset_api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
+use patchset_api::reason::condition;
 
 use super::conditions::{FlowStep, find, steps};
-use crate::api::ConstraintOverride;
-use crate::api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
-use crate::api::reason::condition;
 use crate::page::frame::{Frame, object_address};
 use crate::page::{MergedFileView, OverrideView, OverridesView, RenderError, slug};
 

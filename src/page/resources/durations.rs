@@ -1,11 +1,11 @@
 //! How long the steps of a `PatchSet` took, as far as its status tells when they began and ended.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use patchset_api::build::BuildStatus;
+use patchset_api::reason::condition;
+use patchset_api::status::PatchSetStatus;
 
 use super::conditions::{FlowStep, duration};
-use crate::api::build::BuildStatus;
-use crate::api::reason::condition;
-use crate::api::status::PatchSetStatus;
 
 /// Adds what is known to the steps. What a condition's time says is when it became what it is, which
 /// is no duration.

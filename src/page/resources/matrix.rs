@@ -2,13 +2,13 @@
 
 use askama::Template;
 use kube::ResourceExt;
+use patchset_api::PatchSet;
+use patchset_api::reason::condition;
+use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 
 use super::conditions::{find, moment};
 use super::filter::{MatrixFilter, STATES, choices};
 use super::patch_texts::PatchTexts;
-use crate::api::PatchSet;
-use crate::api::reason::condition;
-use crate::api::status::{PatchSetStatus, PatchState, PatchStatus};
 use crate::page::frame::{Frame, object_address};
 use crate::page::{
     HighlightBudget, Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug,

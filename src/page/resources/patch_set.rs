@@ -1,16 +1,16 @@
 //! The page of a `PatchSet`.
 
 use askama::Template;
+use patchset_api::PatchSet;
+use patchset_api::build::{Attempt, BuildRecord};
+use patchset_api::reason::condition;
+use patchset_api::status::{CandidateStatus, PatchSetStatus};
 
 use super::comparison::{ComparedImages, ImageComparison, image_id};
 use super::conditions::{FlowStep, duration, find, moment, steps};
 use super::durations::add_durations;
 use super::matrix::series_with_texts;
 use super::patch_texts::PatchTexts;
-use crate::api::PatchSet;
-use crate::api::build::{Attempt, BuildRecord};
-use crate::api::reason::condition;
-use crate::api::status::{CandidateStatus, PatchSetStatus};
 use crate::page::frame::Frame;
 use crate::page::{CommitView, HighlightBudget, RenderError, SeriesView, web_address};
 
@@ -159,7 +159,7 @@ fn candidate(candidate: &CandidateStatus) -> CandidateView {
     let revision = candidate.revision.as_ref().and_then(|revision| revision.value());
     let broken = candidate.broken.iter();
     CandidateView {
-        name: revision.map_or_else(|| candidate.ref_.clone(), crate::api::Revision::short),
+        name: revision.map_or_else(|| candidate.ref_.clone(), patchset_api::Revision::short),
         applied: candidate.applied.clone().unwrap_or_default(),
         outcome: candidate.outcome.map_or_else(String::new, |outcome| {
             format!(

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::api::status::PatchStatus;
-use crate::api::{PatchSet, Recorded};
+use git_apply_engine::Oid;
+use patchset_api::status::PatchStatus;
+use patchset_api::{PatchSet, Recorded};
+
 use crate::page::PatchView;
-use crate::patch::Oid;
 
 /// Why texts are not at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

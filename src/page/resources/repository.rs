@@ -2,11 +2,11 @@
 
 use askama::Template;
 use kube::ResourceExt;
+use patchset_api::PatchRepository;
+use patchset_api::patch_repository::{PatchRepositoryStatus, RepositoryCell};
+use patchset_api::reason::condition;
 
 use super::conditions::{FlowStep, find, steps};
-use crate::api::PatchRepository;
-use crate::api::patch_repository::{PatchRepositoryStatus, RepositoryCell};
-use crate::api::reason::condition;
 use crate::page::frame::{Frame, object_address};
 use crate::page::{FaultView, RenderError};
 

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use patch_refresh::{FileOutcome, RefreshKind};
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upkeep::{Renumbering, UpkeepAction, UpkeepDrop, UpkeepState, UpkeepStatus};
+use patchset_api::upstream_history::{Evidence, RevertedStatus, UpstreamCommitStatus};
+
 use super::world::{
     DAY, Refreshes, SEEN, at, broken, edits, facts, left, mail, merged, moved, now, patch, planned,
     planned_with, proof, result, tweaked,
 };
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upkeep::{Renumbering, UpkeepAction, UpkeepDrop, UpkeepState, UpkeepStatus};
-use crate::api::upstream_history::{Evidence, RevertedStatus, UpstreamCommitStatus};
 use crate::layout::tests::MemoryFiles;
 use crate::plan::conditions::seconds;
-use crate::refresh::{FileOutcome, RefreshKind};
 use crate::upkeep::{
     CommitMark, Harm, MovedFile, RefreshedPatch, WithheldChanges, WithheldPart, plan_upkeep,
 };

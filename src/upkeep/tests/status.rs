@@ -1,17 +1,18 @@
 //! What statuses and conditions say.
 
+use git_apply_engine::Oid;
+use patchset_api::common::{GitPath, GitRef};
+use patchset_api::delivery::{Provider, PullRequestOptions};
+use patchset_api::patch_set::{PatchSetSpec, Patches};
+use patchset_api::status::PatchState;
+use patchset_api::upkeep::{Upkeep, UpkeepAction, UpkeepState};
+use patchset_api::upstream_history::Evidence;
+use patchset_api::{PatchSet, reason};
+
 use super::world::{
     Refreshes, SEEN, at, broken, facts, merged, moved, now, patch, planned, planned_with, tweaked,
 };
-use crate::api::common::{GitPath, GitRef};
-use crate::api::delivery::{Provider, PullRequestOptions};
-use crate::api::patch_set::{PatchSetSpec, Patches};
-use crate::api::status::PatchState;
-use crate::api::upkeep::{Upkeep, UpkeepAction, UpkeepState};
-use crate::api::upstream_history::Evidence;
-use crate::api::{PatchSet, reason};
 use crate::layout::tests::MemoryFiles;
-use crate::patch::Oid;
 use crate::plan::conditions::{Truth, seconds};
 use crate::upkeep::{
     PlaceError, SeriesFacts, UpkeepOutcome, UpkeepPlace, WithheldChanges, upkeep_status, upkeep_verdict,
@@ -228,7 +229,7 @@ fn proposing() -> Upkeep {
         drop: UpkeepAction::PullRequest,
         pull_request: Some(PullRequestOptions {
             provider: Provider::Gitea,
-            secret_ref: crate::api::common::LocalReference { name: "s".to_owned() },
+            secret_ref: patchset_api::common::LocalReference { name: "s".to_owned() },
             api_url: None,
             labels: Vec::new(),
             reviewers: Vec::new(),

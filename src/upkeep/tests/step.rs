@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use patchset_api::upstream_history::Evidence;
 use rstest::rstest;
 
 use super::world::{DAY, SEEN, at, facts, merged, now, planned, proof, result};
-use crate::api::upstream_history::Evidence;
 use crate::layout::tests::MemoryFiles;
 use crate::upkeep::{
     BranchCommit, ChangeId, ObservedBranch, ObservedRequest, ObservedUpkeep, RequestState, RequestText,

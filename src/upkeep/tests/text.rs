@@ -1,15 +1,15 @@
 //! The text of a request, as people and servers see it.
 
+use git_apply_engine::Oid;
+use patch_refresh::{FileOutcome, MergeBase, RefreshKind};
+use patchset_api::status::PatchState;
+use patchset_api::upstream_history::Evidence;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
 use super::world::{
     Refreshes, broken, facts, mail, merged, moved, now, patch, planned, planned_with, proof, result, tweaked,
 };
-use crate::api::status::PatchState;
-use crate::api::upstream_history::Evidence;
 use crate::layout::tests::MemoryFiles;
-use crate::patch::Oid;
-use crate::refresh::{FileOutcome, MergeBase, RefreshKind};
 use crate::upkeep::{
     CommitMark, MovedFile, RefreshedPatch, RequestText, SeriesFacts, SeriesProof, UpkeepMarker, UpkeepPlan,
     WithheldChanges, request_text,

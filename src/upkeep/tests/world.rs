@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use git_apply_engine::Oid;
 use jiff::Timestamp;
-
-use crate::api::Recorded;
-use crate::api::status::{ConflictStatus, PatchState, PatchStatus};
-use crate::api::upkeep::{Renumbering, UpkeepAction};
-use crate::api::upstream_history::{
+use patchset_api::Recorded;
+use patchset_api::status::{ConflictStatus, PatchState, PatchStatus};
+use patchset_api::upkeep::{Renumbering, UpkeepAction};
+use patchset_api::upstream_history::{
     Evidence, MergedStatus, RefreshKind, RefreshState, RefreshStatus, UpstreamCommitStatus,
 };
+
 use crate::layout::FileEdit;
 use crate::layout::tests::MemoryFiles;
-use crate::patch::Oid;
 use crate::plan::conditions::seconds;
 use crate::upkeep::{
     RefreshedPatch, RefreshedPatches, SeriesFacts, SeriesPolicy, SeriesProof, SeriesResult, UpkeepPlan,

@@ -216,7 +216,7 @@ fn the_merged_file_is_pushed_as_an_image_once() {
     );
     assert!(report.contains("1 → 2 (upgrade)"), "{report}");
     let root = tempfile::tempdir().unwrap();
-    let tree = crate::publish::unpacked(&registry, first.trim_end(), root.path());
+    let tree = crate::source_images::unpacked(&registry, first.trim_end(), root.path());
     assert_eq!(
         std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),
         "a===2\n"

@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use patchset::constraints::{ConstraintsFile, Pin};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
+use upper_constraints::{ConstraintsFile, Pin};
 
 use super::{corpus, merged};
 use crate::support::program::{program, python};

@@ -1,6 +1,6 @@
 //! The first users' data, merged as a careful person would by hand.
 
-use patchset::api::constraint_override::OverrideState::{Added, Outdated, Redundant, Removed, Updated};
+use patchset_api::constraint_override::OverrideState::{Added, Outdated, Redundant, Removed, Updated};
 
 use super::{corpus, merged, states};
 
@@ -11,7 +11,7 @@ fn by_hand(release: &str, without: &str, with: &str) -> String {
     format!("{}{with}", text.replace(without, ""))
 }
 
-fn merge_release(release: &str) -> patchset::constraints::Merged {
+fn merge_release(release: &str) -> upper_constraints::Merged {
     merged(
         &corpus(&format!("releases/{release}/upper-constraints.txt")),
         &corpus(&format!("overrides/{release}/constraints.txt")),

@@ -8,8 +8,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use patchset::api::PatchSet;
-use patchset::api::build::{Attempt, BuildStatus};
+use patchset_api::PatchSet;
+use patchset_api::build::{Attempt, BuildStatus};
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage_with};

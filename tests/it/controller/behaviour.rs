@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{GOOD, PATIENCE, Stage, build, get, inline, shown};

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use patchset::api::PatchSet;
-use patchset::api::status::PatchState;
-use patchset::api::upstream_history::Evidence;
+use patchset_api::PatchSet;
+use patchset_api::status::PatchState;
+use patchset_api::upstream_history::Evidence;
 use serde_json::{Value, json};
 
 use super::{BASE, Stage, assert_well_formed, condition, shown};

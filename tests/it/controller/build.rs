@@ -3,8 +3,8 @@
 use std::process::Command as Program;
 
 use kube::ResourceExt;
-use patchset::api::build::{BuildReason, BuildStatus};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::build::{BuildReason, BuildStatus};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, Stage, assert_well_formed, condition, inline, shown};
@@ -346,7 +346,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     );
     assert_eq!(build.contexts["my-lib"], library_source);
     let root = tempfile::tempdir().unwrap();
-    let tree = crate::publish::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
+    let tree = crate::source_images::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
     // The pins of what is built from source are gone, under whatever spelling.
     assert_eq!(
         std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command as Program;
 
 use assert_cmd::Command;
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::build::{build_of, spec, stage};
 use super::{GOOD, Stage, inline};
-use crate::publish::source;
+use crate::source_images::source;
 use crate::support::git_repo::GitRepo;
 use crate::support::registry::Registry;
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, spec, stage, stage_with};

@@ -1,6 +1,6 @@
 //! A GitHub App fetches from github.com, whose API and Git server are the test's own.
 
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, PATIENCE, Stage, assert_well_formed, condition};

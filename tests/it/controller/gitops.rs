@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use patchset::api::PatchSet;
-use patchset::forge::ForgeKind;
+use forges::ForgeKind;
+use patchset_api::PatchSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 

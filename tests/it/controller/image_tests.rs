@@ -4,8 +4,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use patchset::api::PatchSet;
-use patchset::api::image_test::{ImageTestsStatus, TestOutcome};
+use patchset_api::PatchSet;
+use patchset_api::image_test::{ImageTestsStatus, TestOutcome};
 use serde_json::{Value, json};
 
 use super::build::{build_as_told, build_of, stage_with, target_of};

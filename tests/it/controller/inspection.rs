@@ -2,8 +2,8 @@
 //! attached to it.
 
 use kube::ResourceExt;
-use patchset::api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::build::{BuildStatus, ImageStatus, InstalledStatus, Origin};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::build::{build_of, spec, stage};
@@ -67,7 +67,7 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     assert_eq!(build.distributions["demo"], "openstack-demo");
     let root = tempfile::tempdir().unwrap();
-    let tree = crate::publish::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
+    let tree = crate::source_images::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
     let text = std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap();
     assert_eq!(text, "alpha===1.1\n", "the distribution stayed pinned");
 

@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -42,7 +42,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, ResourceExt};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{Controller, GOOD, Stage, condition, get, inline};

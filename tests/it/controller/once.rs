@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kube::api::DeleteParams;
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::json;
 
 use super::build::{build_as_told, build_of, spec, stage};

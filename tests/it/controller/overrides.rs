@@ -6,10 +6,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use patchset::api::ConstraintOverride;
-use patchset::api::constraint_override::{ConstraintOverrideStatus, OverrideState};
-use patchset::constraints::digest;
+use patchset_api::ConstraintOverride;
+use patchset_api::constraint_override::{ConstraintOverrideStatus, OverrideState};
 use serde_json::{Value, json};
+use upper_constraints::digest;
 
 use super::{Stage, assert_well_formed, condition, shown};
 use crate::constraints::corpus;

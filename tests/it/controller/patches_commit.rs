@@ -1,7 +1,7 @@
 //! Tags that name branch and commit of the patches' repository.
 
 use kube::ResourceExt;
-use patchset::api::build::BuildReason;
+use patchset_api::build::BuildReason;
 use serde_json::json;
 
 use super::build::{build_of, spec, stage, target_of};
@@ -44,7 +44,7 @@ async fn a_tag_names_the_commit_at_which_its_inputs_were_first_seen() {
     // One that changes a patch.
     let louder = GOOD.replace("+FIVE", "+FIVE!");
     let third = ours.commit(&[("patches/0001-five.patch", &louder)], "louder");
-    let is_third = |object: &patchset::api::PatchSet| {
+    let is_third = |object: &patchset_api::PatchSet| {
         let status = object.status.as_ref().unwrap();
         let build = status.build.as_ref();
         build.is_some_and(|build| target_of(build) == tag(&third))

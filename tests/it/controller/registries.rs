@@ -2,7 +2,7 @@
 //! else.
 
 use axum::http::Method;
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::{Value, json};
 
 use super::build::build_of;

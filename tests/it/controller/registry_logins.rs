@@ -7,7 +7,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 

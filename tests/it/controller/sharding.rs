@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
-use patchset::api::{PatchSet, PatchSetStatus};
 use patchset::ops::leader::lease_name;
+use patchset_api::{PatchSet, PatchSetStatus};
 use serde_json::{Value, json};
 
 use super::jobs::{jobs, next_job, scene};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::{WatchEvent, WatchParams};
-use patchset::api::PatchSet;
-use patchset::api::build::ImageStatus;
+use patchset_api::PatchSet;
+use patchset_api::build::ImageStatus;
 use regex::Regex;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::{Value, json};
 
 use super::{GOOD, PATIENCE, inline, shown};

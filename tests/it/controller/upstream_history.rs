@@ -4,9 +4,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use patchset::api::PatchSet;
-use patchset::api::status::{PatchState, PatchStatus};
-use patchset::api::upstream_history::{Evidence, RefreshKind, RefreshState};
+use patchset_api::PatchSet;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upstream_history::{Evidence, RefreshKind, RefreshState};
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, Stage, assert_well_formed, build, condition, inline};

@@ -1,7 +1,7 @@
 //! What `kubectl apply` refuses, and with which sentence.
 
-use patchset::api::schema::faults;
-use patchset::api::{ConstraintOverride, PatchSet, crd, docs};
+use patchset_api::schema::faults;
+use patchset_api::{ConstraintOverride, PatchSet, crd, docs};
 use serde_json::{Value, json};
 
 use super::Stage;

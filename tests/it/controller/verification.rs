@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{BASE, GOOD, PATIENCE, Stage, assert_well_formed, build, condition, inline, shown};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::api::ListParams;
 use kube::{Resource, ResourceExt};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use crate::controller::{GOOD, Stage, condition, shown};

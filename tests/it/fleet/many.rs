@@ -1,6 +1,6 @@
 //! What a repository of many components costs, in counts that hold on any machine.
 
-use patchset::api::PatchRepository;
+use patchset_api::PatchRepository;
 use serde_json::json;
 
 use crate::controller::behaviour::asked;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
 use crate::controller::patches::{install_git_repository_kind, publish};

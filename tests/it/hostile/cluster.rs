@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use kube::{Client, Error};
-use patchset::api::build::BuildStatus;
+use patchset_api::build::BuildStatus;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

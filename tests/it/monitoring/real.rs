@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchset::api::{ConstraintOverride, PatchRepository, PatchSet};
+use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use regex::{Captures, Regex};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! A real OpenStack service, with one patch, a patched library and an overridden version, by
 //! BuildKit in a Job.
 
-use patchset::api::build::{ImageStatus, Origin};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::build::{ImageStatus, Origin};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{Node, pod_template};

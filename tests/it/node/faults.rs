@@ -7,8 +7,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, EvictParams, ListParams};
-use patchset::api::PatchSet;
-use patchset::api::build::Attempt;
+use patchset_api::PatchSet;
+use patchset_api::build::Attempt;
 use serde_json::{Value, json};
 
 use super::{Node, Site, newest, pod_template};

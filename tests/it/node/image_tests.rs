@@ -4,8 +4,8 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
-use patchset::api::image_test::{ImageTestStatus, TestOutcome};
-use patchset::api::{ConstraintOverride, PatchSet};
+use patchset_api::image_test::{ImageTestStatus, TestOutcome};
+use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
 use super::{Node, Site, pod_template};

@@ -20,7 +20,7 @@ use kube::api::{ListParams, LogParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, ResourceExt};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use patchset::api::ConstraintOverride;
+use patchset_api::ConstraintOverride;
 use reqwest::StatusCode;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use patchset::api::PatchSet;
+use patchset_api::PatchSet;
 use serde_json::{Value, json};
 
 use super::web::{Served, bearer, viewer};

@@ -1,7 +1,7 @@
 //! The report of a check.
 
-use patchset::api::status::{PatchState, PatchStatus};
 use patchset::page::{PatchView, ReportPage, SeriesView, Tally};
+use patchset_api::status::{PatchState, PatchStatus};
 use serde_json::{Value, json};
 
 use super::example::Example;

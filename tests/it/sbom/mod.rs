@@ -438,7 +438,7 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
     let image = format!("{}/glance:31.0.0-p2", registry.host);
     std::fs::create_dir(case.path().join("tree")).unwrap();
     case.write("tree/f", "a\n");
-    let pushed = crate::publish::told(&[
+    let pushed = crate::source_images::told(&[
         "--plain-http",
         &registry.host,
         "--push",

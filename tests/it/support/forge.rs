@@ -12,8 +12,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use forges::ForgeKind;
 use jiff::{SignedDuration, Timestamp};
-use patchset::forge::ForgeKind;
 use serde_json::{Value, json};
 
 use super::git_server::{ServerTls, TlsListener, acceptor};

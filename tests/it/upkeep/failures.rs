@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use axum::http::Method;
-use patchset::api::upkeep::UpkeepState;
+use patchset_api::upkeep::UpkeepState;
 
 use super::{BRANCH, FAST, Team, until};
 use crate::controller::{BASE, shown};

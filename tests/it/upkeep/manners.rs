@@ -1,6 +1,6 @@
 //! What people do to the branch and the request, and what is made of that.
 
-use patchset::api::upkeep::UpkeepState;
+use patchset_api::upkeep::UpkeepState;
 
 use super::{BRANCH, Team, file, patch, until};
 use crate::controller::{BASE, condition, shown};
@@ -162,7 +162,7 @@ async fn what_is_forged_is_not_taken_for_ours() {
     let upkeep = team.in_state(NAME, UpkeepState::StandsBack).await;
     assert!(upkeep.message.unwrap().contains("kube-system"));
     team.forge.state().pulls[0].body = "<!-- patchset-upkeep v1 of= -->".to_owned();
-    let told = |upkeep: &patchset::api::upkeep::UpkeepStatus| {
+    let told = |upkeep: &patchset_api::upkeep::UpkeepStatus| {
         let message = upkeep.message.as_deref().unwrap_or_default();
         message.contains("text")
     };

@@ -9,9 +9,9 @@ mod tenants;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use patchset::api::PatchSet;
-use patchset::api::upkeep::{UpkeepState, UpkeepStatus};
-use patchset::forge::ForgeKind;
+use forges::ForgeKind;
+use patchset_api::PatchSet;
+use patchset_api::upkeep::{UpkeepState, UpkeepStatus};
 use serde_json::{Value, json};
 
 use crate::controller::{BASE, GOOD, PATIENCE, Stage};

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use kube::ResourceExt;
 use kube::api::ListParams;
-use patchset::api::PatchSet;
-use patchset::api::upkeep::UpkeepState;
+use patchset_api::PatchSet;
+use patchset_api::upkeep::UpkeepState;
 
 use super::{BRANCH, FAST, Team, file, name, until, upkeep};
 use crate::controller::{BASE, Stage, assert_well_formed, condition, shown};

@@ -3,8 +3,8 @@
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use patchset::api::PatchSet;
-use patchset::api::upkeep::UpkeepState;
+use patchset_api::PatchSet;
+use patchset_api::upkeep::UpkeepState;
 use serde_json::{Value, json};
 
 use super::{BRANCH, FAST, Team, name, until};

@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
+use foreign_text::printable;
+
 use super::super::report::Report;
 use super::annotations::{Annotation, AnnotationLevel};
 use super::links::Links;
 use super::markdown;
 use crate::cli::error::Error;
-use crate::text::printable;
 
 /// How many annotations of each level of a step are shown.
 const SHOWN: usize = 10;

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use comfy_table::ContentArrangement;
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upstream_history::Evidence;
 
 use super::super::changes::ChangeVerdict;
 use super::super::report::{OverrideRow, PatchRow, Report};
 use super::words::{self, Quoting};
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::Evidence;
 use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::{BAD, BOLD, GOOD, ODD, plain, styled};

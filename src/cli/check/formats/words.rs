@@ -3,11 +3,12 @@
 
 use std::fmt::Write;
 
+use patchset_api::status::{PatchState, PatchStatus};
+use patchset_api::upstream_history::UpstreamCommitStatus;
+
 use super::super::changes::{ChangeVerdict, PatchEdit, SeriesDifference};
 use super::super::report::{PatchRow, Report};
 use super::markup;
-use crate::api::status::{PatchState, PatchStatus};
-use crate::api::upstream_history::UpstreamCommitStatus;
 use crate::cli::style::plain;
 use crate::page::words;
 pub(super) use crate::page::words::result;

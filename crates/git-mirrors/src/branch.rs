@@ -14,8 +14,9 @@ use upstream_history::{Commit, Commits};
 
 use super::commit_fetcher::CommitFetcher;
 use super::history::{History, HistoryBounds, HistorySince, LARGEST_COMMIT, REQUEST};
-use super::local::{LocalError, LocalRepository, from_git2};
+use super::local::{LocalError, LocalRepository};
 use super::mirrors::Mirrors;
+use super::object_reader::from_git2;
 use super::store::{NEW, Store};
 use super::wire::{Depth, FetchRequest, Fetched, Unfiltered};
 use super::{Error, Oid, Resolved, Upstream};

@@ -8,7 +8,7 @@ use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git2::Repository;
 
 use super::gate::locked;
-use super::local::{from_git2, read_blob, read_blob_size, read_tree};
+use super::object_reader::{Integrity, ObjectReader, from_git2};
 use super::refs::{self, HEADS, RefSpec, RemoteRef, Resolved, TAGS};
 use super::safe_directory;
 use super::tree::Tree;
@@ -22,7 +22,7 @@ pub struct LocalCommit {
     tree: Oid,
     path: String,
     /// libgit2's repository is used by one thread at a time.
-    repository: Mutex<Repository>,
+    objects: Mutex<ObjectReader>,
 }
 
 impl LocalCommit {
@@ -55,7 +55,7 @@ impl LocalCommit {
             revision: resolved.revision().clone(),
             tree,
             path: shown,
-            repository: Mutex::new(repository),
+            objects: Mutex::new(ObjectReader::new(repository, Integrity::Trusted)),
         })
     }
 
@@ -82,8 +82,8 @@ impl LocalCommit {
         })
     }
 
-    fn repository(&self) -> MutexGuard<'_, Repository> {
-        locked(&self.repository)
+    fn objects(&self) -> MutexGuard<'_, ObjectReader> {
+        locked(&self.objects)
     }
 }
 
@@ -168,14 +168,14 @@ fn head(repository: &Repository, listed: &[RemoteRef]) -> Option<RemoteRef> {
 
 impl Objects for LocalCommit {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        read_tree(&self.repository(), id)
+        self.objects().tree(id)
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        read_blob(&self.repository(), id)
+        self.objects().blob(id)
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        read_blob_size(&self.repository(), id)
+        self.objects().blob_size(id)
     }
 }

@@ -8,7 +8,7 @@ use git2::{FileMode, ObjectType, Repository};
 use jiff::Timestamp;
 
 use super::files::plain_path;
-use super::local::from_git2;
+use super::object_reader::from_git2;
 #[cfg(feature = "keys")]
 use super::signing::Signer;
 use super::store::damaged;

@@ -1,9 +1,9 @@
-//! The objects of a repository on this machine, read by gitoxide.
+//! The objects of a repository, read by gitoxide.
 //!
-//! Like Git, it does not hash what it reads again. What it does not give, for whatever reason, is
-//! libgit2's to give or to refuse.
+//! Like Git, it does not hash what it reads again.
 
 use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ pub(super) const LARGEST_BLOB: u64 = 128 << 20;
 const LARGEST_KEPT: usize = 4 << 20;
 
 /// The objects of one repository, and of those that it borrows from.
-pub(super) struct LocalObjects {
-    packs_and_files: HandleArc,
+pub(super) struct GitoxideObjects {
+    store: HandleArc,
     contents: RefCell<Vec<u8>>,
 }
 
-impl LocalObjects {
+impl GitoxideObjects {
     /// Those below a folder `objects`; `None` where gitoxide cannot open it.
     pub(super) fn open(folder: PathBuf) -> Option<Self> {
         let options = Options {
@@ -34,7 +34,7 @@ impl LocalObjects {
         };
         let store = Store::at_opts(folder, gix_hash::Kind::Sha1, &mut std::iter::empty(), options).ok()?;
         Some(Self {
-            packs_and_files: Arc::new(store).to_cache_arc(),
+            store: Arc::new(store).to_cache_arc(),
             contents: RefCell::default(),
         })
     }
@@ -49,11 +49,12 @@ impl LocalObjects {
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<T> {
         let mut contents = self.contents.borrow_mut();
-        let object = self.packs_and_files.try_find(&ObjectId::from(id), &mut contents);
+        let object = unless_it_panics(|| {
+            let object = self.store.try_find(&ObjectId::from(id), &mut contents);
+            object.ok().flatten()
+        });
         let parsed = match object {
-            Ok(Some(object)) if object.kind == kind && object.data.len() as u64 <= limit => {
-                parse(object.data)
-            }
+            Some(object) if object.kind == kind && object.data.len() as u64 <= limit => parse(object.data),
             _ => None,
         };
         contents.clear();
@@ -63,7 +64,14 @@ impl LocalObjects {
 
     /// The size of an object in bytes; `None` where it is of another kind, or cannot be had.
     pub(super) fn size(&self, id: Oid, kind: Kind) -> Option<u64> {
-        let header = self.packs_and_files.try_header(&ObjectId::from(id)).ok()??;
+        let header = || self.store.try_header(&ObjectId::from(id)).ok().flatten();
+        let header = unless_it_panics(header)?;
         (header.kind == kind).then_some(header.size)
     }
+}
+
+/// What gitoxide gives. A pack may be damaged in a way that nobody tried it with; the log has the
+/// place then.
+fn unless_it_panics<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    panic::catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }

@@ -11,14 +11,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
 use git_format_patch::{CommitStore, RawCommits};
-use git2::Repository;
 use upstream_history::{Commit, Commits, HistoryError, Upcoming};
 
 use super::commit_fetcher::CommitFetcher;
 use super::gate::locked;
-use super::local::{read_blob, read_blob_size, read_tree};
 use super::mirror::held_extent;
 use super::mirrors::Mirrors;
+use super::object_reader::ObjectReader;
 use super::pack::PackLimits;
 use super::session::lacks_object;
 use super::store::{Extent, Store};
@@ -318,17 +317,17 @@ impl<'m> History<'m> {
         &self,
         id: Oid,
         kind: Kind,
-        read: impl Fn(&Repository) -> Result<T, ObjectError>,
+        read: impl Fn(&ObjectReader) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
         let mut state = locked(&self.state);
-        let outcome = match read(state.store.repository()) {
+        let outcome = match read(state.store.objects()) {
             Err(ObjectError::NotFound(_)) => {
                 self.fetch(&mut state, &[id], kind)
                     .map_err(|error| ObjectError::Failed {
                         id,
                         message: self.note_failure(error),
                     })?;
-                read(state.store.repository())
+                read(state.store.objects())
             }
             outcome => outcome,
         };
@@ -404,15 +403,15 @@ impl Commits for History<'_> {
 /// A read that fails marks the mirror as damaged, unless the object is just not there.
 impl Objects for History<'_> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.read(id, Kind::Trees, |repository| read_tree(repository, id))
+        self.read(id, Kind::Trees, |objects| objects.tree(id))
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.read(id, Kind::Blobs, |repository| read_blob(repository, id))
+        self.read(id, Kind::Blobs, |objects| objects.blob(id))
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.read(id, Kind::Blobs, |repository| read_blob_size(repository, id))
+        self.read(id, Kind::Blobs, |objects| objects.blob_size(id))
     }
 }
 

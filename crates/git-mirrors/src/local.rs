@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
+use git_apply_engine::{ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 use git_format_patch::{CommitStore, RawCommits};
-use git2::{ErrorCode, ObjectType, Odb, Repository};
-use gix_object::{Kind, TreeRefIter};
+use git2::{ErrorCode, ObjectType, Repository};
+use gix_object::Kind;
 use upstream_history::{Commit, Commits, HistoryError};
 
 use super::error::bytes;
 pub use super::local_error::LocalError;
-use super::local_objects::{LARGEST_BLOB, LocalObjects};
-use super::pack::LARGEST_TREE;
+use super::object_reader::{Integrity, ObjectReader, check, failed, from_git2};
 use super::{object_header, refs, safe_directory};
 
 /// The largest commit that is read, in bytes.
@@ -20,18 +19,12 @@ const LARGEST_COMMIT: u64 = 4 << 20;
 
 /// A repository on this machine.
 pub struct LocalRepository {
-    repository: Repository,
-    objects: Option<Box<LocalObjects>>,
+    objects: ObjectReader,
 }
 
 impl LocalRepository {
     pub(super) fn repository(&self) -> &Repository {
-        &self.repository
-    }
-
-    /// What `parse` makes of an object's contents; `None` where libgit2 is to be asked.
-    fn read<T>(&self, id: Oid, kind: Kind, limit: u64, parse: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
-        self.objects.as_ref()?.read(id, kind, limit, parse)
+        self.objects.repository()
     }
 
     /// Opens a Git folder or a working tree. One of another owner is opened where Git's settings
@@ -42,22 +35,23 @@ impl LocalRepository {
     /// Where there is none, or it is not allowed.
     pub fn open(path: &Path) -> Result<Self, LocalError> {
         let repository = safe_directory::open(path)?;
-        let objects = LocalObjects::open(repository.commondir().join("objects")).map(Box::new);
-        Ok(Self { repository, objects })
+        Ok(Self {
+            objects: ObjectReader::new(repository, Integrity::Trusted),
+        })
     }
 
     /// The folder that has the repository's objects and refs; of a linked working tree, its own
     /// below that.
     #[must_use]
     pub fn git_folder(&self) -> &Path {
-        self.repository.path()
+        self.repository().path()
     }
 
     /// The last commit that is in the history of both; `None` where there is none, or the clone
     /// ends before it.
     #[must_use]
     pub fn merge_base(&self, one: Oid, other: Oid) -> Option<Oid> {
-        self.repository
+        self.repository()
             .merge_base(one.into(), other.into())
             .ok()
             .map(from_git2)
@@ -71,7 +65,7 @@ impl LocalRepository {
     pub fn tree_of(&self, revision: &str) -> Result<Oid, LocalError> {
         // A clone may lack the tree of a commit that it has.
         let tree =
-            self.repository
+            self.repository()
                 .revparse_single(revision)
                 .and_then(|object| match object.peel_to_commit() {
                     Ok(commit) => Ok(commit.tree_id()),
@@ -95,7 +89,7 @@ impl LocalRepository {
             .strip_prefix("refs/tags/")
             .or_else(|| revision.strip_prefix("tags/"))
             .unwrap_or(revision);
-        let found = self.repository.find_reference(&format!("refs/tags/{name}"));
+        let found = self.repository().find_reference(&format!("refs/tags/{name}"));
         found.is_ok().then_some(name)
     }
 
@@ -103,7 +97,7 @@ impl LocalRepository {
     #[must_use]
     pub fn find_blob(&self, prefix: &str) -> Option<Oid> {
         let short = git2::Oid::from_str(prefix).ok()?;
-        let odb = self.repository.odb().ok()?;
+        let odb = self.repository().odb().ok()?;
         let id = odb.exists_prefix(short, prefix.len()).ok()?;
         let (_, kind) = object_header::read(&odb, id).ok()?;
         (kind == ObjectType::Blob).then(|| from_git2(id))
@@ -113,7 +107,7 @@ impl LocalRepository {
     /// tree, or nothing.
     #[must_use]
     pub fn commit_of(&self, revision: &str) -> Option<Oid> {
-        let object = self.repository.revparse_single(revision).ok()?;
+        let object = self.repository().revparse_single(revision).ok()?;
         let commit = object.peel(ObjectType::Commit).ok()?;
         Some(from_git2(commit.id()))
     }
@@ -128,7 +122,7 @@ impl LocalRepository {
     /// The branch that is checked out, without `refs/heads/`; `None` where a commit is.
     #[must_use]
     pub fn branch(&self) -> Option<String> {
-        let head = self.repository.find_reference("HEAD").ok()?;
+        let head = self.repository().find_reference("HEAD").ok()?;
         // A branch without a commit counts too.
         let target = head.symbolic_target().ok()??;
         Some(target.strip_prefix("refs/heads/")?.to_owned())
@@ -137,13 +131,13 @@ impl LocalRepository {
     /// Whether the clone ends before the history does.
     #[must_use]
     pub fn is_shallow(&self) -> bool {
-        self.repository.is_shallow()
+        self.repository().is_shallow()
     }
 
     /// The address of the remote `origin`, without a login; `None` where there is none.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
-        let remote = self.repository.find_remote("origin").ok()?;
+        let remote = self.repository().find_remote("origin").ok()?;
         let url = remote.url().ok()?.to_owned();
         Some(without_login(&url))
     }
@@ -153,7 +147,7 @@ impl LocalRepository {
             let branch = full.strip_prefix("refs/heads/");
             let remote = branch.map(|branch| format!("refs/remotes/origin/{branch}"));
             let mut names = [Some(full.to_owned()), remote].into_iter().flatten();
-            names.any(|name| self.repository.find_reference(&name).is_ok())
+            names.any(|name| self.repository().find_reference(&name).is_ok())
         })
     }
 
@@ -180,7 +174,7 @@ impl LocalRepository {
         Err(LocalError::Ref {
             retired: self.retired(name),
             name: name.to_owned(),
-            path: self.repository.path().display().to_string(),
+            path: self.repository().path().display().to_string(),
         })
     }
 }
@@ -197,119 +191,29 @@ fn without_login(url: &str) -> String {
     }
 }
 
-/// The id from libgit2's.
-///
-/// Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
-pub(super) fn from_git2(id: git2::Oid) -> Oid {
-    let mut bytes = [0; 20];
-    for (byte, given) in bytes.iter_mut().zip(id.as_bytes()) {
-        *byte = *given;
-    }
-    Oid::from_bytes(bytes)
-}
-
-fn failed(id: Oid, error: &git2::Error) -> ObjectError {
-    match error.code() {
-        git2::ErrorCode::NotFound => ObjectError::NotFound(id),
-        _ => ObjectError::Failed {
-            id,
-            message: error.message().to_owned(),
-        },
-    }
-}
-
-/// Checks an object's size and kind before it is read.
-fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) -> Result<(), ObjectError> {
-    let (size, kind) = object_header::read(odb, id.into()).map_err(|error| failed(id, &error))?;
-    if kind != expected {
-        return Err(ObjectError::WrongKind(id));
-    }
-    if size > limit {
-        return Err(ObjectError::TooLarge {
-            id,
-            limit: bytes(limit),
-        });
-    }
-    Ok(())
-}
-
-/// The entries of a tree as Git stores it; `None` where it is damaged.
-fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
-    let entries = TreeRefIter::from_bytes(contents, gix_hash::Kind::Sha1);
-    let entries = entries.map(|entry| {
-        let entry = entry.ok()?;
-        Some(TreeEntry {
-            mode: EntryMode::from_bits(entry.mode.value().into()),
-            name: entry.filename.into(),
-            id: Oid::try_from(entry.oid.to_owned()).ok()?,
-        })
-    });
-    entries.collect()
-}
-
-/// The entries of a tree.
-pub(super) fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-    let odb = repository.odb().map_err(|error| failed(id, &error))?;
-    check(&odb, id, ObjectType::Tree, LARGEST_TREE)?;
-    let tree = repository
-        .find_tree(id.into())
-        .map_err(|error| failed(id, &error))?;
-    let entries = tree.iter().map(|entry| TreeEntry {
-        mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap_or(0)),
-        name: entry.name_bytes().into(),
-        id: from_git2(entry.id()),
-    });
-    Ok(entries.collect())
-}
-
-/// The contents of a blob.
-pub(super) fn read_blob(repository: &Repository, id: Oid) -> Result<Bytes, ObjectError> {
-    let odb = repository.odb().map_err(|error| failed(id, &error))?;
-    check(&odb, id, ObjectType::Blob, LARGEST_BLOB)?;
-    let object = odb.read(id.into()).map_err(|error| failed(id, &error))?;
-    Ok(Bytes::copy_from_slice(object.data()))
-}
-
-/// The size of a blob in bytes.
-pub(super) fn read_blob_size(repository: &Repository, id: Oid) -> Result<u64, ObjectError> {
-    let odb = repository.odb().map_err(|error| failed(id, &error))?;
-    match object_header::read(&odb, id.into()).map_err(|error| failed(id, &error))? {
-        (size, ObjectType::Blob) => Ok(size),
-        _ => Err(ObjectError::WrongKind(id)),
-    }
-}
-
 impl Objects for LocalRepository {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        let entries = self.read(id, Kind::Tree, LARGEST_TREE, parse_tree);
-        entries.map_or_else(|| read_tree(&self.repository, id), Ok)
+        self.objects.tree(id)
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        let contents = self.read(id, Kind::Blob, LARGEST_BLOB, |contents| {
-            Some(Bytes::copy_from_slice(contents))
-        });
-        contents.map_or_else(|| read_blob(&self.repository, id), Ok)
+        self.objects.blob(id)
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        let size = self
-            .objects
-            .as_ref()
-            .and_then(|objects| objects.size(id, Kind::Blob));
-        size.map_or_else(|| read_blob_size(&self.repository, id), Ok)
+        self.objects.blob_size(id)
     }
 }
 
 impl RawCommits for LocalRepository {
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError> {
-        let contents = self.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
+        let contents = self.objects.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
             Some(contents.to_vec())
         });
         if contents.is_some() {
             return Ok(contents);
         }
-        let odb = self.repository.odb().map_err(|error| failed(id, &error))?;
+        let odb = self.repository().odb().map_err(|error| failed(id, &error))?;
         match check(&odb, id, ObjectType::Commit, LARGEST_COMMIT) {
             // Behind the end of a shallow clone.
             Err(ObjectError::NotFound(_)) => return Ok(None),
@@ -324,7 +228,7 @@ impl CommitStore for LocalRepository {}
 
 impl Commits for LocalRepository {
     fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError> {
-        let commit = self.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
+        let commit = self.objects.read(id, Kind::Commit, LARGEST_COMMIT, |contents| {
             Commit::parse(id, contents).ok()
         });
         if commit.is_some() {
@@ -333,7 +237,7 @@ impl Commits for LocalRepository {
         let failed = |error: &git2::Error| HistoryError::Failed {
             message: format!("{id}: {}", error.message()),
         };
-        let odb = self.repository.odb().map_err(|error| failed(&error))?;
+        let odb = self.repository().odb().map_err(|error| failed(&error))?;
         match object_header::read(&odb, id.into()) {
             // Behind the end of a shallow clone.
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
@@ -355,7 +259,7 @@ impl Commits for LocalRepository {
 impl WriteObjects for LocalRepository {
     fn write_blob(&mut self, contents: &[u8]) -> Result<Oid, ObjectError> {
         let id = Oid::of_blob(contents);
-        self.repository
+        self.repository()
             .blob(contents)
             .map(from_git2)
             .map_err(|error| failed(id, &error))
@@ -364,7 +268,7 @@ impl WriteObjects for LocalRepository {
     fn write_tree(&mut self, entries: &[TreeEntry]) -> Result<Oid, ObjectError> {
         let bytes = git_apply_engine::serialise_tree(entries);
         let id = Oid::of_tree(&bytes);
-        let odb = self.repository.odb().map_err(|error| failed(id, &error))?;
+        let odb = self.repository().odb().map_err(|error| failed(id, &error))?;
         odb.write(ObjectType::Tree, &bytes)
             .map(from_git2)
             .map_err(|error| failed(id, &error))

@@ -8,12 +8,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
-use git2::Repository;
 
 use super::commit_fetcher::{CommitFetcher, OpenedCommit};
 use super::gate::locked;
-use super::local::{read_blob, read_blob_size, read_tree};
 use super::mirrors::Mirrors;
+use super::object_reader::ObjectReader;
 use super::store::{Extent, Store};
 use super::{Error, Oid, Resolved, Revision, Upstream};
 
@@ -182,9 +181,9 @@ impl<'m> PartialSnapshot<'m> {
     fn read<T>(
         &self,
         held: &Held,
-        read: impl FnOnce(&Repository) -> Result<T, ObjectError>,
+        read: impl FnOnce(&ObjectReader) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let outcome = read(held.store.repository());
+        let outcome = read(held.store.objects());
         if matches!(outcome, Err(ObjectError::Failed { .. })) {
             self.fetcher.mirror.damaged.store(true, Ordering::Relaxed);
         }
@@ -195,7 +194,7 @@ impl<'m> PartialSnapshot<'m> {
     fn read_blob<T>(
         &self,
         id: Oid,
-        read: impl Fn(&Repository) -> Result<T, ObjectError>,
+        read: impl Fn(&ObjectReader) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
         let mut held = locked(&self.held);
         match self.read(&held, &read) {
@@ -216,14 +215,14 @@ impl<'m> PartialSnapshot<'m> {
 impl Objects for PartialSnapshot<'_> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
         let held = locked(&self.held);
-        self.read(&held, |repository| read_tree(repository, id))
+        self.read(&held, |objects| objects.tree(id))
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.read_blob(id, |repository| read_blob(repository, id))
+        self.read_blob(id, |objects| objects.blob(id))
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.read_blob(id, |repository| read_blob_size(repository, id))
+        self.read_blob(id, |objects| objects.blob_size(id))
     }
 }

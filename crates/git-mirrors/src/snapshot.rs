@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use git_apply_engine::{ObjectError, Objects, TreeEntry};
-use git2::Repository;
 
 use super::commit_fetcher::{CommitFetcher, OpenedCommit};
 use super::gate::locked;
-use super::local::{read_blob, read_blob_size, read_tree};
 use super::mirror::Mirror;
 use super::mirrors::{Freshness, Mirrors};
+use super::object_reader::ObjectReader;
 use super::refs::{RefSpec, Resolved};
 use super::store::{Extent, damaged};
 use super::tree::Tree;
@@ -94,7 +93,7 @@ pub struct Snapshot {
     revision: Revision,
     tree: Oid,
     dir: PathBuf,
-    repository: Mutex<Repository>,
+    objects: Mutex<ObjectReader>,
     damaged: Arc<AtomicBool>,
     /// What is signed by whom, where that was asked for.
     signed: Option<String>,
@@ -114,7 +113,7 @@ impl Snapshot {
             revision,
             tree,
             dir: mirror.dir.clone(),
-            repository: Mutex::new(opened.store.into_repository()),
+            objects: Mutex::new(opened.store.into_objects()),
             damaged: Arc::clone(&mirror.damaged),
             signed: opened.signed,
             _in_use: opened.in_use,
@@ -146,9 +145,10 @@ impl Snapshot {
     ///
     /// [`Error::Corrupt`] where the commit cannot be read.
     pub fn message_and_parent(&self) -> Result<(String, Option<Oid>), Error> {
-        let repository = locked(&self.repository);
+        let objects = locked(&self.objects);
         let failed = |error: &git2::Error| damaged(&self.dir, error);
-        let commit = repository
+        let commit = objects
+            .repository()
             .find_commit(self.commit().into())
             .map_err(|error| failed(&error))?;
         // A shallow commit has no parents for libgit2.
@@ -236,8 +236,8 @@ impl Snapshot {
         // A handle of its own: what is made stays in memory, and this one's readers see nothing of
         // it.
         let path = {
-            let repository = locked(&self.repository);
-            repository.path().to_owned()
+            let objects = locked(&self.objects);
+            objects.repository().path().to_owned()
         };
         commit::make(&path, self.commit(), commits)
     }
@@ -250,9 +250,8 @@ impl Snapshot {
         })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Repository) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
-        let repository = locked(&self.repository);
-        let outcome = read(&repository);
+    fn read<T>(&self, read: impl FnOnce(&ObjectReader) -> Result<T, ObjectError>) -> Result<T, ObjectError> {
+        let outcome = read(&locked(&self.objects));
         if matches!(outcome, Err(ObjectError::Failed { .. })) {
             self.damaged.store(true, Ordering::Relaxed);
         }
@@ -278,14 +277,14 @@ impl Snapshot {
 /// A read that fails marks the mirror as damaged, unless the object is just not there.
 impl Objects for Snapshot {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
-        self.read(|repository| read_tree(repository, id))
+        self.read(|objects| objects.tree(id))
     }
 
     fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
-        self.read(|repository| read_blob(repository, id))
+        self.read(|objects| objects.blob(id))
     }
 
     fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
-        self.read(|repository| read_blob_size(repository, id))
+        self.read(|objects| objects.blob_size(id))
     }
 }

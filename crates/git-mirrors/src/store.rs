@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags, Repository};
 
-use super::local::from_git2;
+use super::object_reader::{Integrity, ObjectReader, from_git2};
 use super::pack::{LARGEST_TREE, MOST_OBJECTS, PackCheck, PackLimits};
 use super::{Error, Oid, object_header};
 
@@ -49,7 +49,7 @@ const MAX_DEPTH: usize = 128;
 /// a reader has that open.
 pub(super) struct Store {
     dir: PathBuf,
-    repository: Repository,
+    objects: ObjectReader,
 }
 
 impl Store {
@@ -67,7 +67,10 @@ impl Store {
             Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => {}
             Err(error) => return Err(damaged(&dir, &error)),
         }
-        let store = Self { dir, repository };
+        let store = Self {
+            dir,
+            objects: ObjectReader::new(repository, Integrity::Checked),
+        };
         store.shallow()?;
         Ok(Some(store))
     }
@@ -102,7 +105,7 @@ impl Store {
     pub(super) fn over_clone(repository: Repository) -> Self {
         Self {
             dir: repository.commondir().to_owned(),
-            repository,
+            objects: ObjectReader::new(repository, Integrity::Checked),
         }
     }
 
@@ -345,7 +348,7 @@ impl Store {
             }
             self.check_size(&odb, tree)?;
             let entries = self
-                .repository
+                .repository()
                 .find_tree(tree)
                 .map_err(|error| damaged(&self.dir, &error))?;
             let Some(entry) = entries.get_name_bytes(name) else {
@@ -383,7 +386,7 @@ impl Store {
                 });
             }
             let tree = self
-                .repository
+                .repository()
                 .find_tree(tree)
                 .map_err(|error| damaged(&self.dir, &error))?;
             for entry in &tree {
@@ -530,22 +533,28 @@ impl Store {
 
     pub(super) fn tree_of(&self, commit: Oid) -> Result<Oid, Error> {
         self.check_size(&self.odb()?, commit.into())?;
-        self.repository
+        self.repository()
             .find_commit(commit.into())
             .map(|commit| from_git2(commit.tree_id()))
             .map_err(|error| damaged(&self.dir, &error))
     }
 
     pub(super) fn repository(&self) -> &Repository {
-        &self.repository
+        self.objects.repository()
     }
 
-    pub(super) fn into_repository(self) -> Repository {
-        self.repository
+    pub(super) fn objects(&self) -> &ObjectReader {
+        &self.objects
+    }
+
+    pub(super) fn into_objects(self) -> ObjectReader {
+        self.objects
     }
 
     fn odb(&self) -> Result<Odb<'_>, Error> {
-        self.repository.odb().map_err(|error| damaged(&self.dir, &error))
+        self.repository()
+            .odb()
+            .map_err(|error| damaged(&self.dir, &error))
     }
 
     fn shallow(&self) -> Result<Vec<Oid>, Error> {

@@ -1,0 +1,224 @@
+//! The objects of a repository as the patch engine reads them.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
+use git2::{ObjectType, Odb, Repository};
+use gix_object::{Kind, TreeRefIter};
+
+use super::error::bytes;
+use super::gitoxide_objects::{GitoxideObjects, LARGEST_BLOB};
+use super::object_header;
+use super::pack::LARGEST_TREE;
+
+/// What is done about an object whose contents are not those of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Integrity {
+    /// It is believed, as by Git.
+    Trusted,
+    /// It is refused. What a server sent was hashed with detection of collisions when it was taken
+    /// in, so that a hash which processors have an instruction for tells damage.
+    Checked,
+}
+
+/// A repository, and the reader of its objects. Gitoxide reads them; what it does not give, for
+/// whatever reason, is libgit2's to give or to refuse.
+pub(super) struct ObjectReader {
+    repository: Repository,
+    integrity: Integrity,
+    /// Opened by the first read.
+    objects: OnceCell<Option<Box<GitoxideObjects>>>,
+}
+
+impl ObjectReader {
+    pub(super) fn new(repository: Repository, integrity: Integrity) -> Self {
+        Self {
+            repository,
+            integrity,
+            objects: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// What gitoxide reads; `None` where it cannot open the repository.
+    fn objects(&self) -> Option<&GitoxideObjects> {
+        let folder = || self.repository.commondir().join("objects");
+        let objects = self
+            .objects
+            .get_or_init(|| GitoxideObjects::open(folder()).map(Box::new));
+        objects.as_deref()
+    }
+
+    /// What `parse` makes of an object's contents; `None` where libgit2 is to be asked.
+    pub(super) fn read<T>(
+        &self,
+        id: Oid,
+        kind: Kind,
+        limit: u64,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let is_sound = |contents: &[u8]| match (self.integrity, kind) {
+            (Integrity::Trusted, _) => true,
+            (Integrity::Checked, Kind::Blob) => Oid::of_blob(contents) == id,
+            (Integrity::Checked, Kind::Tree) => Oid::of_tree(contents) == id,
+            (Integrity::Checked, Kind::Commit | Kind::Tag) => false,
+        };
+        let parse = |contents: &[u8]| is_sound(contents).then(|| parse(contents))?;
+        self.objects()?.read(id, kind, limit, parse)
+    }
+}
+
+impl Objects for ObjectReader {
+    fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+        let entries = self.read(id, Kind::Tree, LARGEST_TREE, parse_tree);
+        entries.map_or_else(|| read_tree(&self.repository, id), Ok)
+    }
+
+    fn blob(&self, id: Oid) -> Result<Bytes, ObjectError> {
+        let contents = self.read(id, Kind::Blob, LARGEST_BLOB, |contents| {
+            Some(Bytes::copy_from_slice(contents))
+        });
+        contents.map_or_else(|| read_blob(&self.repository, id), Ok)
+    }
+
+    fn blob_size(&self, id: Oid) -> Result<u64, ObjectError> {
+        let size = self.objects().and_then(|objects| objects.size(id, Kind::Blob));
+        size.map_or_else(|| read_blob_size(&self.repository, id), Ok)
+    }
+}
+
+/// libgit2's error in the engine's terms.
+pub(super) fn failed(id: Oid, error: &git2::Error) -> ObjectError {
+    match error.code() {
+        git2::ErrorCode::NotFound => ObjectError::NotFound(id),
+        _ => ObjectError::Failed {
+            id,
+            message: error.message().to_owned(),
+        },
+    }
+}
+
+/// Checks an object's size and kind before it is read.
+pub(super) fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) -> Result<(), ObjectError> {
+    let (size, kind) = object_header::read(odb, id.into()).map_err(|error| failed(id, &error))?;
+    if kind != expected {
+        return Err(ObjectError::WrongKind(id));
+    }
+    if size > limit {
+        return Err(ObjectError::TooLarge {
+            id,
+            limit: bytes(limit),
+        });
+    }
+    Ok(())
+}
+
+/// The entries of a tree as Git stores it; `None` where it is damaged.
+fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
+    let entries = TreeRefIter::from_bytes(contents, gix_hash::Kind::Sha1);
+    let entries = entries.map(|entry| {
+        let entry = entry.ok()?;
+        Some(TreeEntry {
+            mode: EntryMode::from_bits(entry.mode.value().into()),
+            name: entry.filename.into(),
+            id: Oid::try_from(entry.oid.to_owned()).ok()?,
+        })
+    });
+    entries.collect()
+}
+
+/// The entries of a tree.
+fn read_tree(repository: &Repository, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
+    let odb = repository.odb().map_err(|error| failed(id, &error))?;
+    check(&odb, id, ObjectType::Tree, LARGEST_TREE)?;
+    let tree = repository
+        .find_tree(id.into())
+        .map_err(|error| failed(id, &error))?;
+    let entries = tree.iter().map(|entry| TreeEntry {
+        mode: EntryMode::from_bits(u32::try_from(entry.filemode_raw()).unwrap_or(0)),
+        name: entry.name_bytes().into(),
+        id: from_git2(entry.id()),
+    });
+    Ok(entries.collect())
+}
+
+/// The contents of a blob.
+fn read_blob(repository: &Repository, id: Oid) -> Result<Bytes, ObjectError> {
+    let odb = repository.odb().map_err(|error| failed(id, &error))?;
+    check(&odb, id, ObjectType::Blob, LARGEST_BLOB)?;
+    let object = odb.read(id.into()).map_err(|error| failed(id, &error))?;
+    Ok(Bytes::copy_from_slice(object.data()))
+}
+
+/// The size of a blob in bytes.
+fn read_blob_size(repository: &Repository, id: Oid) -> Result<u64, ObjectError> {
+    let odb = repository.odb().map_err(|error| failed(id, &error))?;
+    match object_header::read(&odb, id.into()).map_err(|error| failed(id, &error))? {
+        (size, ObjectType::Blob) => Ok(size),
+        _ => Err(ObjectError::WrongKind(id)),
+    }
+}
+
+/// The id from libgit2's.
+///
+/// Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
+pub(super) fn from_git2(id: git2::Oid) -> Oid {
+    let mut bytes = [0; 20];
+    for (byte, given) in bytes.iter_mut().zip(id.as_bytes()) {
+        *byte = *given;
+    }
+    Oid::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn contents_of_another_id_are_refused_where_ids_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(folder.path()).unwrap();
+        let file = |id: git2::Oid| {
+            let (first, rest) = (&id.to_string()[..2], &id.to_string()[2..]);
+            folder.path().join("objects").join(first).join(rest)
+        };
+        let replace = |id: git2::Oid, by: git2::Oid| {
+            fs::remove_file(file(id)).unwrap();
+            fs::copy(file(by), file(id)).unwrap();
+        };
+        let tree_with = |blob: git2::Oid| {
+            let mut tree = repository.treebuilder(None).unwrap();
+            tree.insert("file", blob, 0o100_644).unwrap();
+            tree.write().unwrap()
+        };
+        let blobs = [&b"one"[..], b"two"].map(|contents| repository.blob(contents).unwrap());
+        let trees = blobs.map(tree_with);
+        let read = |integrity| {
+            let reader = ObjectReader::new(Repository::open_bare(folder.path()).unwrap(), integrity);
+            let (blob, tree) = (from_git2(blobs[0]), from_git2(trees[0]));
+            (reader.blob(blob), reader.tree(tree))
+        };
+        let (blob, tree) = read(Integrity::Checked);
+        assert_eq!(
+            (&blob.unwrap()[..], tree.unwrap()[0].id),
+            (&b"one"[..], from_git2(blobs[0]))
+        );
+
+        replace(blobs[0], blobs[1]);
+        replace(trees[0], trees[1]);
+        let (blob, tree) = read(Integrity::Trusted);
+        assert_eq!(
+            (&blob.unwrap()[..], tree.unwrap()[0].id),
+            (&b"two"[..], from_git2(blobs[1]))
+        );
+        let (blob, tree) = read(Integrity::Checked);
+        assert!(matches!(blob, Err(ObjectError::Failed { .. })), "{blob:?}");
+        assert!(matches!(tree, Err(ObjectError::Failed { .. })), "{tree:?}");
+    }
+}

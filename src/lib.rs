@@ -19,7 +19,7 @@
 //! 9. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
-//! [`source_images`] pushes patched trees and merged constraints to a registry, [`build`] describes
+//! [`source_images`] pushes patched trees and merged constraints to a registry, [`build_request`] describes
 //! the Job that makes an image of them, [`actions`] has GitHub Actions make it, [`sbom`] says what
 //! is in them, [`gitops_markers`] puts them into the files of a `GitOps` repository, and [`forges`]
 //! opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
@@ -31,7 +31,7 @@
 
 #[cfg(feature = "controller")]
 pub mod actions;
-pub mod build;
+pub mod build_request;
 pub mod cli;
 #[cfg(feature = "controller")]
 pub mod clouds;

@@ -180,7 +180,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         Kind::Pure,
     ),
-    ("build", &["patchset-api"], Kind::Pure),
+    ("build_request", &["patchset-api"], Kind::Pure),
     ("actions", &["guarded-egress", "forge-rest"], Kind::Effects),
     ("clouds", &["patchset-api", "forge-rest"], Kind::Effects),
     (
@@ -233,7 +233,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "guarded-egress",
             "git-mirrors",
             "source-images",
-            "build",
+            "build_request",
             "forge-rest",
             "actions",
             "forges",

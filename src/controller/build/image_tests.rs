@@ -14,10 +14,12 @@ use serde_json::Value;
 
 use super::job_engine::{cancel, newest_attempt};
 use super::task::BuildTask;
-use crate::build::test_results::{
+use crate::build_request::test_results::{
     MOST_COMPRESSED, PrintedResults, RESULTS_BEGIN, ResultsError, printed_lines, read_results,
 };
-use crate::build::{TEST_CONTAINER, TemplatePlace, TestOrder, check_pod_template, test_job, test_job_name};
+use crate::build_request::{
+    TEST_CONTAINER, TemplatePlace, TestOrder, check_pod_template, test_job, test_job_name,
+};
 use crate::controller::context::service_account::service_account;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::job_status::{JobPurpose, job_end};

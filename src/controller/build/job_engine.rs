@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::attempts::{self, timeout};
 use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::task::BuildTask;
-use crate::build::{JobOrder, TemplatePlace, check_pod_template, job, labels, name};
+use crate::build_request::{JobOrder, TemplatePlace, check_pod_template, job, labels, name};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;

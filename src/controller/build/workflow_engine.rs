@@ -20,7 +20,7 @@ use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
-use crate::build::{BuildRequest, name};
+use crate::build_request::{BuildRequest, name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, WorkflowRequestState, Workflows};

@@ -8,7 +8,7 @@ use patchset_api::FluxDuration;
 use patchset_api::build::CloudProvider;
 use patchset_api::common::ServiceAccountName;
 
-use crate::build::PodTemplatePolicy;
+use crate::build_request::PodTemplatePolicy;
 use crate::controller::state::build_places::BuildLimits;
 use crate::ops::telemetry::{Encoding, LogLevel};
 use crate::status::notify::Address;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use kube::ResourceExt;
 
-use crate::build::{COMPONENT_LABEL, TEST_COMPONENT, TEST_CONTAINER};
+use crate::build_request::{COMPONENT_LABEL, TEST_COMPONENT, TEST_CONTAINER};
 use crate::plan::Step;
 use crate::plan::conditions::Truth;
 

@@ -1,0 +1,149 @@
+//! What the steps of an attempt came to, and what the spec asks of it.
+
+use patchset_api::InputsDigest;
+use patchset_api::build::{BuildStatus, ImageStatus};
+use patchset_api::delivery::{DeliveryStatus, ProposalStatus};
+use patchset_api::patch_set::MergedPatches;
+use patchset_api::reason::Reason;
+use patchset_api::status::{CandidateStatus, PatchStatus, UpstreamStatus};
+
+use crate::plan::failure::Failure;
+use crate::plan::lifecycle::{Next, SignaturePolicy};
+
+/// The sources of an attempt, which are known before any patch is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The upstream.
+    pub upstream: UpstreamStatus,
+    /// The revision of the patches.
+    pub patches_revision: Option<String>,
+    /// A digest over all that the result follows from.
+    pub inputs_digest: InputsDigest,
+    /// By whom the sources are signed, in words, where that was looked at.
+    pub signatures: Option<String>,
+}
+
+/// What applying the series gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyResult {
+    /// Each patch, in order.
+    pub patches: Vec<PatchStatus>,
+    /// The tree after all patches that apply.
+    pub tree: String,
+    /// Why upstream's history could not be searched for those that do not.
+    pub history_failure: Option<String>,
+    /// What their folder has besides, and is not applied.
+    pub note: Option<String>,
+    /// How far upstream's history was searched, where it was cut.
+    pub history_cut: Option<String>,
+}
+
+/// The result of an attempt, step by step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchSetProgress {
+    /// What applying the series gave; nothing where the status has it already.
+    pub checked: Option<ApplyResult>,
+    /// What became of the candidates; nothing where the status has it already.
+    pub candidates: Option<Vec<CandidateStatus>>,
+    /// What became of the build.
+    pub built: BuildOutcome,
+    /// What became of the delivery of the image that was built.
+    pub delivered: DeliveryOutcome,
+    /// Where an image is that waited to be merged, and was.
+    pub merged_delivery: Option<DeliveryStatus>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// None is asked for, it was done before, or there is nothing to deliver yet.
+    Nothing,
+    /// It is about to be done, or for a later attempt: why.
+    Later(String),
+    /// Somebody has to agree first.
+    Held(String),
+    /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence.
+    /// What was delivered before by Git stays.
+    Proposed {
+        /// Where it waits.
+        proposal: ProposalStatus,
+        /// Where it is delivered besides.
+        besides: Option<DeliveryStatus>,
+        /// The same in a sentence.
+        message: String,
+    },
+    /// It is where it should be; what was proposed before and is not settled yet.
+    Done(DeliveryStatus, Option<ProposalStatus>),
+    /// It could not be done; where it is delivered besides.
+    Failed(Failure, Option<DeliveryStatus>),
+}
+
+/// What a build waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The reason of the condition.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// When to look again.
+    pub next: Next,
+}
+
+impl Pending {
+    /// What is waited for.
+    pub fn new(reason: Reason, message: impl Into<String>, next: Next) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            next,
+        }
+    }
+}
+
+/// What became of the build that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildOutcome {
+    /// None is asked for, or patches do not apply: what was built before stays.
+    Nothing,
+    /// What is asked for cannot be planned yet. What was planned before stays.
+    Waiting(Pending),
+    /// The source is published, and no image is asked for.
+    Published(BuildStatus),
+    /// The source is published, and the image is awaited.
+    Awaited {
+        /// What is built.
+        plan: BuildStatus,
+        /// What is waited for.
+        pending: Pending,
+    },
+    /// The registry has the image, and it does not count yet: it is tested.
+    Testing {
+        /// What is built, with the image and its tests.
+        plan: BuildStatus,
+        /// What is waited for.
+        pending: Pending,
+    },
+    /// The registry has the image.
+    Image(BuildStatus, Box<ImageStatus>),
+    /// A step could not be done. What was planned before it is told.
+    Failed(Failure, Option<BuildStatus>),
+}
+
+/// What the spec asks of the results.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    /// Where the patches are to be, in words; nothing where the spec asks for none.
+    pub patches_location: Option<&'a str>,
+    /// `spec.mergedPatches`.
+    pub merged_patches: MergedPatches,
+    /// Whether there is a `spec.build`.
+    pub builds: bool,
+    /// Whether the image is tested.
+    pub tests: bool,
+    /// Whether there is a `spec.delivery`.
+    pub delivers: bool,
+    /// Whether something has to be signed.
+    pub signatures: SignaturePolicy,
+    /// Bytes that the list of patches may have in the status, by [`list_size::for_list`].
+    pub list_bytes: usize,
+}

@@ -384,7 +384,7 @@ fn each_room_uses_only_what_it_may() {
 }
 
 /// So that none is read whose absence is told in another way, and each is watched
-/// (`api::references`).
+/// (`patchset_api::references`).
 #[test]
 fn secrets_are_read_by_one_door() {
     let root = root().join("src/controller");

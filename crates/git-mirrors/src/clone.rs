@@ -55,7 +55,7 @@ impl LocalCommit {
             revision: resolved.revision().clone(),
             tree,
             path: shown,
-            objects: Mutex::new(ObjectReader::new(repository, Integrity::Trusted)),
+            objects: Mutex::new(ObjectReader::new(repository, Integrity::Checked)),
         })
     }
 

@@ -12,12 +12,16 @@ use gix_hash::ObjectId;
 use gix_object::{Find, FindHeader, Kind};
 use gix_odb::store::init::Options;
 use gix_odb::{HandleArc, Store};
+use gix_pack::cache::lru::MemoryCappedHashmap;
 
 /// The largest blob that is read into memory, in bytes.
 pub(super) const LARGEST_BLOB: u64 = 128 << 20;
 
 /// How much memory for contents is kept from one read to the next, in bytes.
 const LARGEST_KEPT: usize = 4 << 20;
+
+/// How much memory is kept of objects that others in a pack are made of, in bytes.
+const BASES_KEPT: usize = 8 << 20;
 
 /// The objects of one repository, and of those that it borrows from.
 pub(super) struct GitoxideObjects {
@@ -37,6 +41,15 @@ impl GitoxideObjects {
             store: Arc::new(store).to_cache_arc(),
             contents: RefCell::default(),
         })
+    }
+
+    /// The same for who reads whole trees: what other objects in a pack are made of is kept.
+    pub(super) fn keeping_bases(self) -> Self {
+        let store = self.store;
+        Self {
+            store: store.with_pack_cache(|| Box::new(MemoryCappedHashmap::new(BASES_KEPT))),
+            ..self
+        }
     }
 
     /// What `parse` makes of an object's contents; `None` where it is of another kind, has more

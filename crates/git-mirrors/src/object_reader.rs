@@ -2,10 +2,11 @@
 
 use std::cell::OnceCell;
 
+use bstr::ByteSlice;
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 use git2::{ObjectType, Odb, Repository};
-use gix_object::{Kind, TreeRefIter};
+use gix_object::Kind;
 
 use super::error::bytes;
 use super::gitoxide_objects::{GitoxideObjects, LARGEST_BLOB};
@@ -46,10 +47,13 @@ impl ObjectReader {
 
     /// What gitoxide reads; `None` where it cannot open the repository.
     fn objects(&self) -> Option<&GitoxideObjects> {
-        let folder = || self.repository.commondir().join("objects");
-        let objects = self
-            .objects
-            .get_or_init(|| GitoxideObjects::open(folder()).map(Box::new));
+        let objects = self.objects.get_or_init(|| {
+            let objects = GitoxideObjects::open(self.repository.commondir().join("objects"))?;
+            Some(Box::new(match self.integrity {
+                Integrity::Trusted => objects,
+                Integrity::Checked => objects.keeping_bases(),
+            }))
+        });
         objects.as_deref()
     }
 
@@ -61,14 +65,17 @@ impl ObjectReader {
         limit: u64,
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<T> {
-        let is_sound = |contents: &[u8]| match (self.integrity, kind) {
-            (Integrity::Trusted, _) => true,
-            (Integrity::Checked, Kind::Blob) => Oid::of_blob(contents) == id,
-            (Integrity::Checked, Kind::Tree) => Oid::of_tree(contents) == id,
-            (Integrity::Checked, Kind::Commit | Kind::Tag) => false,
+        let objects = self.objects()?;
+        let id_of: fn(&[u8]) -> Oid = match (self.integrity, kind) {
+            (Integrity::Trusted, _) => return objects.read(id, kind, limit, parse),
+            (Integrity::Checked, Kind::Blob) => Oid::of_blob,
+            (Integrity::Checked, Kind::Tree) => Oid::of_tree,
+            (Integrity::Checked, Kind::Commit | Kind::Tag) => return None,
         };
-        let parse = |contents: &[u8]| is_sound(contents).then(|| parse(contents))?;
-        self.objects()?.read(id, kind, limit, parse)
+        // Nothing is unpacked before it is known to be of that kind and no larger.
+        objects.size(id, kind).filter(|size| *size <= limit)?;
+        let parse = |contents: &[u8]| (id_of(contents) == id).then(|| parse(contents))?;
+        objects.read(id, kind, limit, parse)
     }
 }
 
@@ -117,18 +124,32 @@ pub(super) fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) ->
     Ok(())
 }
 
-/// The entries of a tree as Git stores it; `None` where it is damaged.
+/// The entries of a tree as Git stores it; `None` where libgit2 would not take them (`parse_mode`
+/// and `tree_parse` in its tree.c), or has to say what is wrong with them.
+///
+/// gitoxide's own reader makes a folder of modes that neither Git nor libgit2 takes for one.
 fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
-    let entries = TreeRefIter::from_bytes(contents, gix_hash::Kind::Sha1);
-    let entries = entries.map(|entry| {
-        let entry = entry.ok()?;
-        Some(TreeEntry {
-            mode: EntryMode::from_bits(entry.mode.value().into()),
-            name: entry.filename.into(),
-            id: Oid::try_from(entry.oid.to_owned()).ok()?,
-        })
-    });
-    entries.collect()
+    let (mut entries, mut rest) = (Vec::new(), contents);
+    while !rest.is_empty() {
+        let (mode, after) = rest.split_once_str(" ")?;
+        let (name, after) = after.split_once_str("\0")?;
+        let (id, after) = after.split_first_chunk::<20>()?;
+        let is_mode = (1..=6).contains(&mode.len()) && mode.iter().all(|digit| matches!(digit, b'0'..=b'7'));
+        if !is_mode || name.is_empty() {
+            return None;
+        }
+        let bits = mode
+            .iter()
+            .fold(0, |bits, digit| bits << 3 | u32::from(digit - b'0'));
+        u16::try_from(name.len()).ok()?;
+        entries.push(TreeEntry {
+            mode: EntryMode::from_bits(u16::try_from(bits).ok()?.into()),
+            name: name.into(),
+            id: Oid::from_bytes(*id),
+        });
+        rest = after;
+    }
+    Some(entries)
 }
 
 /// The entries of a tree.
@@ -179,6 +200,67 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// Trees as no Git writes them, which a server can send.
+    #[test]
+    fn a_tree_has_the_entries_that_libgit2_reads_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(folder.path()).unwrap();
+        let odb = repository.odb().unwrap();
+        let modes = [
+            "40000", "040000", "100644", "100755", "120000", "160000", "140000", "140644", "177777", "0", "",
+            "200000", "240000", "1000000", "+40000", "0x4000", "8", " 40000",
+        ];
+        let long = "n".repeat(1 << 16);
+        let names = [
+            ("100644", "name"),
+            ("100644", ""),
+            ("100644", &long),
+            ("100644", &long[1..]),
+        ];
+        let forms = modes.map(|mode| (mode, "name"));
+        let mut taken = 0;
+        for (mode, name) in forms.into_iter().chain(names) {
+            let mut contents = format!("{mode} {name}\0").into_bytes();
+            contents.extend([7; 20]);
+            let id = from_git2(odb.write(ObjectType::Tree, &contents).unwrap());
+            let by_libgit2 = read_tree(&repository, id);
+            match parse_tree(&contents) {
+                Some(entries) => {
+                    assert_eq!(
+                        Ok(entries),
+                        by_libgit2.map_err(|error| error.to_string()),
+                        "{mode} {name}"
+                    );
+                    taken += 1;
+                }
+                None => assert!(
+                    by_libgit2.is_err() || mode.starts_with(['+', ' ']),
+                    "{mode} {name}"
+                ),
+            }
+        }
+        assert_eq!(taken, 12);
+        for cut in ["40000", "40000 name", "40000 name\0short"] {
+            assert_eq!(parse_tree(cut.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn what_has_another_kind_or_is_not_there_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init_bare(folder.path()).unwrap();
+        let blob = from_git2(repository.blob(b"one").unwrap());
+        let lacking = Oid::of_blob(b"lacking");
+        for integrity in [Integrity::Trusted, Integrity::Checked] {
+            let reader = ObjectReader::new(Repository::open_bare(folder.path()).unwrap(), integrity);
+            assert_eq!(reader.blob_size(blob).unwrap(), 3);
+            assert!(matches!(reader.tree(blob), Err(ObjectError::WrongKind(_))));
+            assert!(matches!(reader.blob(lacking), Err(ObjectError::NotFound(_))));
+            assert!(matches!(reader.tree(lacking), Err(ObjectError::NotFound(_))));
+            assert!(matches!(reader.blob_size(lacking), Err(ObjectError::NotFound(_))));
+        }
+    }
 
     #[test]
     fn contents_of_another_id_are_refused_where_ids_are_checked() {

@@ -161,13 +161,14 @@ async fn deliver_to_config_map(
     delivery: &Delivery,
     image: &ImageStatus,
 ) -> Result<DeliveryStatus, NotDelivered> {
+    let delivered_at = seconds(Timestamp::now());
     let map = delivery.config_map.as_ref();
     if let Some(map) = map {
         config_map::deliver(turn, map, &image.reference).await?;
     }
     Ok(DeliveryStatus {
         reference: image.reference.clone(),
-        delivered_at: seconds(Timestamp::now()),
+        delivered_at,
         config_map: map.map(|map| map.name.clone()),
         prefix: map.map(|map| key_prefix(map, &turn.object.spec.component.0)),
         git: None,

@@ -144,6 +144,7 @@ pub struct Policy<'a> {
     pub delivers: bool,
     /// Whether something has to be signed.
     pub signatures: SignaturePolicy,
-    /// Bytes that the list of patches may have in the status, by [`list_size::for_list`].
+    /// Bytes that the list of patches may have in the status, by
+    /// [`for_list`](crate::plan::list_size::for_list).
     pub list_bytes: usize,
 }

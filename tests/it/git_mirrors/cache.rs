@@ -400,7 +400,7 @@ fn a_killed_fetch_leaves_a_usable_mirror() {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with("pack_"))
             .count()
     };
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = soon();
     while half_made() == 0 {
         assert!(Instant::now() < until, "the fetch never began to write");
         std::thread::sleep(Duration::from_millis(10));

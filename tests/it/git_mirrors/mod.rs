@@ -29,16 +29,19 @@ use git_mirrors::{MirrorConfig, Mirrors, RepoUrl, Scheme, SecretData, Timeouts, 
 /// A secret that must never be seen.
 pub const MARKER: &str = "marker-pa55word";
 
+/// Far more than anything here takes, for a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 pub fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + PATIENCE
 }
 
 pub fn config(root: &Path) -> MirrorConfig {
     MirrorConfig {
         transports: Transports::SECURE.and(Scheme::Http).and(Scheme::Git),
         timeouts: Timeouts {
-            connect: Duration::from_secs(10),
-            idle: Duration::from_secs(10),
+            connect: PATIENCE,
+            idle: PATIENCE,
             ..Timeouts::default()
         },
         ..MirrorConfig::new(root)

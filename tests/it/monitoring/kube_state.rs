@@ -290,7 +290,7 @@ async fn kube_state_metrics_would_say_what_the_controller_says() {
     // The controller may see the last change a moment later.
     let begun = Instant::now();
     let infos = labels("gotk_resource_info");
-    while own(&stage, "patchset_resource_info").await != infos && begun.elapsed() < Duration::from_secs(10) {
+    while own(&stage, "patchset_resource_info").await != infos && begun.elapsed() < Duration::from_secs(120) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(own(&stage, "patchset_resource_info").await, infos);

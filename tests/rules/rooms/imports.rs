@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A module's path below the crate, for instance `["patch", "parse", "header"]`.
+/// A module's path below the crate, for instance `["build_request", "test_results", "junit"]`.
 pub type Module = Vec<String>;
 
 /// What each file uses.

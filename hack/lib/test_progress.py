@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import tempfile
 import termios
@@ -124,6 +125,9 @@ class Steps(unittest.TestCase):
         """Starts the script on a terminal of 60 columns of its own; its process id, and the other end."""
         child, terminal = pty.fork()
         if child == 0:
+            # Whoever starts the tests in the background has them ignored, and bash traps none that it inherits so.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
             termios.tcsetwinsize(0, (24, 60))
             command = self.command(script)
             os.execvpe(command[0], command, self.environment)

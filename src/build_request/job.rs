@@ -40,7 +40,7 @@ const DIGITS: usize = 10;
 /// The name of an attempt's Job: the same attempt has the same name, so that it is not started
 /// twice.
 #[must_use]
-pub fn name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> String {
+pub fn job_name(patch_set: &str, inputs_digest: &InputsDigest, number: u32) -> String {
     let digits = inputs_digest.digits(DIGITS);
     format!("{}-{digits}-{number}", name_stem(patch_set))
 }
@@ -113,7 +113,7 @@ pub fn job(order: &JobOrder<'_>) -> Value {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": name(order.patch_set, order.inputs_digest, order.number),
+            "name": job_name(order.patch_set, order.inputs_digest, order.number),
             "labels": labels,
             "annotations": { INPUTS_ANNOTATION: order.inputs_digest, TARGET_ANNOTATION: order.target },
             "ownerReferences": [order.owner],
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn names_are_labels_too() {
         let inputs = &InputsDigest::from("sha256:0123456789abcdef");
-        assert_eq!(name("glance-2025.2", inputs, 1), "glance-2025.2-0123456789-1");
-        let long = name(
+        assert_eq!(job_name("glance-2025.2", inputs, 1), "glance-2025.2-0123456789-1");
+        let long = job_name(
             &format!("{}.{}", "a".repeat(39), "b".repeat(200)),
             inputs,
             u32::MAX,

@@ -15,7 +15,8 @@ mod test_job;
 pub mod test_results;
 
 pub use job::{
-    COMPONENT_LABEL, INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION, TEST_COMPONENT, job, name,
+    COMPONENT_LABEL, INPUTS_ANNOTATION, MANAGED_BY, OWNER_LABEL, TARGET_ANNOTATION, TEST_COMPONENT, job,
+    job_name,
 };
 pub use job_order::JobOrder;
 pub use overlay::overlay;

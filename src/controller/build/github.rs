@@ -47,5 +47,5 @@ pub async fn connect(
 
 /// What an error of GitHub means for an object.
 pub fn failure_of_github(error: &Error) -> Failure {
-    failures::of_rest(Step::Build, reason::BUILD_FAILED, error)
+    failures::forge_failure(Step::Build, reason::BUILD_FAILED, error)
 }

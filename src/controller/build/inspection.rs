@@ -8,7 +8,7 @@ use source_images::{Installed, Layers, Registry};
 
 use super::attempts;
 use crate::controller::context::Budget;
-use crate::controller::context::failures::of_registry;
+use crate::controller::context::failures::registry_failure;
 use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
 use crate::plan::installed::{FoundDistribution, FoundPlatform, judge};
@@ -60,7 +60,7 @@ pub async fn inspect_image(
         Err(error) => {
             let message = format!(
                 "{}; build it again, or set build.check to Skip",
-                of_registry(&error).message
+                registry_failure(&error).message
             );
             (Rejection::ImageUnreadable, message, Vec::new())
         }

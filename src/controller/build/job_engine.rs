@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::attempts::{self, timeout};
 use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::task::BuildTask;
-use crate::build_request::{JobOrder, TemplatePlace, check_pod_template, job, labels, name};
+use crate::build_request::{JobOrder, TemplatePlace, check_pod_template, job, job_name, labels};
 use crate::controller::context::Context;
 use crate::controller::context::journal::Interrupted;
 use crate::controller::context::service_account::service_account;
@@ -47,7 +47,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
     let jobs = jobs.of_patch_set(&task.turn.namespace(), &uid, JobPurpose::Build);
     // What another engine began is no attempt of this one.
     let attempt = planned.attempt.take().filter(|attempt| {
-        attempt.name == name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
+        attempt.name == job_name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
     // One that is being removed, or pushes to another tag, only has taken the number.
     let is_other =
@@ -119,7 +119,7 @@ impl BuildEngine for JobEngine<'_> {
             Err(failure) => return Ok(BuildOutcome::Failed(failure, Some(planned))),
         };
         let key = ObjectKey::of_object(patch_set);
-        let name = name(&key.name, &planned.inputs_digest, number);
+        let name = job_name(&key.name, &planned.inputs_digest, number);
         let job = ObjectKey::new(&key.namespace, name);
         if let Err(queued) = context.jobs.take_place(&key, &job) {
             let next = Next::After(ASK_FOR_PLACE_AGAIN);

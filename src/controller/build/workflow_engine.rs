@@ -20,7 +20,7 @@ use super::engine::{self, BuildEngine, CANCEL_WITHIN};
 use super::github::{connect, failure_of_github};
 use super::task::BuildTask;
 use crate::actions::{ActionsClient, Conclusion, Error, RequestId, Run, RunId, RunState, Workflow};
-use crate::build_request::{BuildRequest, name};
+use crate::build_request::{BuildRequest, job_name};
 use crate::controller::context::journal::Interrupted;
 use crate::controller::state::build_log::tail;
 use crate::controller::state::workflows::{FollowedRun, WorkflowRequestState, Workflows};
@@ -182,7 +182,7 @@ impl BuildEngine for WorkflowEngine<'_> {
 fn request_stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
-    format!("{}-{uid}", name(&stem, inputs_digest, number))
+    format!("{}-{uid}", job_name(&stem, inputs_digest, number))
 }
 
 /// Whether an attempt at a build is a run that was asked for here.

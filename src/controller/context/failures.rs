@@ -11,8 +11,8 @@ use super::panics::Panicked;
 use crate::layout::{FilesError, LayoutError};
 use crate::plan::{Failure, Retry, Step};
 
-/// The failure that an error of the source room is, with what it was about in front.
-pub fn of_source(what: &str, error: &git_mirrors::Error) -> Failure {
+/// The failure that an error of a mirror is, with what it was about in front.
+pub fn mirror_failure(what: &str, error: &git_mirrors::Error) -> Failure {
     let (reason, retry) = classify(error);
     let step = match error {
         git_mirrors::Error::Unverified { .. } => Step::Verification,
@@ -27,13 +27,13 @@ pub fn of_source(what: &str, error: &git_mirrors::Error) -> Failure {
 }
 
 /// The failure that folders are which cannot be read as patches, with what they are of in front.
-pub fn of_layout(what: &str, error: &LayoutError) -> Failure {
+pub fn layout_failure(what: &str, error: &LayoutError) -> Failure {
     if let LayoutError::Files(FilesError::Unreadable { source, .. }) = error {
         if let Some(error) = source.downcast_ref::<git_mirrors::Error>() {
-            return of_source(what, error);
+            return mirror_failure(what, error);
         }
         if let Some(found) = source.downcast_ref::<ObjectError>() {
-            return of_object(Step::Source, found, format!("{what}: {error}"));
+            return object_failure(Step::Source, found, format!("{what}: {error}"));
         }
     }
     let message = format!("{what}: {error}");
@@ -92,7 +92,7 @@ fn classify(error: &git_mirrors::Error) -> (Reason, Retry) {
 
 /// The failure that an error of a server's API is for a step, and the reason where the server
 /// refuses what is asked for.
-pub fn of_rest(step: Step, refused: Reason, error: &forge_rest::Error) -> Failure {
+pub fn forge_failure(step: Step, refused: Reason, error: &forge_rest::Error) -> Failure {
     use forge_rest::Error as E;
     let message = error.to_string();
     let retried = |reason| Failure::retried(step, reason, message.clone());
@@ -117,7 +117,7 @@ pub fn of_rest(step: Step, refused: Reason, error: &forge_rest::Error) -> Failur
 
 /// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody
 /// sent.
-pub fn of_task(error: &tokio::task::JoinError) -> Failure {
+pub fn task_failure(error: &tokio::task::JoinError) -> Failure {
     if error.is_panic() {
         return Panicked.into();
     }
@@ -126,7 +126,7 @@ pub fn of_task(error: &tokio::task::JoinError) -> Failure {
 
 /// An object of a repository that could not be had. One that is too large stays so until an input
 /// changes.
-pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
+pub fn object_failure(step: Step, error: &ObjectError, message: String) -> Failure {
     match error {
         ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),
         ObjectError::Interrupted(_) => Failure::retried(
@@ -141,7 +141,7 @@ pub fn of_object(step: Step, error: &ObjectError, message: String) -> Failure {
 }
 
 /// What an error of a registry means for an object.
-pub fn of_registry(error: &source_images::Error) -> Failure {
+pub fn registry_failure(error: &source_images::Error) -> Failure {
     use source_images::Error as E;
     let message = error.to_string();
     match error {
@@ -157,7 +157,7 @@ pub fn of_registry(error: &source_images::Error) -> Failure {
             Failure::retried(Step::Build, reason::REGISTRY_REFUSED, message)
         }
         E::Unreadable { .. } => Failure::stalled(Step::Build, reason::IMAGE_UNREADABLE, message),
-        E::Object(error) => of_object(Step::Build, error, message),
+        E::Object(error) => object_failure(Step::Build, error, message),
         E::Write(_) => Failure::retried(Step::Build, reason::STORAGE_FAILED, message),
     }
 }

@@ -56,7 +56,7 @@ mod tests {
     #[tokio::test]
     async fn so_is_one_off_the_async_threads() {
         let work = tokio::task::spawn_blocking(|| panic!("s3cr3t"));
-        let failure = crate::controller::context::failures::of_task(&work.await.unwrap_err());
+        let failure = crate::controller::context::failures::task_failure(&work.await.unwrap_err());
         assert_eq!(failure.reason, reason::INTERNAL_ERROR);
         assert!(!failure.message.contains("s3cr3t"));
     }

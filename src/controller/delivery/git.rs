@@ -18,7 +18,7 @@ use patchset_api::{PatchSet, reason};
 use super::newest_image::may_be_written;
 use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
-use crate::controller::context::failures::of_task;
+use crate::controller::context::failures::task_failure;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::identities::commit_author;
@@ -374,7 +374,7 @@ impl Batch<'_> {
             // Reading YAML takes a while.
             slots::spawn_blocking(move || next_step(&read, &git, &images)).await
         };
-        let step = decided.map_err(|interrupted| of_task(&interrupted))?;
+        let step = decided.map_err(|interrupted| task_failure(&interrupted))?;
         let ours = |branch: &&ReadBranch| gitops_markers::parse_trailers(&branch.message).parent.is_some();
         let rest = if step.waits {
             OpenChanges::Waits

@@ -98,7 +98,7 @@ impl BranchPlace {
             Ok(self.read_from(mirrors, deadline))
         });
         read.await?.map_err(|error| match error {
-            BranchError::Source(error) => failures::of_source(BRANCH, &error),
+            BranchError::Source(error) => failures::mirror_failure(BRANCH, &error),
             BranchError::Format(error) => {
                 let reason = match error {
                     FormatError::TooLarge { .. } | FormatError::TooManyCommits { .. } => reason::TOO_LARGE,

@@ -8,7 +8,7 @@ use patchset_api::reason;
 
 use super::secrets::NamedSecret;
 use crate::controller::context::Context;
-use crate::controller::context::failures::of_rest;
+use crate::controller::context::failures::forge_failure;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
@@ -54,7 +54,7 @@ pub async fn pull_request_client(
 
 /// The failure that an answer of a forge is.
 pub fn failure_of_forge(error: &Error) -> Failure {
-    of_rest(Step::Delivery, reason::PUSH_REJECTED, error)
+    forge_failure(Step::Delivery, reason::PUSH_REJECTED, error)
 }
 
 /// Tells the log who was not asked for a review: the request goes on without them.

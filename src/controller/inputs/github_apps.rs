@@ -6,7 +6,7 @@ use patchset_api::reason;
 
 use super::secrets::NamedSecret;
 use crate::controller::context::Context;
-use crate::controller::context::failures::of_rest;
+use crate::controller::context::failures::forge_failure;
 use crate::controller::state::contents::ObjectData;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
@@ -28,7 +28,7 @@ pub async fn installation(
         return Ok(None);
     }
     let failed = |error| {
-        let failure = of_rest(Step::Source, reason::ACCESS_DENIED, &error);
+        let failure = forge_failure(Step::Source, reason::ACCESS_DENIED, &error);
         let message = format!("{secret}: {}", failure.message);
         Failure { message, ..failure }
     };

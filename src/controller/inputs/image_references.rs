@@ -4,7 +4,7 @@ use image_references::{ImageReference, ReferenceError};
 use patchset_api::Recorded;
 use patchset_api::build::ImageStatus;
 
-use crate::controller::context::failures::of_registry;
+use crate::controller::context::failures::registry_failure;
 use crate::plan::Failure;
 
 /// Returns an image that a status tells of.
@@ -39,5 +39,5 @@ pub fn image_by_digest(image: &ImageStatus) -> Result<ImageReference, Failure> {
 }
 
 fn invalid_image(error: ReferenceError) -> Failure {
-    of_registry(&error.into())
+    registry_failure(&error.into())
 }

@@ -80,7 +80,7 @@ pub async fn locate(
         Some(map) => {
             let key = ObjectKey::new(namespace, &map.name);
             let found = of_config_map(&*context.references.config_map(&key).await?);
-            found.map_err(|error| failures::of_layout(&format!("ConfigMap {key}"), &error))?
+            found.map_err(|error| failures::layout_failure(&format!("ConfigMap {key}"), &error))?
         }
         None => of_spec(patches.inline.as_deref().unwrap_or_default()),
     })))
@@ -118,7 +118,9 @@ pub fn in_artifact(
             format!("{name} has no artifact yet"),
         )
     })?;
-    let url = url.parse().map_err(|error| failures::of_source(&name, &error))?;
+    let url = url
+        .parse()
+        .map_err(|error| failures::mirror_failure(&name, &error))?;
     let path = path.unwrap_or_default().to_owned();
     Ok(InputPlace::Artifact {
         artifact: Artifact {
@@ -191,7 +193,7 @@ pub async fn read(
             (ARTIFACT, read.await?)
         }
     };
-    read.map_err(|error| failures::of_layout(what, &error))
+    read.map_err(|error| failures::layout_failure(what, &error))
 }
 
 /// Reads one file from where the patches are. `field` of the spec asks for it.

@@ -10,7 +10,7 @@ use source_images::{Credentials, Registry, RegistryConfig};
 use super::image_references::image_of_spec;
 use super::registry_logins;
 use super::secrets::{NamedSecret, SecretKey};
-use crate::controller::context::failures::of_registry;
+use crate::controller::context::failures::registry_failure;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 
@@ -27,7 +27,7 @@ pub async fn registry(
         Some(secret) => {
             let secret = NamedSecret::read(&context.references, &namespace, secret).await?;
             let document = secret.value(SecretKey::DockerConfig, Step::Build)?;
-            Credentials::parse(&secret.to_string(), document).map_err(|error| of_registry(&error))?
+            Credentials::parse(&secret.to_string(), document).map_err(|error| registry_failure(&error))?
         }
     };
     if let Some(build) = build {
@@ -87,5 +87,5 @@ pub async fn in_time<T>(
     work: Pin<Box<impl Future<Output = Result<T, source_images::Error>>>>,
 ) -> Result<T, Failure> {
     let done = budget.limit(Step::Build, what, work).await?;
-    done.map_err(|error| of_registry(&error))
+    done.map_err(|error| registry_failure(&error))
 }

@@ -22,7 +22,7 @@ use source_images::Credentials;
 
 use super::image_references::image_of_spec;
 use crate::clouds::{self, CloudIdentity, CloudRegistry, LoginSecret, RegistryLogin};
-use crate::controller::context::failures::of_rest;
+use crate::controller::context::failures::forge_failure;
 use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::within_limit;
@@ -242,7 +242,7 @@ impl Account {
         let login =
             clouds::exchange_token(&context.requests(), &registry, &self.identity, &token, &session).await;
         let login = login.map_err(|error| {
-            let failure = of_rest(Step::Build, reason::AUTHENTICATION_FAILED, &error);
+            let failure = forge_failure(Step::Build, reason::AUTHENTICATION_FAILED, &error);
             let message = format!("{shown}, for {host}: {}", failure.message);
             Failure { message, ..failure }
         })?;

@@ -6,7 +6,7 @@ use git_mirrors::Signer;
 use patchset_api::delivery::Signing;
 
 use super::secrets::NamedSecret;
-use crate::controller::context::failures::of_task;
+use crate::controller::context::failures::task_failure;
 use crate::controller::state::references::References;
 use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
@@ -29,7 +29,7 @@ pub async fn read_signer(
     let data = Arc::clone(secret.data());
     // A passphrase takes its time.
     let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
-    let read = read.map_err(|interrupted| of_task(&interrupted).of_step(Step::Delivery))?;
+    let read = read.map_err(|interrupted| task_failure(&interrupted).of_step(Step::Delivery))?;
     read.map(Some)
         .map_err(|error| secret.unusable(Step::Delivery, &error))
 }

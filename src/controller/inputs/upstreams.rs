@@ -42,7 +42,9 @@ pub async fn upstream(
         proxy,
     } = secrets;
     let references = &context.references;
-    let address: RepoUrl = url.parse().map_err(|error| failures::of_source("spec", &error))?;
+    let address: RepoUrl = url
+        .parse()
+        .map_err(|error| failures::mirror_failure("spec", &error))?;
     let login = NamedSecret::read_if_named(references, namespace, login).await?;
     let proxy = NamedSecret::read_if_named(references, namespace, proxy).await?;
     let installation = match &login {
@@ -56,7 +58,7 @@ pub async fn upstream(
             .flatten()
             .map(NamedSecret::name)
             .collect();
-        failures::of_source(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
+        failures::mirror_failure(&format!("Secret {namespace}/{}", names.join(" and ")), &error)
     })
 }
 
@@ -166,7 +168,7 @@ pub async fn content(
     deadline: Instant,
 ) -> Result<PathContent, Failure> {
     let known = context.mirrors.known_content(upstream, resolved, path);
-    if let Some(known) = known.map_err(|error| failures::of_source(what, &error))? {
+    if let Some(known) = known.map_err(|error| failures::mirror_failure(what, &error))? {
         return Ok(known);
     }
     let (upstream, resolved, path) = (upstream.clone(), resolved.clone(), path.to_owned());
@@ -242,8 +244,8 @@ pub async fn blocking<T: Send + 'static>(
     let mirrors = Arc::clone(&context.mirrors);
     let task = slots::spawn_blocking(move || work(&mirrors));
     match tokio::time::timeout_at(deadline.into(), task).await {
-        Ok(Ok(result)) => result.map_err(|error| failures::of_source(what, &error)),
-        Ok(Err(interrupted)) => Err(failures::of_task(&interrupted)),
+        Ok(Ok(result)) => result.map_err(|error| failures::mirror_failure(what, &error)),
+        Ok(Err(interrupted)) => Err(failures::task_failure(&interrupted)),
         Err(_) => Err(Failure::retried(
             Step::Source,
             reason::TIMED_OUT,

@@ -161,7 +161,7 @@ impl AppliedSeries {
             report::add_headers(&mut statuses, &patches);
             statuses
         });
-        searched.patches = work.await.map_err(|error| failures::of_task(&error))?;
+        searched.patches = work.await.map_err(|error| failures::task_failure(&error))?;
         Ok(ApplyResult {
             patches: searched.patches,
             tree,
@@ -283,7 +283,9 @@ impl AppliedSeries {
         applied.await?.map_err(|error| {
             let message = format!("{what}: {error}");
             match error {
-                git_apply_engine::Error::Object(error) => failures::of_object(Step::Patches, &error, message),
+                git_apply_engine::Error::Object(error) => {
+                    failures::object_failure(Step::Patches, &error, message)
+                }
                 git_apply_engine::Error::TooMany { .. } => {
                     Failure::stalled(Step::Patches, reason::TOO_LARGE, message)
                 }

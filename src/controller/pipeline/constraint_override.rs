@@ -271,7 +271,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
     };
     let spec = object.spec.clone();
     let work = slots::spawn_blocking(move || merge_files(&spec, &base, &overrides));
-    match work.await.map_err(|error| failures::of_task(&error))? {
+    match work.await.map_err(|error| failures::task_failure(&error))? {
         Err(refusal) => Ok(MergeDecision::Refused(refusal)),
         Ok(merged) => {
             merged_file::write(context, object, &merged.text).await?;

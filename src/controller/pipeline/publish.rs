@@ -12,7 +12,7 @@ use source_images::{Registry, TimedStore};
 
 use super::apply::AppliedSeries;
 use crate::controller::build::attempts::is_same;
-use crate::controller::context::failures::of_registry;
+use crate::controller::context::failures::registry_failure;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::ingredients::{Ingredients, NotBuildable};
 use crate::controller::inputs::registries::{in_time, registry};
@@ -192,7 +192,7 @@ async fn describe(
         }))
     });
     described.await?.map_err(|error| match error {
-        RecipeError::Image(error) => of_registry(&error),
+        RecipeError::Image(error) => registry_failure(&error),
         RecipeError::Plan(failure) => failure,
     })
 }

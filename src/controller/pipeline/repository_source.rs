@@ -218,7 +218,7 @@ fn read_layout(
         |error: FleetError| Failure::stalled(Step::Objects, reason::TEMPLATE_INVALID, error.to_string());
     let rules = ReadingRules::new(&repository.spec).map_err(wrong_spec)?;
     let layout = RepositoryLayout::read(files, &rules.options(branch));
-    let layout = layout.map_err(|error| match failures::of_layout(REPOSITORY, &error) {
+    let layout = layout.map_err(|error| match failures::layout_failure(REPOSITORY, &error) {
         failure if failure.step == Step::Patches => Failure {
             step: Step::Objects,
             ..failure

@@ -30,7 +30,7 @@ pub async fn stop_superseded(task: &BuildTask<'_>, planned: &BuildStatus) {
 }
 
 /// Runs the tests of an image one after the other, as far as they have not run before. The image
-/// counts where what is given back is [`Built::Image`].
+/// counts where what is given back is [`BuildOutcome::Image`].
 pub async fn test(
     task: &BuildTask<'_>,
     series: &AppliedSeries,

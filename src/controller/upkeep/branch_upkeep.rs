@@ -319,7 +319,7 @@ impl BranchWork<'_> {
         });
         prepared
             .await?
-            .map_err(|error| failures::of_layout("the patches' repository", &error))
+            .map_err(|error| failures::layout_failure("the patches' repository", &error))
     }
 
     /// What is to be done next.

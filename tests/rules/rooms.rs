@@ -22,6 +22,15 @@ impl Library {
     fn name(&self) -> String {
         self.folder.replace('-', "_")
     }
+
+    /// What code takes of it, each from behind its name on: a path, or the end of an import of it
+    /// as a whole.
+    fn uses<'c>(&self, code: &'c str) -> Vec<&'c str> {
+        let (path, import) = (format!("{}::", self.name()), format!("use {}", self.name()));
+        let whole = code.split(&import).skip(1);
+        let whole = whole.filter(|behind| behind.starts_with([';', ' ']));
+        code.split(&path).skip(1).chain(whole).collect()
+    }
 }
 
 /// The libraries below `crates/`, by their folders' names.
@@ -372,7 +381,7 @@ fn each_room_uses_only_what_it_may() {
             let of_others = LIBRARIES.iter().filter(|library| {
                 !EVERYWHERE.contains(&library.folder) && !allowed.contains(&library.folder)
             });
-            let used = of_others.filter(|library| code.contains(&format!("{}::", library.name())));
+            let used = of_others.filter(|library| !library.uses(&code).is_empty());
             wrong.extend(used.map(|library| format!("{} uses {}", file.display(), library.folder)));
             if *kind == Kind::Pure {
                 let named = EFFECTS.iter().filter(|effect| code.contains(*effect));
@@ -410,7 +419,7 @@ fn pure_rooms_use_only_pure_files_of_the_others() {
     for file in files {
         let code = code(&file);
         for library in with_effects() {
-            for used in code.split(&format!("{}::", library.name())).skip(1) {
+            for used in library.uses(&code) {
                 let file_of = used.split("::").next().unwrap_or_default();
                 // An error is a value.
                 if !PURE_FILES.contains(&(library.folder, file_of)) && !used.starts_with("Error") {

@@ -19,10 +19,10 @@
 //! 9. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
 //!
-//! [`source_images`] pushes patched trees and merged constraints to a registry, [`build_request`] describes
-//! the Job that makes an image of them, [`actions`] has GitHub Actions make it, [`sbom`] says what
-//! is in them, [`gitops_markers`] puts them into the files of a `GitOps` repository, and [`forges`]
-//! opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
+//! [`source_images`] pushes patched trees and merged constraints to a registry, [`build_request`]
+//! describes the Job that makes an image of them, [`actions`] has GitHub Actions make it, [`sbom`]
+//! says what is in them, [`gitops_markers`] puts them into the files of a `GitOps` repository, and
+//! [`forges`] opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
 //! [`forge_rest`] is how the servers are asked, and [`guarded_egress`] says which of them may be
 //! connected to.
 //!

@@ -140,7 +140,8 @@ draw_display() {
 # clear_display: takes the display away.
 clear_display() {
     local shown_lines
-    [ "$step_lines" -eq 0 ] || printf '\r\033[%dA\033[J' "$((shown_lines = step_lines, step_lines = 0, shown_lines))" >&2
+    [ "$step_lines" -eq 0 ] ||
+        printf '\r\033[%dA\033[J' "$((shown_lines = step_lines, step_lines = 0, shown_lines))" >&2
 }
 
 # tell_running: a line on what still runs, for where nothing can be drawn anew.

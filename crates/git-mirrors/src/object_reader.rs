@@ -135,13 +135,13 @@ fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
         let (name, after) = after.split_once_str("\0")?;
         let (id, after) = after.split_first_chunk::<20>()?;
         let is_mode = (1..=6).contains(&mode.len()) && mode.iter().all(|digit| matches!(digit, b'0'..=b'7'));
-        if !is_mode || name.is_empty() {
+        let is_name = (1..=usize::from(u16::MAX)).contains(&name.len());
+        if !is_mode || !is_name {
             return None;
         }
         let bits = mode
             .iter()
             .fold(0, |bits, digit| bits << 3 | u32::from(digit - b'0'));
-        u16::try_from(name.len()).ok()?;
         entries.push(TreeEntry {
             mode: EntryMode::from_bits(u16::try_from(bits).ok()?.into()),
             name: name.into(),

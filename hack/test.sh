@@ -30,6 +30,9 @@ case ${1:-} in
     ;;
 esac
 
+# What fails for want of a disk says so in many ways, and some of them half an hour later.
+need_space 8 "$CARGO_TARGET_DIR"
+need_space 3 "${TMPDIR:-/tmp}"
 hack/setup.sh
 
 say "format"

@@ -107,8 +107,8 @@ podLogsDir: $dir/pod-logs
 imageGCHighThresholdPercent: 100
 evictionHard:
   memory.available: 100Mi
-  nodefs.available: 1%
-  imagefs.available: 1%
+  nodefs.available: 100Mi
+  imagefs.available: 100Mi
 YAML
     spawn "$dir" kubelet "$program" --config "$dir/kubelet.yaml" --kubeconfig "$dir/kubeconfig" \
         --root-dir "$dir/kubelet" --cert-dir "$dir/kubelet-pki" --hostname-override node --node-ip "$SERVICE_ADDRESS"

@@ -62,6 +62,15 @@ need_commands() {
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
+# need_space GIB FOLDER: ends where less than this is free on the folder's disk.
+need_space() {
+    local free
+    mkdir -p "$2"
+    free=$(($(df --output=avail --block-size=1M "$2" | tail -n 1) / 1024))
+    [ "$free" -ge "$1" ] || die "$free GiB are free where $2 is, and this needs $1: make room there, or" \
+        "set XDG_CACHE_HOME (what is built and kept) and TMPDIR (what tests write) to folders on a larger disk"
+}
+
 # keep FILE NAME VERSION: puts a program into the cache under its version, and its plain name beside it.
 keep() {
     mkdir -p "$PATCHSET_BIN"

@@ -652,7 +652,7 @@ pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
     for _ in 0..5 {
         let port = free_port();
         let mut child = start(port);
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             let answers = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
             // Who answers may be another server that took the port first; then this one has ended.

@@ -93,7 +93,7 @@ impl Registry {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while std::net::TcpStream::connect(&self.host).is_err() {
             assert!(
                 Instant::now() < end,

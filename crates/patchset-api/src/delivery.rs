@@ -114,7 +114,7 @@ pub struct Push {
 #[serde(rename_all = "camelCase")]
 pub struct PullRequestOptions {
     /// Whose API it is.
-    pub provider: Provider,
+    pub provider: ForgeProvider,
     /// Secret with an access token as `token`, or for GitHub the keys of a GitHub App:
     /// `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey`.
     pub secret_ref: LocalReference,
@@ -138,7 +138,7 @@ pub struct PullRequestOptions {
 
 /// Whose API pull requests are opened by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Provider {
+pub enum ForgeProvider {
     /// GitHub, or a GitHub Enterprise Server.
     GitHub,
     /// GitLab.

@@ -16,7 +16,7 @@ use super::duration::FluxDuration;
 use super::layout_kind::LayoutKind;
 use super::patch_set::{Level, default_interval, default_timeout};
 use super::patch_set_template::TemplateSpec;
-use super::reference::SourceReference;
+use super::referent::SourceReference;
 use super::status::{NEVER_OBSERVED, never_observed};
 use super::upkeep::{RepositoryUpkeepStatus, SOURCE_IS_GIT, Upkeep};
 

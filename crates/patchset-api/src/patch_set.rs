@@ -11,7 +11,7 @@ use super::common::{
 };
 use super::delivery::Delivery;
 use super::duration::FluxDuration;
-use super::reference::SourceReference;
+use super::referent::SourceReference;
 use super::status::PatchSetStatus;
 use super::upkeep::{PATCHES_ARE_IN_GIT, Upkeep};
 

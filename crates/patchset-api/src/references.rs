@@ -17,8 +17,8 @@ use super::common::{
 };
 use super::constraint_override::{ConstraintsSource, OverrideEntry, OverridesSource, PackageName};
 use super::delivery::{
-    Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, Provider, PullRequestOptions, Push,
-    Signing,
+    Approval, CommitAuthor, Delivery, DeliveryConfigMap, DeliveryGit, ForgeProvider, PullRequestOptions,
+    Push, Signing,
 };
 use super::image_test::{ImageTest, OnTestFailure, TestExcludes, TestOrigin, TestResults, TestResultsFormat};
 use super::layout_kind::LayoutKind;
@@ -32,7 +32,7 @@ use super::patch_set::{
 };
 use super::patch_set_template::TemplateSpec;
 use super::pod_template::{PodTemplate, TestPodTemplate};
-use super::reference::{ObjectKey, Referent, ReferentKind, SourceReference};
+use super::referent::{ObjectKey, Referent, ReferentKind, SourceReference};
 use super::upkeep::{Renumbering, Upkeep, UpkeepAction};
 use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetSpec};
 
@@ -240,7 +240,7 @@ name_nothing!(
 );
 name_nothing!(
     Approval,
-    Provider,
+    ForgeProvider,
     LayoutKind,
     Renumbering,
     TemplateSpec,

@@ -15,7 +15,7 @@ use git_mirrors::{
     Tree, Upstream,
 };
 use patchset_api::common::GitPath;
-use patchset_api::reference::SourceReference;
+use patchset_api::referent::SourceReference;
 
 use crate::cli::error::Error;
 use crate::cli::git_login::GitLogins;

@@ -20,7 +20,7 @@ pub async fn connect(
     context: &Context,
 ) -> Result<(Workflow, Arc<ActionsClient>), Failure> {
     let namespace = patch_set.namespace().unwrap_or_default();
-    let secret = NamedSecret::read(&context.references, &namespace, &options.secret_ref).await?;
+    let secret = NamedSecret::read(&context.referents, &namespace, &options.secret_ref).await?;
     let credentials =
         ForgeCredentials::from_secret(secret.data()).map_err(|error| secret.unusable(Step::Build, &error))?;
     let parse = |address: &str| ApiBaseUrl::parse(ForgeKind::GitHub, address);

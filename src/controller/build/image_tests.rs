@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Resource, ResourceExt};
 use patchset_api::build::ImageStatus;
 use patchset_api::image_test::{ImageTestStatus, TestOutcome, TestReport, TestResultsFormat};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{InputsDigest, Recorded, reason};
 use serde_json::Value;
 

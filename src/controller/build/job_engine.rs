@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use patchset_api::build::{Attempt, Build, BuildStatus, Builder};
 use patchset_api::duration::DurationError;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{InputsDigest, PatchSet, reason};
 use serde_json::Value;
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use patchset_api::build::{Attempt, BuildStatus, RunConclusion};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{InputsDigest, PatchSet, reason};
 
 use super::attempts::{self, superseded_build, timeout};

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use patchset_api::FluxDuration;
-use patchset_api::reference::{Referent, ReferentKind};
 use patchset_api::references::Reference;
+use patchset_api::referent::{Referent, ReferentKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

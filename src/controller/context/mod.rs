@@ -24,7 +24,7 @@ use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::look_requests::LookRequests;
 use crate::controller::state::nudges::Nudges;
 use crate::controller::state::pins::Pins;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
 use crate::controller::state::second_looks::{SecondLooks, UsedLooks};
@@ -47,7 +47,7 @@ pub struct Context {
     pub slots: Slots,
     pub mirrors: Arc<Mirrors>,
     pub metrics: Metrics,
-    pub references: Arc<References>,
+    pub referents: Arc<Referents>,
     pub dependents: Arc<Dependents>,
     pub look_requests: Arc<LookRequests>,
     pub second_looks: SecondLooks,

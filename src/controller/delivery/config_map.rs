@@ -9,7 +9,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use kube::{Client, Resource};
 use patchset_api::delivery::{DeliveryConfigMap, DeliveryStatus};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{PatchSet, Recorded, reason};
 
 use super::newest_image::may_be_written;
@@ -76,15 +76,15 @@ async fn holds_image(
     map: &DeliveryConfigMap,
     reference: &Recorded<ImageReference>,
 ) -> bool {
-    let (key, references) = (
+    let (key, referents) = (
         ObjectKey::new(turn.namespace(), &map.name),
-        &turn.context.references,
+        &turn.context.referents,
     );
-    let Some(found) = references.config_map_metadata(&key) else {
+    let Some(found) = referents.config_map_metadata(&key) else {
         return false;
     };
     let watched = found.labels().get(WATCH.0).is_some_and(|value| value == WATCH.1);
-    let found = references.config_map(&key).await;
+    let found = referents.config_map(&key).await;
     let prefix = key_prefix(map, &turn.object.spec.component.0);
     let Some(image) = reference.value() else {
         return false;

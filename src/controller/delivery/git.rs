@@ -135,8 +135,8 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         return Err(NotDelivered::Outdated);
     };
     let upstream = upstream(turn, git).await?;
-    let references = &context.references;
-    let signer = read_signer(references, &turn.namespace(), git.signing.as_ref()).await?;
+    let referents = &context.referents;
+    let signer = read_signer(referents, &turn.namespace(), git.signing.as_ref()).await?;
     let place = (
         turn.namespace(),
         upstream.url().to_string(),

@@ -54,7 +54,7 @@ impl BranchPlace {
         let upstream = upstreams::upstream(context, url, secrets, GitPurpose::Fetch).await?;
         let want = RefSpec::Branch(branch.branch.clone());
         let tip = upstreams::resolve(context, BRANCH, &upstream, &want, budget).await?;
-        let tip = upstreams::signed(&context.references, namespace, branch.verify.as_ref(), tip).await?;
+        let tip = upstreams::signed(&context.referents, namespace, branch.verify.as_ref(), tip).await?;
         let base = match &branch.base {
             None => None,
             Some(base) => {

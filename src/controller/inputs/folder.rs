@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use patchset_api::build::DockerfileSource;
 use patchset_api::reason;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use source_images::TimedStore;
 use source_images::layer::{Contents, File};
 
@@ -56,7 +56,7 @@ pub async fn locate(
         return Ok(Located::Given(files_of_spec(source)));
     };
     let key = ObjectKey::new(namespace, &map.name);
-    let data = context.references.config_map(&key).await?;
+    let data = context.referents.config_map(&key).await?;
     files_of_config_map(source, &data)
         .map(Located::Given)
         .ok_or_else(|| {

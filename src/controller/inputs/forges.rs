@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forges::{Error, ForgeCredentials, ForgeKind, ForgeRepository, MissingReviewers, PullRequestClient};
-use patchset_api::delivery::{Provider, PullRequestOptions};
+use patchset_api::delivery::{ForgeProvider, PullRequestOptions};
 use patchset_api::reason;
 
 use super::secrets::NamedSecret;
@@ -25,12 +25,12 @@ pub async fn pull_request_client(
     url: &str,
     options: &PullRequestOptions,
 ) -> Result<Arc<PullRequestClient>, Failure> {
-    let secret = NamedSecret::read(&context.references, namespace, &options.secret_ref).await;
+    let secret = NamedSecret::read(&context.referents, namespace, &options.secret_ref).await;
     let secret = secret.map_err(|failure| failure.of_step(Step::Delivery))?;
     let kind = match options.provider {
-        Provider::GitHub => ForgeKind::GitHub,
-        Provider::GitLab => ForgeKind::GitLab,
-        Provider::Gitea => ForgeKind::Gitea,
+        ForgeProvider::GitHub => ForgeKind::GitHub,
+        ForgeProvider::GitLab => ForgeKind::GitLab,
+        ForgeProvider::Gitea => ForgeKind::Gitea,
     };
     let api = options.api_url.as_deref();
     let usage = InputsHasher::new("forge")

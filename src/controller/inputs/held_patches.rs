@@ -7,7 +7,7 @@ use git_apply_engine::Oid;
 use git_mirrors::FileLimits;
 use patchset_api::PatchSet;
 use patchset_api::common::GitPath;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 
 use super::upstreams::{self, RepositorySecrets};
 use crate::controller::context::Context;
@@ -43,7 +43,7 @@ pub fn held_patches(context: &Context, object: &PatchSet) -> PatchTexts {
     }
     if let Some(map) = &patches.config_map {
         let key = ObjectKey::new(namespace, &map.name);
-        let data = context.references.kept_config_map(&key);
+        let data = context.referents.kept_config_map(&key);
         let folder = data.and_then(|data| of_config_map(&data).ok());
         let Some(folder) = folder else {
             return PatchTexts::absent(AbsentTexts::NeverKept);
@@ -66,7 +66,7 @@ fn of_repository(context: &Context, namespace: &str, git: &GitPath, blobs: &[Oid
         login: git.secret_ref.as_ref(),
         proxy: git.proxy_secret_ref.as_ref(),
     };
-    let Some(upstream) = upstreams::kept_upstream(&context.references, &git.url, secrets) else {
+    let Some(upstream) = upstreams::kept_upstream(&context.referents, &git.url, secrets) else {
         return PatchTexts::absent(AbsentTexts::NoLogin);
     };
     let deadline = Instant::now() + READS_WITHIN;

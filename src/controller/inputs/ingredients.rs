@@ -10,7 +10,7 @@ use kube::runtime::reflector::Store;
 use patchset_api::constraint_override::OverrideStatus;
 use patchset_api::patch_set::Level;
 use patchset_api::reason::{self, condition};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{ConstraintOverride, PatchSet};
 use upper_constraints::digest;
 
@@ -190,7 +190,7 @@ async fn constraints(key: &ObjectKey, context: &Context) -> Result<(Vec<u8>, Mer
         .config_map
         .ok_or_else(|| not_ready("its file is not written yet"))?;
     let file_key = ObjectKey::new(&key.namespace, &file.name);
-    let data = context.references.config_map(&file_key).await?;
+    let data = context.referents.config_map(&file_key).await?;
     match data.get(&file.key) {
         Some(text) if digest(text) == file.digest => Ok((
             text.clone(),

@@ -7,7 +7,7 @@ use git_mirrors::{Artifact, ArtifactLimits, Resolved, Upstream, plain_path};
 use kube::api::DynamicObject;
 use patchset_api::PatchSetSpec;
 use patchset_api::reason;
-use patchset_api::reference::{ObjectKey, SourceReference};
+use patchset_api::referent::{ObjectKey, SourceReference};
 
 use super::branch::BranchPlace;
 use super::place::{GivenContents, InputPlace};
@@ -79,7 +79,7 @@ pub async fn locate(
     Ok(Some(Located::Given(match &patches.config_map {
         Some(map) => {
             let key = ObjectKey::new(namespace, &map.name);
-            let found = of_config_map(&*context.references.config_map(&key).await?);
+            let found = of_config_map(&*context.referents.config_map(&key).await?);
             found.map_err(|error| failures::layout_failure(&format!("ConfigMap {key}"), &error))?
         }
         None => of_spec(patches.inline.as_deref().unwrap_or_default()),
@@ -109,7 +109,7 @@ pub fn in_artifact(
             ),
         ));
     }
-    let source = context.references.source(of, reference)?;
+    let source = context.referents.source(of, reference)?;
     let name = format!("{} {of}/{}", reference.kind.kind(), reference.name);
     let [url, digest, revision] = artifact_of(&source).ok_or_else(|| {
         Failure::retried(

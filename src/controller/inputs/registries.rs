@@ -25,7 +25,7 @@ pub async fn registry(
     let mut credentials = match build.and_then(|build| build.secret_ref.as_ref()) {
         None => Credentials::default(),
         Some(secret) => {
-            let secret = NamedSecret::read(&context.references, &namespace, secret).await?;
+            let secret = NamedSecret::read(&context.referents, &namespace, secret).await?;
             let document = secret.value(SecretKey::DockerConfig, Step::Build)?;
             Credentials::parse(&secret.to_string(), document).map_err(|error| registry_failure(&error))?
         }

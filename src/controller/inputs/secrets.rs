@@ -4,11 +4,11 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use patchset_api::common::LocalReference;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{InputsDigest, reason};
 
 use crate::controller::state::contents::ObjectData;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
@@ -46,13 +46,13 @@ impl NamedSecret {
     ///
     /// A failure of the sources, to be retried, where it does not exist or cannot be read.
     pub async fn read(
-        references: &References,
+        referents: &Referents,
         namespace: &str,
         reference: &LocalReference,
     ) -> Result<Self, Failure> {
         let key = ObjectKey::new(namespace, &reference.name);
         Ok(Self {
-            data: references.secret(&key).await?,
+            data: referents.secret(&key).await?,
             key,
         })
     }
@@ -63,12 +63,12 @@ impl NamedSecret {
     ///
     /// As [`NamedSecret::read`].
     pub async fn read_if_named(
-        references: &References,
+        referents: &Referents,
         namespace: &str,
         reference: Option<&LocalReference>,
     ) -> Result<Option<Self>, Failure> {
         match reference {
-            Some(reference) => Self::read(references, namespace, reference).await.map(Some),
+            Some(reference) => Self::read(referents, namespace, reference).await.map(Some),
             None => Ok(None),
         }
     }

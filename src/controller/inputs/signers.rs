@@ -7,7 +7,7 @@ use patchset_api::delivery::Signing;
 
 use super::secrets::NamedSecret;
 use crate::controller::context::failures::task_failure;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
 
@@ -17,14 +17,14 @@ use crate::plan::{Failure, Step};
 ///
 /// A failure of the delivery where there is no such Secret, or no key in it that can be used.
 pub async fn read_signer(
-    references: &References,
+    referents: &Referents,
     namespace: &str,
     signing: Option<&Signing>,
 ) -> Result<Option<Signer>, Failure> {
     let Some(signing) = signing else {
         return Ok(None);
     };
-    let secret = NamedSecret::read(references, namespace, &signing.secret_ref).await;
+    let secret = NamedSecret::read(referents, namespace, &signing.secret_ref).await;
     let secret = secret.map_err(|failure| failure.of_step(Step::Delivery))?;
     let data = Arc::clone(secret.data());
     // A passphrase takes its time.

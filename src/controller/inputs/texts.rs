@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use patchset_api::common::{ConfigMapKey, GitPath};
 use patchset_api::reason;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use upper_constraints::digest;
 
 use super::place::{GivenContents, InputPlace};
@@ -47,7 +47,7 @@ pub async fn locate(
     }
     if let Some(ConfigMapKey { name, key }) = origin.config_map {
         let data = context
-            .references
+            .referents
             .config_map(&ObjectKey::new(namespace, name))
             .await?;
         return data

@@ -8,14 +8,14 @@ use git_mirrors::{Installation, Mirrors, PathContent, RefSpec, RepoUrl, Requirem
 use patchset_api::common::{GitPath, GitRef, LocalReference, Verification};
 use patchset_api::patch_set::Upstream as SpecUpstream;
 use patchset_api::reason;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use secrecy::SecretString;
 
 use super::github_apps;
 use super::secrets::NamedSecret;
 use crate::controller::context::{Budget, Context, failures};
 use crate::controller::state::contents::ObjectData;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
 use crate::source::{ref_spec, signed_objects};
@@ -41,12 +41,12 @@ pub async fn upstream(
         login,
         proxy,
     } = secrets;
-    let references = &context.references;
+    let referents = &context.referents;
     let address: RepoUrl = url
         .parse()
         .map_err(|error| failures::mirror_failure("spec", &error))?;
-    let login = NamedSecret::read_if_named(references, namespace, login).await?;
-    let proxy = NamedSecret::read_if_named(references, namespace, proxy).await?;
+    let login = NamedSecret::read_if_named(referents, namespace, login).await?;
+    let proxy = NamedSecret::read_if_named(referents, namespace, proxy).await?;
     let installation = match &login {
         Some(secret) => github_apps::installation(context, secret, url, purpose).await?,
         None => None,
@@ -77,11 +77,11 @@ fn with_logins(
 /// A repository by what is kept of its Secrets, without a question to anybody: to find its mirror,
 /// and not to reach its server. `None` where a Secret is not kept, or the repository cannot be
 /// reached with it.
-pub fn kept_upstream(references: &References, url: &str, secrets: RepositorySecrets<'_>) -> Option<Upstream> {
+pub fn kept_upstream(referents: &Referents, url: &str, secrets: RepositorySecrets<'_>) -> Option<Upstream> {
     let kept = |reference: Option<&LocalReference>| match reference {
         Some(reference) => {
             let key = ObjectKey::new(secrets.namespace, &reference.name);
-            references.kept_secret(&key).map(Some)
+            referents.kept_secret(&key).map(Some)
         }
         None => Some(None),
     };
@@ -130,13 +130,13 @@ pub async fn repository(
     let upstream = upstream(context, &git.url, secrets, GitPurpose::Fetch).await?;
     let want = git.ref_.as_ref().map_or(Ok(RefSpec::Default), git_ref)?;
     let resolved = resolve(context, what, &upstream, &want, budget).await?;
-    let resolved = signed(&context.references, namespace, git.verify.as_ref(), resolved).await?;
+    let resolved = signed(&context.referents, namespace, git.verify.as_ref(), resolved).await?;
     Ok((upstream, resolved))
 }
 
 /// Binds what was resolved to the signature that a spec asks for, with the keys of its Secret.
 pub async fn signed(
-    references: &References,
+    referents: &Referents,
     namespace: &str,
     verify: Option<&Verification>,
     resolved: Resolved,
@@ -144,7 +144,7 @@ pub async fn signed(
     let Some(Verification { mode, secret_ref }) = verify else {
         return Ok(resolved);
     };
-    let keys = NamedSecret::read(references, namespace, secret_ref).await;
+    let keys = NamedSecret::read(referents, namespace, secret_ref).await;
     let keys = keys.map_err(|failure| failure.of_step(Step::Verification))?;
     let (objects, source) = (signed_objects(mode.unwrap_or_default()), keys.to_string());
     Ok(resolved.requiring(Arc::new(Requirement::new(

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use patchset_api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
-use patchset_api::reference::{Referent, ReferentKind};
 use patchset_api::references::Reference;
+use patchset_api::referent::{Referent, ReferentKind};
 use patchset_api::{ConstraintOverride, reason};
 
 use super::{Pipeline, merged_file};
@@ -289,7 +289,7 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::reference::ObjectKey;
+    use patchset_api::referent::ObjectKey;
     use serde_json::json;
 
     #[test]

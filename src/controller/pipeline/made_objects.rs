@@ -20,7 +20,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use patchset_api::patch_repository::REPOSITORY_LABEL;
 use patchset_api::reason::{self, Reason};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -6,13 +6,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 use patchset_api::constraint_override::MergedFile;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{ConstraintOverride, reason};
 use upper_constraints::digest;
 
 use crate::controller::context::Context;
 use crate::controller::state::api_server::within_limit;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::plan::constraint_override::current_merged_file;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
@@ -38,26 +38,26 @@ pub async fn is_in_place(
     file: &MergedFile,
 ) -> Result<bool, Failure> {
     let key = ObjectKey::new(owner.namespace().unwrap_or_default(), &file.name);
-    let Some(map) = context.references.config_map_metadata(&key) else {
+    let Some(map) = context.referents.config_map_metadata(&key) else {
         return Ok(false);
     };
     if !is_owned(&map.metadata, owner) {
         return Ok(false);
     }
-    let data = context.references.config_map(&key).await?;
+    let data = context.referents.config_map(&key).await?;
     Ok(data
         .get(&file.key)
         .is_some_and(|text| digest(text) == file.digest))
 }
 
 /// The file as it was written, where the ConfigMap was read before and still has it. Asks nobody.
-pub fn kept_text(references: &References, owner: &ConstraintOverride) -> Option<String> {
+pub fn kept_text(referents: &Referents, owner: &ConstraintOverride) -> Option<String> {
     let file = current_merged_file(owner.status.as_ref()?)?;
     let key = ObjectKey::new(owner.namespace()?, &file.name);
-    if !is_owned(&references.config_map_metadata(&key)?.metadata, owner) {
+    if !is_owned(&referents.config_map_metadata(&key)?.metadata, owner) {
         return None;
     }
-    let data = references.kept_config_map(&key)?;
+    let data = referents.kept_config_map(&key)?;
     let text = data.get(&file.key).filter(|text| digest(text) == file.digest)?;
     String::from_utf8(text.clone()).ok()
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use patchset_api::PatchRepository;
 use patchset_api::patch_repository::{PatchRepositoryStatus, RepositoryCounts};
-use patchset_api::reference::{Referent, ReferentKind, SourceKind};
 use patchset_api::references::Reference;
+use patchset_api::referent::{Referent, ReferentKind, SourceKind};
 
 use super::{Pipeline, repository_objects, repository_source};
 use crate::controller::context::journal::Interrupted;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use patchset_api::PatchSet;
 use patchset_api::reason::{self, condition};
-use patchset_api::reference::{Referent, ReferentKind, SourceKind};
 use patchset_api::references::Reference;
+use patchset_api::referent::{Referent, ReferentKind, SourceKind};
 use patchset_api::status::{PatchSetStatus, PatchState};
 use patchset_api::upkeep::UpkeepStatus;
 use patchset_api::upstream_history::Evidence;
@@ -303,8 +303,8 @@ fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::reference::ObjectKey;
-    use patchset_api::reference::SourceKind::{Bucket, GitRepository};
+    use patchset_api::referent::ObjectKey;
+    use patchset_api::referent::SourceKind::{Bucket, GitRepository};
     use serde_json::json;
 
     fn patch_set(spec: &serde_json::Value) -> PatchSet {

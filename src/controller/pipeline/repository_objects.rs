@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use patchset_api::patch_repository::{REPOSITORY_LABEL, RepositoryFault};
 use patchset_api::patch_set::Level;
 use patchset_api::reason::{self, Reason};
-use patchset_api::reference::{ObjectKey, Referent};
+use patchset_api::referent::{ObjectKey, Referent};
 use patchset_api::{ConstraintOverride, InputsDigest, PatchRepository, PatchSet};
 
 use super::made_objects::{

@@ -198,7 +198,7 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget<'_>) -> Result
     };
     let resolved = upstreams::resolve(context, "the upstream", &upstream, &want, budget).await?;
     let verify = spec.upstream.verify.as_ref();
-    let resolved = upstreams::signed(&context.references, &namespace, verify, resolved).await?;
+    let resolved = upstreams::signed(&context.referents, &namespace, verify, resolved).await?;
     let located = patches::onto(located, &upstream, &resolved);
     let mut candidates = Vec::new();
     for candidate in &spec.candidates {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::runtime::reflector::{ObjectRef, Store};
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 
 use super::triggers::ObservedChange;
 use crate::controller::context::kind::Reconciled;

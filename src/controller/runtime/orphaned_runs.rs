@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::Api;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use patchset_api::{PatchSet, reason};
 use tokio::task::{Id, JoinSet};
 use tokio::time::MissedTickBehavior;

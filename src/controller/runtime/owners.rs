@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::Stream;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 use tokio::sync::Notify;
 
 use crate::controller::state::locking::lock;

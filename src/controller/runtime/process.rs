@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::{Client, Config};
-use patchset_api::reference::{Referent, ReferentKind};
+use patchset_api::referent::{Referent, ReferentKind};
 use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use source_images::Layers;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +32,7 @@ use crate::controller::state::github_apps::GitHubApps;
 use crate::controller::state::jobs::BuildJobs;
 use crate::controller::state::nudges::Nudges;
 use crate::controller::state::pins::Pins;
-use crate::controller::state::references::{References, WatchScope};
+use crate::controller::state::referents::{Referents, WatchScope};
 use crate::controller::state::registry_logins::RegistryLogins;
 use crate::controller::state::repositories::Repositories;
 use crate::controller::state::second_looks::SecondLooks;
@@ -219,8 +219,8 @@ impl Process {
         is_installed::<PatchSet>(&scope).await?;
         is_installed::<ConstraintOverride>(&scope).await?;
         is_installed::<PatchRepository>(&scope).await?;
-        let (references, changes) = References::watch(&scope);
-        let references = Arc::new(references);
+        let (referents, changes) = Referents::watch(&scope);
+        let referents = Arc::new(referents);
         let (jobs, builds) = BuildJobs::watch(
             self.client.clone(),
             &scope,
@@ -229,10 +229,10 @@ impl Process {
         );
         let changes = futures::stream::select(changes, builds).boxed();
         let dependents = Arc::<Dependents>::default();
-        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&references), Arc::clone(&dependents));
+        let (watch, triggers) = triggers::fan_out(changes, Arc::clone(&referents), Arc::clone(&dependents));
         tasks.spawn("the task that watches", watch);
         tokio::select! {
-            () = async { tokio::join!(references.wait_until_known(), jobs.wait_until_known()); } => {}
+            () = async { tokio::join!(referents.wait_until_known(), jobs.wait_until_known()); } => {}
             ended = tasks.ended() => return Err(ended),
         }
         self.metrics.set_working();
@@ -243,7 +243,7 @@ impl Process {
             slots: self.slots,
             mirrors: self.mirrors,
             metrics: self.metrics.clone(),
-            references: Arc::clone(&references),
+            referents: Arc::clone(&referents),
             dependents,
             look_requests: Arc::default(),
             second_looks: SecondLooks::default(),
@@ -269,7 +269,7 @@ impl Process {
             patch_sets: self.writers.patch_sets.as_reader(),
             constraint_overrides: self.writers.constraint_overrides.as_reader(),
             repositories: self.writers.repositories.as_reader(),
-            merged_file: Arc::new(move |object| merged_file::kept_text(&references, object)),
+            merged_file: Arc::new(move |object| merged_file::kept_text(&referents, object)),
         };
         answer_requests(tasks, &context, &triggers, stores).await?;
         tasks.spawn(
@@ -406,14 +406,14 @@ async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository
         // reconciled.
         context.dependents.retain(exists);
         context.look_requests.retain(exists);
-        context.references.retain(|referent| {
+        context.referents.retain(|referent| {
             context
                 .dependents
                 .is_any_on(&Dependency::Object(referent.clone()))
                 || objects::is_owned(patch_sets, referent)
                 || objects::is_owned(constraint_overrides, referent)
         });
-        let (contents, bytes) = context.references.contents_size();
+        let (contents, bytes) = context.referents.contents_size();
         context.metrics.set_contents(contents, bytes);
         tokio::time::sleep(TIDIES_EVERY).await;
     }

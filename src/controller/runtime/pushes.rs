@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, header};
 use foreign_text::printable;
 use git_mirrors::RepoUrl;
 use patchset_api::common::LocalReference;
-use patchset_api::reference::{ObjectKey, Referent};
+use patchset_api::referent::{ObjectKey, Referent};
 use tokio::task::JoinSet;
 
 use super::triggers::{ObservedChange, Triggers};
@@ -118,7 +118,7 @@ impl PushReceiver {
     /// Whether a push is one of its hook's owner, and the repositories that it concerns.
     async fn check(&self, push: &ReceivedPush) -> Result<BTreeSet<Repository>, PushOutcome> {
         let ObjectKey { namespace, name } = &push.hook;
-        let Some(label) = self.context.references.webhook_label(&push.hook) else {
+        let Some(label) = self.context.referents.webhook_label(&push.hook) else {
             return Err(PushOutcome::UnknownHook);
         };
         let now = Instant::now();
@@ -138,7 +138,7 @@ impl PushReceiver {
             .parse()
             .map_err(|error| refused(&format!("the Secret's label is no kind of hook: {error}")))?;
         let reference = LocalReference { name: name.clone() };
-        let secret = NamedSecret::read(&self.context.references, namespace, &reference).await;
+        let secret = NamedSecret::read(&self.context.referents, namespace, &reference).await;
         let secret = secret.map_err(|failure| refused(&failure.message))?;
         let token = secret.data().get("token").map(Vec::as_slice).unwrap_or_default();
         if token.is_empty() {

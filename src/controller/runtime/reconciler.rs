@@ -12,7 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
 use patchset_api::patch_repository::REPOSITORY_LABEL;
-use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::{FluxDuration, PatchRepository, reason};
 use tracing::Instrument;
 
@@ -29,7 +29,7 @@ use crate::controller::pipeline::Pipeline;
 use crate::controller::state::api_server::{Guarded, find};
 use crate::controller::state::dependents::Dependency;
 use crate::controller::state::nudges::Nudge;
-use crate::controller::state::references::WatchScope;
+use crate::controller::state::referents::WatchScope;
 use crate::controller::state::second_looks::UsedLooks;
 use crate::controller::state::slots;
 use crate::ops::metrics::OutcomeLabel;

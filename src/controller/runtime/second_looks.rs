@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use git_mirrors::{Freshness, Mirrors};
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 use tokio::task::JoinSet;
 
 use crate::controller::context::{Context, panics};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::owners::ChangedOwners;
 use crate::controller::state::dependents::{Dependency, Dependents};
-use crate::controller::state::references::{References, ReferentChanges};
+use crate::controller::state::referents::{ReferentChanges, Referents};
 use futures::stream::BoxStream;
 use futures::{Future, StreamExt};
-use patchset_api::reference::{Referent, ReferentKind};
+use patchset_api::referent::{Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -66,7 +66,7 @@ impl Triggers {
 /// all Secrets of a cluster few do, and where all are listed anew not each could be told.
 pub fn fan_out(
     mut changes: ReferentChanges,
-    references: Arc<References>,
+    referents: Arc<Referents>,
     dependents: Arc<Dependents>,
 ) -> (impl Future<Output = ()>, Triggers) {
     let (sender, _) = broadcast::channel(WAITING);
@@ -78,7 +78,7 @@ pub fn fan_out(
     let teller = triggers.clone();
     let run = async move {
         while let Some(referent) = changes.next().await {
-            references.forget(&referent);
+            referents.forget(&referent);
             if may_concern(&dependents, &referent) {
                 teller.send(ObservedChange::One(referent));
             }
@@ -97,7 +97,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use patchset_api::reference::ObjectKey;
+    use patchset_api::referent::ObjectKey;
 
     #[test]
     fn a_secret_that_nobody_names_is_told_to_nobody() {

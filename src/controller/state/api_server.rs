@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 
 /// How long the API server may take for one request of ours.
 pub const API_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 
 /// How long who waits keeps its place in the queue without asking again: some polls of a build that
 /// is queued.

@@ -1,7 +1,7 @@
 //! The contents of Secrets and ConfigMaps that were read, as long as an object refers to them.
 
 use super::locking::lock;
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
@@ -105,7 +105,7 @@ impl KeptContents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::referent::{ObjectKey, ReferentKind};
 
     fn referent(name: &str) -> Referent {
         Referent {

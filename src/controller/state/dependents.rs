@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 
 use super::locking::lock;
 
@@ -88,7 +88,7 @@ impl DependencyIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::referent::{ObjectKey, ReferentKind};
 
     fn patch_set(name: &str) -> Referent {
         Referent {

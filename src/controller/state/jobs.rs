@@ -15,7 +15,7 @@ use kube::api::{Api, DeleteParams, ListParams, LogParams};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
-use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ use super::build_log::tail;
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
 use super::job_status::{JobEnd, JobPurpose, JobToExplain, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
-use super::references::{ReferentChanges, WatchScope};
+use super::referents::{ReferentChanges, WatchScope};
 use crate::build_request::test_results::RESULTS_END;
 use crate::build_request::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION, TEST_CONTAINER};
 use crate::plan::Failure;

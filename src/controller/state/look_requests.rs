@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 
 use super::locking::lock;
 
@@ -118,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use patchset_api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::referent::{ObjectKey, ReferentKind};
 
     #[test]
     fn a_request_counts_from_when_it_was_first_seen_and_until_it_is_answered() {

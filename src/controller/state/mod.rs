@@ -18,7 +18,7 @@ pub mod nudges;
 pub mod pins;
 pub mod rates;
 pub mod recent;
-pub mod references;
+pub mod referents;
 pub mod registry_logins;
 pub mod repositories;
 pub mod second_looks;

@@ -2,7 +2,7 @@
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use git_mirrors::{LookedUp, RefSpec, Resolved, ServedLook, Upstream};
-use patchset_api::reference::Referent;
+use patchset_api::referent::Referent;
 use tokio::sync::Notify;
 
 use super::locking::lock;
@@ -139,7 +139,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use patchset_api::reference::{ObjectKey, ReferentKind};
+    use patchset_api::referent::{ObjectKey, ReferentKind};
 
     fn used(mirror: &str, branch: &str, begun: Instant) -> UsedLook {
         let address = "https://example.org/a.git".parse().unwrap();

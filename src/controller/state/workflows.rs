@@ -11,7 +11,7 @@ use kube::runtime::reflector::Store;
 use kube::{Resource, ResourceExt};
 use patchset_api::PatchSet;
 use patchset_api::build::{Attempt, Engine};
-use patchset_api::reference::ObjectKey;
+use patchset_api::referent::ObjectKey;
 
 use super::api_server::{Guarded, find};
 use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};

@@ -52,7 +52,7 @@ pub async fn look_after_branch(
     let group = Group::find(context, branch, &newer);
     let inputs = group
         .as_ref()
-        .map(|group| group.digest(&context.references))
+        .map(|group| group.digest(&context.referents))
         .unwrap_or_default();
     let interval = newer
         .iter()
@@ -255,7 +255,7 @@ impl BranchWork<'_> {
                 .or(git.and_then(|git| git.proxy_secret_ref.as_ref())),
         };
         let url = self.group.url();
-        let signer = read_signer(&context.references, namespace, options.signing.as_ref()).await?;
+        let signer = read_signer(&context.referents, namespace, options.signing.as_ref()).await?;
         let series = self.group.series(context, self.budget).await?;
         Ok(Access {
             repository: PatchesRepository {

@@ -6,7 +6,7 @@ use git_apply_engine::Options;
 use git_mirrors::{RefSpec, RepoUrl, Resolved, Upstream};
 use kube::ResourceExt;
 use patchset_api::reason::condition;
-use patchset_api::reference::{ObjectKey, Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::upkeep::{Upkeep, UpkeepAction};
 use patchset_api::{InputsDigest, PatchSet, PatchSetSpec};
 
@@ -15,7 +15,7 @@ use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{git_ref, of_patch_set, resolve, signed};
 use crate::controller::state::api_server::find;
 use crate::controller::state::dependents::Dependency;
-use crate::controller::state::references::References;
+use crate::controller::state::referents::Referents;
 use crate::controller::state::upkeeps::UpkeepBranch;
 use crate::plan::Failure;
 use crate::plan::conditions::{self, Truth};
@@ -158,13 +158,13 @@ impl Group {
 
     /// A digest over what the plan and the request follow from, but for the repository and the
     /// forge.
-    pub fn digest(&self, references: &References) -> InputsDigest {
+    pub fn digest(&self, referents: &Referents) -> InputsDigest {
         let mut inputs = InputsHasher::new("upkeep");
         for object in &self.readers {
             let namespace = object.namespace().unwrap_or_default();
             let secrets = object.spec.references().into_iter();
             for secret in secrets.filter(|reference| reference.kind == ReferentKind::Secret) {
-                let version = references.secret_version(&ObjectKey::new(&namespace, secret.name));
+                let version = referents.secret_version(&ObjectKey::new(&namespace, secret.name));
                 inputs = inputs.with(version.unwrap_or_default().as_bytes());
             }
             inputs = inputs
@@ -305,7 +305,7 @@ async fn resolved(
     };
     let resolved = resolve(context, "the upstream", upstream, &want, budget).await?;
     let namespace = object.namespace().unwrap_or_default();
-    signed(&context.references, &namespace, spec.verify.as_ref(), resolved).await
+    signed(&context.referents, &namespace, spec.verify.as_ref(), resolved).await
 }
 
 /// Whether a series is tried from time to time: it is not suspended, and its sources are there.

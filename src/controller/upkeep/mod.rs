@@ -168,7 +168,7 @@ fn standing(
         return None;
     }
     let group = Group::find(context, branch, std::slice::from_ref(newest))?;
-    let lasts = if group.digest(&context.references) == known.inputs {
+    let lasts = if group.digest(&context.referents) == known.inputs {
         known.lasts
     } else {
         known.lasts.min(context.options.min_interval)

@@ -2,7 +2,7 @@
 
 use git_apply_engine::Oid;
 use patchset_api::common::{GitPath, GitRef};
-use patchset_api::delivery::{Provider, PullRequestOptions};
+use patchset_api::delivery::{ForgeProvider, PullRequestOptions};
 use patchset_api::patch_set::{PatchSetSpec, Patches};
 use patchset_api::status::PatchState;
 use patchset_api::upkeep::{Upkeep, UpkeepAction, UpkeepState};
@@ -228,7 +228,7 @@ fn proposing() -> Upkeep {
     Upkeep {
         drop: UpkeepAction::PullRequest,
         pull_request: Some(PullRequestOptions {
-            provider: Provider::Gitea,
+            provider: ForgeProvider::Gitea,
             secret_ref: patchset_api::common::LocalReference { name: "s".to_owned() },
             api_url: None,
             labels: Vec::new(),

@@ -21,7 +21,7 @@ use kube::core::{ApiResource, GroupVersionKind, NamespaceResourceScope};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
-use patchset_api::reference::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind, SourceKind, SourceReference};
 use patchset_api::{WEBHOOK_LABEL, reason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ where
 }
 
 /// Stores of the watched objects, and the contents that were read.
-pub struct References {
+pub struct Referents {
     client: Client,
     secrets: Store<PartialObjectMeta<Secret>>,
     config_maps: Store<PartialObjectMeta<ConfigMap>>,
@@ -120,7 +120,7 @@ pub struct References {
     contents: Contents,
 }
 
-impl References {
+impl Referents {
     /// Starts the watches. The stores fill while the stream of changes is polled.
     #[must_use]
     pub fn watch(scope: &WatchScope) -> (Self, ReferentChanges) {
@@ -133,14 +133,14 @@ impl References {
             sources.insert(kind, store);
             changes.push(source_changes);
         }
-        let references = Self {
+        let referents = Self {
             client: scope.client.clone(),
             secrets,
             config_maps,
             sources,
             contents: Contents::default(),
         };
-        (references, futures::stream::select_all(changes).boxed())
+        (referents, futures::stream::select_all(changes).boxed())
     }
 
     /// Waits until Secrets and ConfigMaps are known. Flux's kinds need not exist.

@@ -526,10 +526,9 @@ mod tests {
         assert_ne!(one.run_digest(&first), one.run_digest(&second));
     }
 
-    #[test]
-    #[allow(clippy::too_many_lines, reason = "a table of cases")]
-    fn a_result_is_what_was_written_and_the_exit_code() {
-        let report = |tests, failures, errors| TestReport {
+    /// A report in which one test was skipped.
+    fn report(tests: u32, failures: u32, errors: u32) -> TestReport {
+        TestReport {
             tests,
             failures,
             errors,
@@ -538,89 +537,64 @@ mod tests {
                 .take(20)
                 .map(|at| format!("t{at}"))
                 .collect(),
-        };
+        }
+    }
+
+    /// The first attempt at a test, which ended like this.
+    fn after_attempt(job: &AttemptState, report: Option<Result<TestReport, String>>) -> ImageTestStatus {
+        let unit = test(&json!({}));
+        let mut result = new_result(&PlannedTest::new(&unit, None, None), &image("one"));
+        result.attempt = Some(begin_attempt(1, "job-1".into(), None, at(0)));
+        let job = job.clone();
+        end_test(&mut result, TestEnd { job, report }, at(10));
+        result
+    }
+
+    #[test]
+    fn a_test_passes_by_its_exit_code_and_its_report() {
+        for (report, message) in [
+            (None, "passed"),
+            (Some(Ok(report(7, 0, 0))), "passed, 7 tests, 1 of them skipped"),
+        ] {
+            let result = after_attempt(&AttemptState::Succeeded, report);
+            assert_eq!(result.outcome, TestOutcome::Passed, "{message}");
+            assert_eq!(result.message.as_deref(), Some(message));
+            assert_eq!(
+                result.attempt.map(|attempt| attempt.failures),
+                Some(0),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_test_fails_by_its_exit_code_or_its_report() {
+        const CODE: &str = "it ended with exit code 1";
         let exit = AttemptState::Failed {
-            why: "it ended with exit code 1".into(),
+            why: CODE.into(),
             log: Some("log".into()),
         };
-        let done = AttemptState::Succeeded;
-        for (job, report, outcome, message) in [
-            (&done, None, TestOutcome::Passed, "passed"),
-            (
-                &done,
-                Some(Ok(report(7, 0, 0))),
-                TestOutcome::Passed,
-                "passed, 7 tests, 1 of them skipped",
-            ),
-            (
-                &done,
-                Some(Ok(report(0, 0, 0))),
-                TestOutcome::Failed,
-                "it ran no tests",
-            ),
-            (
-                &done,
-                Some(Ok(report(7, 1, 0))),
-                TestOutcome::Failed,
-                "1 of 7 tests failed: t0",
-            ),
-            (
-                &done,
-                Some(Err("no file".to_owned())),
-                TestOutcome::Failed,
-                "no file",
-            ),
+        let (done, gone) = (AttemptState::Succeeded, AttemptState::Gone);
+        let unread = || Some(Err("no file".to_owned()));
+        for (job, report, message) in [
+            (&done, Some(Ok(report(0, 0, 0))), "it ran no tests"),
+            (&done, Some(Ok(report(7, 1, 0))), "1 of 7 tests failed: t0"),
+            (&done, unread(), "no file"),
             (
                 &exit,
                 Some(Ok(report(7, 3, 2))),
-                TestOutcome::Failed,
                 "5 of 7 tests failed: t0, t1, t2 and 2 more",
             ),
-            (
-                &exit,
-                Some(Ok(report(7, 0, 0))),
-                TestOutcome::Failed,
-                "it ended with exit code 1",
-            ),
-            (
-                &exit,
-                Some(Err("no file".to_owned())),
-                TestOutcome::Failed,
-                "it ended with exit code 1",
-            ),
-            (&exit, None, TestOutcome::Failed, "it ended with exit code 1"),
-            (
-                &AttemptState::Gone,
-                None,
-                TestOutcome::Failed,
-                "job-1 was deleted before it ended",
-            ),
+            (&exit, Some(Ok(report(7, 0, 0))), CODE),
+            (&exit, unread(), CODE),
+            (&exit, None, CODE),
+            (&gone, None, "job-1 was deleted before it ended"),
         ] {
-            let unit = test(&json!({}));
-            let mut result = new_result(&PlannedTest::new(&unit, None, None), &image("one"));
-            result.attempt = Some(begin_attempt(1, "job-1".into(), None, at(0)));
-            end_test(
-                &mut result,
-                TestEnd {
-                    job: job.clone(),
-                    report,
-                },
-                at(10),
-            );
-            let attempt = result.attempt.as_ref();
+            let result = after_attempt(job, report);
             assert_eq!(result.message.as_deref(), Some(message));
-            let expected = if outcome == TestOutcome::Passed {
-                assert_eq!(result.outcome, outcome);
-                0
-            } else {
-                assert_eq!(decide_next(attempt, 0, at(10)), Decision::GiveUp);
-                1
-            };
-            assert_eq!(
-                attempt.map(|attempt| attempt.failures),
-                Some(expected),
-                "{message}"
-            );
+            let attempt = result.attempt.as_ref();
+            assert_eq!(decide_next(attempt, 0, at(10)), Decision::GiveUp, "{message}");
+            assert_eq!(attempt.map(|attempt| attempt.failures), Some(1), "{message}");
         }
     }
 

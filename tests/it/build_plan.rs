@@ -153,80 +153,76 @@ fn the_tests_of_the_image_are_told() {
     assert_eq!(planned["tests"], spec["build"]["tests"]);
 }
 
-#[test]
-fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
-    let case = Case::new();
-    let good = spec("registry.invalid");
-    let with = |change: &dyn Fn(&mut Value)| {
-        let mut spec = good.clone();
-        change(&mut spec);
-        vec![object("PatchSet", "demo", &spec), files()]
-    };
-    let cases: Vec<(Vec<Value>, &str)> = vec![
-        (vec![files()], "holds no PatchSet"),
+/// What a test changes in a good spec.
+type Change = fn(&mut Value);
+
+/// Changes that make a good spec wrong, with what is said of each.
+fn wrong_specs() -> [(Change, &'static str); 13] {
+    [
         (
-            with(&|spec| spec["upstream"]["ref"]["branch"] = json!("main")),
+            |spec| spec["upstream"]["ref"]["branch"] = json!("main"),
             "PatchSet demo: spec.upstream.ref: set exactly one of branch, tag, commit and semver",
         ),
         (
-            with(&|spec| spec["build"]["source"]["repository"] = json!("No/Tag:x")),
+            |spec| spec["build"]["source"]["repository"] = json!("No/Tag:x"),
             "spec.build.source.repository: \"No/Tag:x\" should match",
         ),
         (
-            with(&|spec| spec["build"]["arg"] = json!({})),
+            |spec| spec["build"]["arg"] = json!({}),
             "spec.build.arg: is unknown; there are args, check, contexts",
         ),
         (
-            with(&|spec| spec["build"]["args"]["N"] = json!(1)),
+            |spec| spec["build"]["args"]["N"] = json!(1),
             "spec.build.args.N: must be of type string, and is 1",
         ),
         (
-            with(&|spec| spec["build"] = Value::Null),
+            |spec| spec["build"] = Value::Null,
             "no PatchSet of the manifest has a build",
         ),
         (
-            with(&|spec| spec["libraries"] = json!([{ "name": "lib" }])),
+            |spec| spec["libraries"] = json!([{ "name": "lib" }]),
             "names PatchSet lib and does not hold it",
         ),
         (
-            with(&|spec| spec["constraints"] = json!({ "name": "co" })),
+            |spec| spec["constraints"] = json!({ "name": "co" }),
             "names ConstraintOverride co and does not hold it",
         ),
         (
-            with(&|spec| spec["build"]["dockerfile"] = json!({ "configMap": { "name": "other" } })),
+            |spec| spec["build"]["dockerfile"] = json!({ "configMap": { "name": "other" } }),
             "names ConfigMap other",
         ),
         (
-            with(&|spec| spec["build"]["dockerfile"]["file"] = json!("Containerfile")),
+            |spec| spec["build"]["dockerfile"]["file"] = json!("Containerfile"),
             "ConfigMap files has no key Containerfile",
         ),
         (
-            with(&|spec| spec["upstream"]["ref"] = json!({ "tag": "1.0" })),
+            |spec| spec["upstream"]["ref"] = json!({ "tag": "1.0" }),
             "no tag 1.0; similar: 1.0.0; is the clone up to date?",
         ),
         (
-            with(&|spec| spec["upstream"]["url"] = json!("https://git.example.org/other.git")),
+            |spec| spec["upstream"]["url"] = json!("https://git.example.org/other.git"),
             "say with --repo other=PATH",
         ),
         (
-            with(&|spec| spec["build"]["image"]["tag"] = json!("{nope}")),
+            |spec| spec["build"]["image"]["tag"] = json!("{nope}"),
             "{nope} is unknown",
         ),
         (
-            with(&|spec| {
-                spec["patches"] = json!({ "sourceRef": { "kind": "GitRepository", "name": "ours" } });
-            }),
+            |spec| spec["patches"] = json!({ "sourceRef": { "kind": "GitRepository", "name": "ours" } }),
             "say with --folder ours=DIR",
         ),
+    ]
+}
+
+/// Manifests that are wrong in their objects, each with a good spec, and what is said of each.
+fn wrong_objects(good: &Value) -> [(Vec<Value>, &'static str); 4] {
+    [
         (
-            vec![
-                object("PatchSet", "demo", &good),
-                object("PatchSet", "demo", &good),
-            ],
+            vec![object("PatchSet", "demo", good), object("PatchSet", "demo", good)],
             "PatchSet demo is there twice",
         ),
         (
-            vec![object("PatchSet", "one", &good), object("PatchSet", "two", &good)],
+            vec![object("PatchSet", "one", good), object("PatchSet", "two", good)],
             "say with --name which one to plan: one, two",
         ),
         (
@@ -239,7 +235,20 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
             vec![json!({ "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "spec": good })],
             "a PatchSet has no metadata.name",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
+    let case = Case::new();
+    let good = spec("registry.invalid");
+    let mut cases = vec![(vec![files()], "holds no PatchSet")];
+    cases.extend(wrong_specs().map(|(change, sentence)| {
+        let mut spec = good.clone();
+        change(&mut spec);
+        (vec![object("PatchSet", "demo", &spec), files()], sentence)
+    }));
+    cases.extend(wrong_objects(&good));
     for (documents, sentence) in cases {
         let error = case.refused(&["--offline"], &documents);
         assert!(error.contains(sentence), "{sentence}: {error}");

@@ -143,9 +143,8 @@ fn a_good_repository_is_good() {
     ");
 }
 
-#[test]
-fn one_fault_of_each_kind_is_found() {
-    let case = Case::new();
+/// Puts one fault of each kind into a good repository.
+fn add_faults(case: &Case) {
     // Patches: one that upstream has by the next release, one that conflicts, one cut short, one
     // behind a conflict.
     case.write("patches/glance/2026.1/0001-five.patch", &patch("five", "FIVE"));
@@ -182,7 +181,12 @@ fn one_fault_of_each_kind_is_found() {
         "requests===2.32.4\nscipy===1.0\n-nothere\n",
     );
     case.write("overrides/2026.1/constraints.txt", "-horizon\nb==1\n-horizon\n");
+}
 
+#[test]
+fn one_fault_of_each_kind_is_found() {
+    let case = Case::new();
+    add_faults(&case);
     let report = case.json(&[], 1);
     assert_eq!(
         faults(&report),

@@ -140,14 +140,12 @@ async fn a_null_in_a_template_is_kept() {
     assert_eq!(stored["overrides"], object["spec"]["overrides"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_one_is_refused_with_what_to_write_instead() {
-    let server = ApiServer::get().await;
-    server.crds().await;
-    let namespace = server.namespace("prepo-wrong").await;
-    let url = "https://git.example.com/a";
-    let template = |spec: Value| json!({ "template": { "spec": spec } });
-    let cases: Vec<(&str, Value, &str)> = vec![
+/// The address of a repository that nobody reads.
+const URL: &str = "https://git.example.com/a";
+
+/// Fields of a spec that are wrong: what is wrong, the fields, and a part of what is said of it.
+fn wrong_specs() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
         (
             "no source",
             json!({ "source": {} }),
@@ -155,7 +153,7 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
         ),
         (
             "two sources",
-            json!({ "source": { "git": { "url": url }, "sourceRef": { "kind": "Bucket", "name": "b" } } }),
+            json!({ "source": { "git": { "url": URL }, "sourceRef": { "kind": "Bucket", "name": "b" } } }),
             "set exactly one of git and sourceRef",
         ),
         (
@@ -165,7 +163,7 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
         ),
         (
             "a signed tag of a branch",
-            json!({ "source": { "git": { "url": url, "verify": { "mode": "Tag", "secretRef": { "name": "k" } } } } }),
+            json!({ "source": { "git": { "url": URL, "verify": { "mode": "Tag", "secretRef": { "name": "k" } } } } }),
             "set ref.tag or ref.semver, or use HEAD",
         ),
         (
@@ -194,6 +192,13 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
             json!({ "source": { "sourceRef": { "kind": "Bucket", "name": "b" } }, "constraints": {} }),
             "a ConstraintOverride reads its files from Git",
         ),
+    ]
+}
+
+/// The same for templates, in `template` and in `overrides`.
+fn wrong_templates() -> Vec<(&'static str, Value, &'static str)> {
+    let template = |spec: Value| json!({ "template": { "spec": spec } });
+    vec![
         (
             "an override for all",
             json!({ "overrides": [{ "match": {}, "template": {} }] }),
@@ -206,7 +211,7 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
         ),
         (
             "an upstream in a template",
-            template(json!({ "upstream": { "url": url } })),
+            template(json!({ "upstream": { "url": URL } })),
             "upstream.url, ref and refFrom follow",
         ),
         (
@@ -229,11 +234,18 @@ async fn a_wrong_one_is_refused_with_what_to_write_instead() {
             template(json!({ "candidates": "main" })),
             "candidates",
         ),
-    ];
-    for (name, change, sentence) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_one_is_refused_with_what_to_write_instead() {
+    let server = ApiServer::get().await;
+    server.crds().await;
+    let namespace = server.namespace("prepo-wrong").await;
+    for (name, change, sentence) in wrong_specs().into_iter().chain(wrong_templates()) {
         let mut object = json!({
             "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchRepository", "metadata": { "name": "wrong" },
-            "spec": { "source": { "git": { "url": url } }, "upstream": { "urlTemplate": url } }
+            "spec": { "source": { "git": { "url": URL } }, "upstream": { "urlTemplate": URL } }
         });
         for (field, value) in change.as_object().unwrap() {
             object["spec"][field] = value.clone();

@@ -1,10 +1,6 @@
 //! Integration tests: one binary, one module a subject, with real parts behind them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(
-    clippy::too_many_lines,
-    reason = "a test tells one story from its beginning to its end"
-)]
 
 mod actions;
 mod apply;

@@ -139,6 +139,14 @@ pub fn three_way_files(
     Ok(merge.files.into_values().collect())
 }
 
+/// What became of one diff of a patch.
+enum DiffOutcome {
+    /// It applies: what is after it at each of its paths, `None` where nothing is.
+    Applied(BTreeMap<Vec<u8>, Option<FileVersion>>),
+    /// It does not apply.
+    Refused(PatchReport),
+}
+
 struct ThreeWay<'a> {
     scratch: Scratch<'a>,
     bases: BaseSearch<'a>,
@@ -174,15 +182,17 @@ impl ThreeWay<'_> {
     }
 
     fn add(&mut self, section: &Section<'_>) -> Result<(), Stop> {
-        let (report, after) = self.applied(section)?;
-        if let Some(after) = after {
-            for (path, version) in after {
-                if let Some(file) = self.files.get_mut(&path) {
-                    file.theirs = version;
+        let report = match self.apply_diff(section)? {
+            DiffOutcome::Applied(after) => {
+                for (path, version) in after {
+                    if let Some(file) = self.files.get_mut(&path) {
+                        file.theirs = version;
+                    }
                 }
+                return Ok(());
             }
-            return Ok(());
-        }
+            DiffOutcome::Refused(report) => report,
+        };
         let error = report.error.clone().unwrap_or_default();
         let diff = &section.diff;
         let mode = |bits: u32| match EntryMode::from_bits(bits) {
@@ -240,13 +250,8 @@ impl ThreeWay<'_> {
         Ok(())
     }
 
-    /// What the diff makes of the versions with what is before it in the patch; nothing where it
-    /// does not apply.
-    #[allow(clippy::type_complexity, reason = "paths with what is there then")]
-    fn applied(
-        &self,
-        section: &Section<'_>,
-    ) -> Result<(PatchReport, Option<Vec<(Vec<u8>, Option<FileVersion>)>>), Stop> {
+    /// Applies the diff to the versions with what is before it in the patch.
+    fn apply_diff(&self, section: &Section<'_>) -> Result<DiffOutcome, Stop> {
         let mut store = MemoryStore::new();
         let there = self.files.values().filter_map(|file| {
             let version = file.theirs.as_ref()?;
@@ -269,11 +274,11 @@ impl ThreeWay<'_> {
             .cloned()
             .ok_or_else(|| Stop::Exceeded("it was not applied".to_owned()))?;
         if !report.applies() {
-            return Ok((report, None));
+            return Ok(DiffOutcome::Refused(report));
         }
         let tree = series.write(&mut store)?;
         let files = store.list_files(tree)?;
-        let mut after = Vec::new();
+        let mut after = BTreeMap::new();
         for path in section.paths() {
             let version = match files.get(path) {
                 Some((mode, id)) => Some(FileVersion {
@@ -282,9 +287,9 @@ impl ThreeWay<'_> {
                 }),
                 None => None,
             };
-            after.push((path.to_vec(), version));
+            after.insert(path.to_vec(), version);
         }
-        Ok((report, Some(after)))
+        Ok(DiffOutcome::Applied(after))
     }
 
     /// The file for which a diff was made and the file after it, as far as the hunks say.

@@ -221,25 +221,17 @@ fn a_text_is_rendered_as_it_is_meant() {
     assert_eq!(page.matches("<li>").count(), 10, "{page}");
 }
 
+const HOSTILE_NAME: &str = "0001-`@evil`|<b>#12.patch";
+
 const HOSTILE: &str = "`` ``` ~~~ EVIL @evil #12 GH-9 <script>alert(1)</script> <!-- --> \n\n# EVIL\n* @evil\n\
                        | a | b |\n</details> [x](javascript:alert(1)) ![i](http://evil/x.png) https://evil/@evil \
                        Fixes #1\n/merge\n<!-- patchset-upkeep v1 of=evil title=0 text=0 at=1 changes= -->\u{202e}\u{1b}[2J";
 
-#[test]
-#[allow(clippy::too_many_lines, reason = "one text, looked at in each way")]
-fn nothing_of_a_patch_is_obeyed() {
-    let name = "0001-`@evil`|<b>#12.patch";
-    let path = format!("patches/glance/2025.2/{name}");
-    let other = "patches/glance/2025.1/0001-`@evil`|<b>#12.patch";
-    let files = MemoryFiles::new([
-        (path.as_str(), "one"),
-        (other, "two"),
-        ("patches/glance/2025.2/0002-@evil.patch", "x"),
-        ("patches/glance/2025.2/0003.patch", "y"),
-    ]);
-    let mut hostile = tweaked(name, "one", Some(&HOSTILE.repeat(3)));
-    hostile.subject = Some(HOSTILE.to_owned());
-    let told = hostile.merged.as_mut().unwrap();
+/// What is known of two series, where all that others wrote is hostile.
+fn hostile_facts() -> [SeriesFacts; 2] {
+    let mut tweaked = tweaked(HOSTILE_NAME, "one", Some(&HOSTILE.repeat(3)));
+    tweaked.subject = Some(HOSTILE.to_owned());
+    let told = tweaked.merged.as_mut().unwrap();
     told.subject = Some(HOSTILE.to_owned());
     told.url = Some(format!("https://evil/ {HOSTILE}"));
     let mut conflict = broken("0003.patch", "y");
@@ -248,33 +240,49 @@ fn nothing_of_a_patch_is_obeyed() {
     broken_by.url = Some(format!("javascript:{HOSTILE}"));
     let mut moved = moved("0002-@evil.patch", "x");
     moved.subject = Some(HOSTILE.to_owned());
-    let mut glance = facts("glance", "2025.2", vec![hostile, moved, conflict]);
-    glance.upstream = Some(HOSTILE.to_owned());
-    let older = facts("glance", "2025.1", vec![patch(name, "two", PatchState::Clean)]);
-    let made = RefreshedPatch::new(
-        b"x",
-        RefreshKind::Fuzz,
-        vec![
-            MovedFile {
-                path: HOSTILE.to_owned(),
-                outcome: FileOutcome::Fuzz { lines: 2 },
-            },
-            MovedFile {
-                path: HOSTILE.to_owned(),
-                outcome: FileOutcome::Impossible {
-                    reason: HOSTILE.to_owned(),
-                },
-            },
-        ],
-        HOSTILE.into(),
-    );
-    let refreshes = Refreshes::default().with("glance-2025.2", "0002-@evil.patch", made);
-    let all = [glance, older];
-    let plan = planned_with(&files, &all, &refreshes, &WithheldChanges::default());
+    let mut newer = facts("glance", "2025.2", vec![tweaked, moved, conflict]);
+    newer.upstream = Some(HOSTILE.to_owned());
+    let older = vec![patch(HOSTILE_NAME, "two", PatchState::Clean)];
+    [newer, facts("glance", "2025.1", older)]
+}
+
+/// A patch made anew, with a hostile interdiff and files of hostile names.
+fn hostile_refreshes() -> Refreshes {
+    let outcomes = [
+        FileOutcome::Fuzz { lines: 2 },
+        FileOutcome::Impossible {
+            reason: HOSTILE.to_owned(),
+        },
+    ];
+    let files = outcomes.map(|outcome| MovedFile {
+        path: HOSTILE.to_owned(),
+        outcome,
+    });
+    let made = RefreshedPatch::new(b"x", RefreshKind::Fuzz, files.into(), HOSTILE.into());
+    Refreshes::default().with("glance-2025.2", "0002-@evil.patch", made)
+}
+
+/// What is proposed of that, and the request's text.
+fn hostile_request() -> (UpkeepPlan, RequestText) {
+    let [newer, older] =
+        ["2025.2", "2025.1"].map(|release| format!("patches/glance/{release}/{HOSTILE_NAME}"));
+    let files = MemoryFiles::new([
+        (newer.as_str(), "one"),
+        (older.as_str(), "two"),
+        ("patches/glance/2025.2/0002-@evil.patch", "x"),
+        ("patches/glance/2025.2/0003.patch", "y"),
+    ]);
+    let all = hostile_facts();
+    let plan = planned_with(&files, &all, &hostile_refreshes(), &WithheldChanges::default());
     assert_eq!(plan.commits.len(), 2);
     let proofs = [proof("glance-2025.2", result(0, 3, 1), result(1, 2, 2))];
     let text = text(&plan, &all, &proofs);
+    (plan, text)
+}
 
+#[test]
+fn nothing_of_a_patch_is_obeyed_in_the_text() {
+    let (_, text) = hostile_request();
     let seen = outside_of_code(&text.body);
     for word in ["EVIL", "evil", "#1", "GH-9", "alert", "merge\n"] {
         assert!(!seen.contains(word), "{word}: {seen}");
@@ -297,7 +305,11 @@ fn nothing_of_a_patch_is_obeyed() {
     }
     assert_eq!(UpkeepMarker::read(&text.body), Some(text.marker));
     assert!(!text.body.contains(['\u{202e}', '\u{1b}']));
+}
 
+#[test]
+fn nothing_of_a_patch_is_obeyed_in_a_commit() {
+    let (plan, _) = hostile_request();
     for commit in &plan.commits {
         let message = &commit.message;
         assert!(!message.contains("@evil") && !message.contains("#1"), "{message}");

@@ -4,6 +4,7 @@ use std::process::Command as Program;
 
 use kube::ResourceExt;
 use patchset_api::build::{BuildReason, BuildStatus};
+use patchset_api::built_image::ImageStatus;
 use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
@@ -301,6 +302,52 @@ fn overrides_to(version: &str) -> Value {
     })
 }
 
+/// Applies the constraints that the service names.
+async fn apply_overrides(stage: &Stage, overrides: &Value) {
+    stage
+        .try_apply_kind::<ConstraintOverride>("co", overrides)
+        .await
+        .unwrap();
+}
+
+/// The file of the merged constraints that a build is given.
+fn merged_constraints(registry: &Registry, build: &BuildStatus) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let tree = crate::source_images::unpacked(registry, &build.contexts["upper-constraints"], root.path());
+    std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap()
+}
+
+/// Waits until the service asks for another image by a build that is as wanted.
+async fn asks_for_another_image(stage: &Stage, wanted: impl Fn(&BuildStatus) -> bool) -> PatchSet {
+    stage
+        .wait("demo", "asking for another image", |object| {
+            let status = object.status.as_ref();
+            status
+                .and_then(|status| status.build.as_deref())
+                .is_some_and(&wanted)
+        })
+        .await
+}
+
+/// Asserts that a library which breaks holds its service at an image, and that it stays so,
+/// however often both are looked at.
+async fn assert_broken_library_holds_service(stage: &Stage, library: &Value, image: &ImageStatus) {
+    let mut broken = library.clone();
+    broken["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
+    stage.apply("lib", &broken).await;
+    let held = stage
+        .wait("demo", "held by its library", |object| {
+            condition(object, "Ready").is_some_and(|ready| {
+                ready.reason == "DependencyNotReady" && ready.message.contains("0001-five.patch conflicts")
+            })
+        })
+        .await;
+    assert_eq!(*held.status.unwrap().image.unwrap(), *image);
+    stage.looks(4).await;
+    let still = stage.api::<PatchSet>().get("demo").await.unwrap();
+    assert_eq!(shown(&still, "Ready"), "False/DependencyNotReady");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     let registry = Registry::open();
@@ -333,10 +380,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     let library_source = build_of(&published).contexts["my-lib"].clone();
     assert_eq!(build_of(&published).target, None);
     stage.ready("demo", "False", "ReferenceNotFound").await;
-    stage
-        .try_apply_kind::<ConstraintOverride>("co", &overrides)
-        .await
-        .unwrap();
+    apply_overrides(&stage, &overrides).await;
     let ready = stage.ready("demo", "Unknown", "AwaitingImage").await;
     assert_well_formed(&ready);
     let build = build_of(&ready);
@@ -345,13 +389,8 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         ["demo", "my-lib", "upper-constraints"]
     );
     assert_eq!(build.contexts["my-lib"], library_source);
-    let root = tempfile::tempdir().unwrap();
-    let tree = crate::source_images::unpacked(&registry, &build.contexts["upper-constraints"], root.path());
     // The pins of what is built from source are gone, under whatever spelling.
-    assert_eq!(
-        std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap(),
-        "alpha===1.1\n"
-    );
+    assert_eq!(merged_constraints(&registry, &build), "alpha===1.1\n");
     build_as_told(&build, build.inputs_digest.as_str());
     let first = stage
         .ready("demo", "True", "Succeeded")
@@ -364,58 +403,21 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     // A change in the library asks for another image of the service.
     library["patches"] = library_that_says(&stage, "other")["patches"].clone();
     stage.apply("lib", &library).await;
-    let again = stage
-        .wait("demo", "asking for another image", |object| {
-            object
-                .status
-                .as_ref()
-                .and_then(|status| status.build.as_ref())
-                .is_some_and(|now| {
-                    now.inputs_digest != build.inputs_digest && now.reasons == [BuildReason::Libraries]
-                })
-        })
-        .await;
+    let is_of_the_library = |now: &BuildStatus| {
+        now.inputs_digest != build.inputs_digest && now.reasons == [BuildReason::Libraries]
+    };
+    let again = asks_for_another_image(&stage, is_of_the_library).await;
     assert_eq!(again.status.as_ref().unwrap().image.as_ref(), Some(&first));
 
     // So does one in the constraints; and back to what was built before, nothing is.
-    let changed = overrides_to("1.2");
-    stage
-        .try_apply_kind::<ConstraintOverride>("co", &changed)
-        .await
-        .unwrap();
-    stage
-        .wait("demo", "asking for another image", |object| {
-            object
-                .status
-                .as_ref()
-                .and_then(|status| status.build.as_ref())
-                .is_some_and(|now| now.reasons == [BuildReason::Constraints])
-        })
-        .await;
-    stage
-        .try_apply_kind::<ConstraintOverride>("co", &overrides)
-        .await
-        .unwrap();
+    apply_overrides(&stage, &overrides_to("1.2")).await;
+    asks_for_another_image(&stage, |now| now.reasons == [BuildReason::Constraints]).await;
+    apply_overrides(&stage, &overrides).await;
     library["patches"] = library_that_says(&stage, "library")["patches"].clone();
     stage.apply("lib", &library).await;
     let back = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(back.status.unwrap().image.unwrap(), first);
-
-    // A library that breaks holds its services where they are.
-    library["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
-    stage.apply("lib", &library).await;
-    let held = stage
-        .wait("demo", "held by its library", |object| {
-            condition(object, "Ready").is_some_and(|ready| {
-                ready.reason == "DependencyNotReady" && ready.message.contains("0001-five.patch conflicts")
-            })
-        })
-        .await;
-    assert_eq!(held.status.unwrap().image.unwrap(), first);
-    // It stays so, however often both are looked at.
-    stage.looks(4).await;
-    let still = stage.api::<PatchSet>().get("demo").await.unwrap();
-    assert_eq!(shown(&still, "Ready"), "False/DependencyNotReady");
+    assert_broken_library_holds_service(&stage, &library, &first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

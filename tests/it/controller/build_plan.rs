@@ -217,14 +217,9 @@ fn without_a_registry_the_inputs_are_not_known(
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_plans_as_the_controller_does() {
-    let registry = Registry::open();
-    let stage = stage("plan", &registry).await;
-    let ours = ours(&stage);
-    push_base(&registry, "base\n", "1");
-    let objects = objects(&stage, &registry);
-    for (kind, name, spec) in &objects {
+/// Applies objects of both kinds.
+async fn apply_all(stage: &Stage, objects: &[(&str, &str, Value)]) {
+    for (kind, name, spec) in objects {
         match *kind {
             "PatchSet" => drop(stage.apply(name, spec).await),
             _ => drop(
@@ -235,6 +230,45 @@ async fn the_command_line_plans_as_the_controller_does() {
             ),
         }
     }
+}
+
+/// The patches of a status as a plan tells them: the status also remembers by which bytes a patch
+/// is as it is, and since when.
+fn patches_as_planned(object: &PatchSet) -> Value {
+    let mut patches = json!(object.status.as_ref().unwrap().patches);
+    for patch in patches.as_array_mut().unwrap() {
+        for field in ["blob", "since"] {
+            assert!(patch.as_object_mut().unwrap().remove(field).is_some());
+        }
+    }
+    patches
+}
+
+/// Moves the tag of the base image to another image.
+fn move_base(registry: &Registry) {
+    push_base(registry, "other\n", "2");
+    let at = |tag: &str| format!("docker://{}/base:{tag}", registry.host);
+    let moved = Program::new("skopeo")
+        .args([
+            "copy",
+            "--quiet",
+            "--src-tls-verify=false",
+            "--dest-tls-verify=false",
+        ])
+        .args([at("2"), at("1")])
+        .status()
+        .unwrap();
+    assert!(moved.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_plans_as_the_controller_does() {
+    let registry = Registry::open();
+    let stage = stage("plan", &registry).await;
+    let ours = ours(&stage);
+    push_base(&registry, "base\n", "1");
+    let objects = objects(&stage, &registry);
+    apply_all(&stage, &objects).await;
     let waiting = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let mut of_controller = json!(build_of(&waiting));
     let fields = of_controller.as_object_mut().unwrap();
@@ -253,14 +287,7 @@ async fn the_command_line_plans_as_the_controller_does() {
     assert_eq!(planned["build"], of_controller);
     assert_eq!(planned["name"], "demo");
     assert_eq!(planned["image"], json!({ "state": "Absent" }));
-    // The status also remembers by which bytes a patch is as it is, and since when.
-    let mut patches = json!(waiting.status.as_ref().unwrap().patches);
-    for patch in patches.as_array_mut().unwrap() {
-        for field in ["blob", "since"] {
-            assert!(patch.as_object_mut().unwrap().remove(field).is_some());
-        }
-    }
-    assert_eq!(planned["patches"], patches);
+    assert_eq!(planned["patches"], patches_as_planned(&waiting));
     assert_eq!(planned["libraries"][0]["patches"][0]["state"], "Merged");
     let uploads = registry.uploads();
     let cache = tempfile::tempdir().unwrap();
@@ -290,19 +317,7 @@ async fn the_command_line_plans_as_the_controller_does() {
     );
 
     // A base that moved is another input, for both.
-    push_base(&registry, "other\n", "2");
-    let at = |tag: &str| format!("docker://{}/base:{tag}", registry.host);
-    let moved = Program::new("skopeo")
-        .args([
-            "copy",
-            "--quiet",
-            "--src-tls-verify=false",
-            "--dest-tls-verify=false",
-        ])
-        .args([at("2"), at("1")])
-        .status()
-        .unwrap();
-    assert!(moved.success());
+    move_base(&registry);
     let again = stage.ready("demo", "Unknown", "AwaitingImage").await;
     let planned = document(&registry, &["--upstream", here], &text);
     assert_eq!(

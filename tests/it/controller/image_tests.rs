@@ -99,6 +99,36 @@ fn digest_of(registry: &Registry, tag: &str) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
+/// Asserts that the Job of the test runs its command in an image, without a token, and belongs to
+/// the object.
+fn assert_runs_in(job: &Job, image: &str) {
+    let pod = job.spec.clone().unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers[0].image.as_deref(), Some(image));
+    assert_eq!(
+        pod.containers[0].command.as_deref(),
+        Some(&["run-tests".to_owned()][..])
+    );
+    assert_eq!(pod.automount_service_account_token, Some(false));
+    assert!(
+        job.owner_references()
+            .iter()
+            .any(|owner| owner.kind == "PatchSet")
+    );
+}
+
+/// Asserts that the conditions tell of a built image whose test failed.
+fn assert_failure_is_told(failed: &PatchSet) {
+    assert_well_formed(failed);
+    assert_eq!(shown(failed, "ImageBuilt"), "True/Succeeded");
+    assert_eq!(shown(failed, "ImageTested"), "False/TestFailed");
+    assert_eq!(shown(failed, "Stalled"), "True/TestFailed");
+    let message = &condition(failed, "Ready").unwrap().message;
+    assert!(
+        message.contains("test unit of ") && message.contains("the image before stays"),
+        "{message}"
+    );
+}
+
 /// The whole of it: a test runs in the image before that counts, one that fails holds it back with
 /// its tags, and the next patch goes on.
 #[tokio::test(flavor = "multi_thread")]
@@ -120,19 +150,7 @@ async fn an_image_counts_when_its_test_passed() {
     let status = tests_of(&testing);
     let awaiting = status.awaiting.unwrap().reference.to_string();
     assert!(awaiting.starts_with(&format!("{target}@sha256:")), "{awaiting}");
-    let pod = first.spec.clone().unwrap().template.spec.unwrap();
-    assert_eq!(pod.containers[0].image.as_deref(), Some(awaiting.as_str()));
-    assert_eq!(
-        pod.containers[0].command.as_deref(),
-        Some(&["run-tests".to_owned()][..])
-    );
-    assert_eq!(pod.automount_service_account_token, Some(false));
-    assert!(
-        first
-            .owner_references()
-            .iter()
-            .any(|owner| owner.kind == "PatchSet")
-    );
+    assert_runs_in(&first, &awaiting);
 
     end(&stage, &first, "Complete", "CompletionsReached").await;
     let ready = stage.ready("demo", "True", "Succeeded").await;
@@ -154,15 +172,7 @@ async fn an_image_counts_when_its_test_passed() {
     let second = next_test(&stage, &[first.name_any()]).await;
     end(&stage, &second, "Failed", "BackoffLimitExceeded").await;
     let failed = stage.ready("demo", "False", "TestFailed").await;
-    assert_well_formed(&failed);
-    assert_eq!(shown(&failed, "ImageBuilt"), "True/Succeeded");
-    assert_eq!(shown(&failed, "ImageTested"), "False/TestFailed");
-    assert_eq!(shown(&failed, "Stalled"), "True/TestFailed");
-    let message = &condition(&failed, "Ready").unwrap().message;
-    assert!(
-        message.contains("test unit of ") && message.contains("the image before stays"),
-        "{message}"
-    );
+    assert_failure_is_told(&failed);
     assert_eq!(image_of(&failed).as_ref(), Some(&awaiting));
     assert_eq!(delivered(&stage).await.as_ref(), Some(&awaiting));
     assert_eq!(digest_of(&registry, "latest"), Some(moved.clone()));

@@ -43,26 +43,20 @@ async fn until_counted(controller: &Controller, outcome: &str, wanted: u64) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_what_flux_reads() {
-    let server = EventServer::start(&[]).await;
-    let stage = stage("notify", &server).await;
-    let patches = crate::support::git_repo::GitRepo::create(stage.root.path(), "patches");
-    patches.commit(&[("demo/0001-five.patch", GOOD)], "a patch");
-    let begun = Timestamp::now().as_second();
-    let mut spec = stage.spec_with(&json!({ "git": {
-        "url": stage.server.url("patches"), "ref": { "branch": "main" }, "path": "demo"
-    } }));
-    stage.apply("demo", &spec).await;
-    let object = stage.ready("demo", "True", "Succeeded").await;
-    let read = server.event("of success", is("Succeeded", "demo")).await;
+/// All that was posted, as JSON.
+fn posted_events(server: &EventServer) -> Vec<Value> {
+    server
+        .posted()
+        .iter()
+        .map(|posted| serde_json::from_slice(&posted.body).unwrap())
+        .collect()
+}
+
+/// Asserts that an event tells of an object's success with all that Flux makes use of.
+fn assert_tells_success(stage: &Stage, read: &Value, object: &PatchSet) {
     let status = object.status.as_ref().unwrap();
     let revision = &status.upstream.as_ref().unwrap().revision;
     let of_patches = status.patches_revision.as_ref().unwrap();
-    assert_eq!(
-        *of_patches,
-        format!("main@sha1:{}", patches.git(&["rev-parse", "main"]))
-    );
     let mut event = read["event"].clone();
     let told = |event: &Value, name: &str| event["metadata"][name].clone();
     assert_eq!(told(&event, "revision"), json!(revision));
@@ -84,11 +78,14 @@ async fn an_event_is_what_flux_reads() {
     assert_eq!(event["severity"], "info");
     assert_eq!(
         event["message"],
-        json!(condition(&object, "Ready").unwrap().message)
+        json!(condition(object, "Ready").unwrap().message)
     );
     assert_eq!(event["reportingController"], "patchset-controller");
-    let at = read["unix"].as_i64().unwrap();
-    assert!((begun..=Timestamp::now().as_second()).contains(&at), "{at}");
+}
+
+/// Asserts that all was posted as Flux takes it: to the root, without a login, and with metadata of
+/// this group.
+fn assert_posted_as_flux_takes_it(server: &EventServer) {
     for posted in server.posted() {
         assert_eq!((posted.method.as_str(), posted.uri.path()), ("POST", "/"));
         assert_eq!(posted.headers["content-type"], "application/json");
@@ -100,6 +97,47 @@ async fn an_event_is_what_flux_reads() {
             "{keys:?}"
         );
     }
+}
+
+/// Asserts that Flux and Kubernetes were told the same, each once; that the first verdict is good
+/// goes to Flux alone.
+async fn assert_kubernetes_is_told_the_same(stage: &Stage, server: &EventServer) {
+    let mut posted: Vec<(String, String)> = posted_events(server)
+        .iter()
+        .map(|event| {
+            let text = |name: &str| event[name].as_str().unwrap().to_owned();
+            (text("reason"), text("message"))
+        })
+        .collect();
+    assert_eq!(posted.remove(0).0, "Succeeded");
+    let mut written = stage.events_once("demo", posted.len()).await;
+    posted.sort();
+    written.sort();
+    assert_eq!(posted, written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_what_flux_reads() {
+    let server = EventServer::start(&[]).await;
+    let stage = stage("notify", &server).await;
+    let patches = crate::support::git_repo::GitRepo::create(stage.root.path(), "patches");
+    patches.commit(&[("demo/0001-five.patch", GOOD)], "a patch");
+    let begun = Timestamp::now().as_second();
+    let mut spec = stage.spec_with(&json!({ "git": {
+        "url": stage.server.url("patches"), "ref": { "branch": "main" }, "path": "demo"
+    } }));
+    stage.apply("demo", &spec).await;
+    let object = stage.ready("demo", "True", "Succeeded").await;
+    let read = server.event("of success", is("Succeeded", "demo")).await;
+    let of_patches = object.status.as_ref().unwrap().patches_revision.as_ref();
+    assert_eq!(
+        *of_patches.unwrap(),
+        format!("main@sha1:{}", patches.git(&["rev-parse", "main"]))
+    );
+    assert_tells_success(&stage, &read, &object);
+    let at = read["unix"].as_i64().unwrap();
+    assert!((begun..=Timestamp::now().as_second()).contains(&at), "{at}");
+    assert_posted_as_flux_takes_it(&server);
 
     // A patch that conflicts is an error, at the commit that brought it; annotations that Flux
     // means for events go along.
@@ -112,19 +150,14 @@ async fn an_event_is_what_flux_reads() {
     assert_eq!(read["event"]["severity"], "error");
     let commit = patches.git(&["rev-parse", "main"]);
     assert_eq!(read["commitStatusRevision"], json!(format!("main@sha1:{commit}")));
-    let raw: Vec<Value> = server
-        .posted()
-        .iter()
-        .map(|posted| serde_json::from_slice(&posted.body).unwrap())
-        .collect();
+    let raw = posted_events(&server);
     let conflict = raw
         .iter()
         .find(|event| event["reason"] == "PatchConflict")
         .unwrap();
     assert_eq!(conflict["metadata"]["event.toolkit.fluxcd.io/env"], "production");
 
-    // Events are the same as those of Kubernetes, each once; that the first verdict is good goes to
-    // Flux alone.
+    // Events are the same as those of Kubernetes.
     spec["patches"] = Value::Null;
     stage.apply("demo", &spec).await;
     server
@@ -135,20 +168,7 @@ async fn an_event_is_what_flux_reads() {
                 .contains("no patches are carried")
         })
         .await;
-    let mut posted: Vec<(String, String)> = server
-        .posted()
-        .iter()
-        .map(|posted| serde_json::from_slice::<Value>(&posted.body).unwrap())
-        .map(|event| {
-            let text = |name: &str| event[name].as_str().unwrap().to_owned();
-            (text("reason"), text("message"))
-        })
-        .collect();
-    assert_eq!(posted.remove(0).0, "Succeeded");
-    let mut written = stage.events_once("demo", posted.len()).await;
-    posted.sort();
-    written.sort();
-    assert_eq!(posted, written);
+    assert_kubernetes_is_told_the_same(&stage, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,17 +75,9 @@ fn states(status: &ConstraintOverrideStatus) -> Vec<(&str, OverrideState)> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn good_then_partly_useless_then_broken_then_repaired() {
-    use OverrideState::{Absent, Added, Outdated, Redundant, Removed, Updated};
-    let stage = Stage::with_constraints("overrides").await;
-    let set = async |text| stage.config_map("ours", &[("constraints.txt", text)]).await;
-    let commit = stage.upstream.git(&["rev-parse", "main"]);
-
-    set("# ours\nALPHA===1.1\n-gamma\nnew===0.3.1\n").await;
-    let spec = stage.override_spec(&json!({ "configMap": { "name": "ours", "key": "constraints.txt" } }));
-    stage.apply_override("co", &spec).await;
-    let good = stage.override_ready("co", "True", "Succeeded").await;
+/// Asserts that overrides which are good are told and merged, with a commit of upstream.
+async fn assert_good(stage: &Stage, good: ConstraintOverride, commit: &str) {
+    use OverrideState::{Added, Removed, Updated};
     assert_eq!(shown(&good, "SourceResolved"), "True/Succeeded");
     assert_eq!(shown(&good, "ConstraintsMerged"), "True/Succeeded");
     assert_eq!(
@@ -115,6 +107,20 @@ async fn good_then_partly_useless_then_broken_then_repaired() {
         (file.digest.clone(), file.entries),
         (digest(merged.as_bytes()), 4)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_then_partly_useless_then_broken_then_repaired() {
+    use OverrideState::{Absent, Outdated, Redundant, Updated};
+    let stage = Stage::with_constraints("overrides").await;
+    let set = async |text| stage.config_map("ours", &[("constraints.txt", text)]).await;
+    let commit = stage.upstream.git(&["rev-parse", "main"]);
+
+    set("# ours\nALPHA===1.1\n-gamma\nnew===0.3.1\n").await;
+    let spec = stage.override_spec(&json!({ "configMap": { "name": "ours", "key": "constraints.txt" } }));
+    stage.apply_override("co", &spec).await;
+    let good = stage.override_ready("co", "True", "Succeeded").await;
+    assert_good(&stage, good, &commit).await;
 
     set("alpha===1.0\n-delta\nbeta===1.9\ngamma===3.1\n").await;
     let useless = stage.override_ready("co", "True", "NeedsAttention").await;

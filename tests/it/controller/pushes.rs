@@ -295,19 +295,37 @@ fn secrets_read(log: &str) -> usize {
         .count()
 }
 
+/// Makes an object that reads from the upstream, a good hook, and Secrets that are no hooks.
+async fn reader_and_hooks(stage: &Stage) {
+    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
+    spec["interval"] = json!("1h");
+    stage.apply("reader", &spec).await;
+    let namespace = &stage.namespace;
+    hook(stage, namespace, "forge", "github", &json!({ "token": TOKEN })).await;
+    hook(stage, namespace, "odd", "bitbucket", &json!({ "token": TOKEN })).await;
+    hook(stage, namespace, "empty", "github", &json!({ "token": "" })).await;
+    // A Secret without the label, which a tenant has for something else.
+    stage.secret("other", &[("token", TOKEN)]).await;
+    stage.ready("reader", "True", "Succeeded").await;
+}
+
+/// Asserts that what is wrong with a request alone is told, whatever the hook.
+async fn assert_wrong_requests_are_told(stage: &Stage, address: &str) {
+    let large = "x".repeat((3 << 20) + 1);
+    for hook in ["forge", "none"] {
+        let path = format!("/hook/{}/{hook}", stage.namespace);
+        let answer = post(address, &path, &[], &large).await;
+        assert!(answer.starts_with("413 "), "{answer}");
+    }
+    let text = format!("http://{address}/hook/{}/forge", stage.namespace);
+    assert_eq!(reqwest::get(text).await.unwrap().status().as_u16(), 405);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_tell_nothing_and_what_is_not_signed_does_nothing() {
     let (stage, address) = stage("silent", &[]).await;
     let namespace = stage.namespace.clone();
-    let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
-    spec["interval"] = json!("1h");
-    stage.apply("reader", &spec).await;
-    hook(&stage, &namespace, "forge", "github", &json!({ "token": TOKEN })).await;
-    hook(&stage, &namespace, "odd", "bitbucket", &json!({ "token": TOKEN })).await;
-    hook(&stage, &namespace, "empty", "github", &json!({ "token": "" })).await;
-    // A Secret without the label, which a tenant has for something else.
-    stage.secret("other", &[("token", TOKEN)]).await;
-    stage.ready("reader", "True", "Succeeded").await;
+    reader_and_hooks(&stage).await;
     let url = stage.server.url("upstream");
     let concerned = json!({ "repository": { "clone_url": url } }).to_string();
     let elsewhere = json!({ "repository": { "clone_url": "https://example.org/none.git" } }).to_string();
@@ -374,14 +392,7 @@ async fn answers_tell_nothing_and_what_is_not_signed_does_nothing() {
         "a credential is in the log"
     );
 
-    // What depends on the request alone is told.
-    let large = "x".repeat((3 << 20) + 1);
-    for hook in ["forge", "none"] {
-        let answer = post(&address, &format!("/hook/{namespace}/{hook}"), &[], &large).await;
-        assert!(answer.starts_with("413 "), "{answer}");
-    }
-    let text = format!("http://{address}{path}");
-    assert_eq!(reqwest::get(text).await.unwrap().status().as_u16(), 405);
+    assert_wrong_requests_are_told(&stage, &address).await;
     assert_eq!(push_by_github(&stage, &address, "forge", &concerned).await, good);
     until_pushes(&stage, "Woke", 1).await;
 }

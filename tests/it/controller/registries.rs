@@ -138,16 +138,18 @@ async fn immutable_tags_are_told_and_an_image_counts_without_its_document() {
     assert_eq!(kept, serde_json::from_str::<Value>(&index).unwrap());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hostile_registry_fails_its_own_object_alone() {
-    let trap = Trap::new();
-    let away = format!("http://{}/latest/meta-data", trap.host);
+/// An answer that leads to another server.
+fn answer_with_location(status: u16, away: &str) -> Says {
+    Says::new(status, "AKIA").with("location", away)
+}
+
+/// What hostile registries do, by the name of each, with what is said of it.
+fn hostile_habits(away: &str) -> [(&'static str, Habit, &'static str); 7] {
     let large = Says {
         content: Content::Blank(600 << 20),
         ..Says::new(200, "")
     };
-    let led = |status| Says::new(status, "AKIA").with("location", &away);
-    let hostile = [
+    [
         (
             "line-feed",
             Habit::instead(Method::GET, "/token", Says::new(200, r#"{"token": "a\nb"}"#)),
@@ -156,7 +158,7 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
         ("large", Habit::instead(Method::GET, "/token", large), "too large"),
         (
             "token",
-            Habit::instead(Method::GET, "/token", led(302)),
+            Habit::instead(Method::GET, "/token", answer_with_location(302, away)),
             "another server",
         ),
         (
@@ -170,12 +172,12 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
         ),
         (
             "upload",
-            Habit::instead(Method::POST, "/uploads/", led(202)),
+            Habit::instead(Method::POST, "/uploads/", answer_with_location(202, away)),
             "not encrypted",
         ),
         (
             "manifest",
-            Habit::instead(Method::HEAD, "/manifests/", led(307)),
+            Habit::instead(Method::HEAD, "/manifests/", answer_with_location(307, away)),
             "another server",
         ),
         (
@@ -188,7 +190,13 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
             "link-local",
         ),
     ]
-    .map(|(name, habit, part)| (name, registry(vec![habit]), part));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_registry_fails_its_own_object_alone() {
+    let trap = Trap::new();
+    let away = format!("http://{}/latest/meta-data", trap.host);
+    let hostile = hostile_habits(&away).map(|(name, habit, part)| (name, registry(vec![habit]), part));
     let (honest, moved) = (registry(Vec::new()), registry(Vec::new()));
     let all: Vec<&FakeRegistry> = hostile
         .iter()
@@ -217,7 +225,11 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
     let build = build_of(&stage.ready("moved", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
     let by_digest = "/v2/demo/manifests/sha256:";
-    moved.habit(Habit::instead(Method::GET, by_digest, led(307)));
+    moved.habit(Habit::instead(
+        Method::GET,
+        by_digest,
+        answer_with_location(307, &away),
+    ));
     moved.image("demo", Some(tag), build.inputs_digest.as_str(), b"");
     let refused = stage.ready("moved", "False", "RegistryRefused").await;
     assert!(

@@ -65,10 +65,12 @@ async fn the_samples_are_accepted() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_object_is_refused_with_what_to_write_instead() {
-    let stage = Stage::new("wrong").await;
-    let cases: [(&str, Value, &str); 20] = [
+/// What is wrong, the change of a good spec that makes it so, and a part of what is said.
+type WrongSpec = (&'static str, Value, &'static str);
+
+/// Upstreams that are refused.
+fn wrong_upstreams() -> Vec<WrongSpec> {
+    vec![
         (
             "two refs",
             json!({ "upstream": { "ref": { "branch": "a", "tag": "b" } } }),
@@ -94,6 +96,12 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             json!({ "upstream": { "url": "example" } }),
             "write an address such as https://",
         ),
+    ]
+}
+
+/// Origins of patches that are refused.
+fn wrong_patches() -> Vec<WrongSpec> {
+    vec![
         (
             "two origins",
             json!({ "patches": { "inline": [], "configMap": { "name": "x" } } }),
@@ -134,6 +142,12 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             json!({ "patches": { "git": { "url": "https://example.org/x", "path": "/a" } } }),
             "relative to the repository's root",
         ),
+    ]
+}
+
+/// Single values that are refused.
+fn wrong_values() -> Vec<WrongSpec> {
+    vec![
         (
             "a short commit",
             json!({ "upstream": { "ref": { "branch": null, "commit": "abc" } } }),
@@ -150,6 +164,12 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             json!({ "level": "Kernel" }),
             "supported values",
         ),
+    ]
+}
+
+/// Settings of the upkeep that are refused.
+fn wrong_upkeep() -> Vec<WrongSpec> {
+    vec![
         (
             "upkeep by nobody's request",
             json!({ "upkeep": { "drop": "PullRequest" } }),
@@ -170,10 +190,16 @@ async fn a_wrong_object_is_refused_with_what_to_write_instead() {
             json!({ "upkeep": { "refresh": "Push" } }),
             "supported values",
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_object_is_refused_with_what_to_write_instead() {
+    let stage = Stage::new("wrong").await;
     let good = stage.spec();
     let object = json!({ "metadata": { "name": "good" }, "spec": good, "status": { "odd": 1 } });
     assert_eq!(faults::<PatchSet>(&object), []);
+    let cases = [wrong_upstreams(), wrong_patches(), wrong_values(), wrong_upkeep()].concat();
     for (name, change, sentence) in cases {
         assert_refused(&stage, name, &change, sentence).await;
     }

@@ -49,20 +49,31 @@ async fn all_looked_at(stage: &Stage) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
-    let stage = Stage::new("push").await;
-    let ours = GitRepo::create(stage.root.path(), "ours");
-    let folders: Vec<String> = (0..COMPONENTS)
-        .map(|number| format!("patches/{}/2025.2/0001-five.patch", name(number)))
-        .collect();
+/// The path of a component's patch.
+fn patch_path(number: usize) -> String {
+    format!("patches/{}/2025.2/0001-five.patch", name(number))
+}
+
+/// The file of all components' refs.
+fn source_refs() -> String {
     let refs = (0..COMPONENTS).map(|number| format!("{}: \"1.0.0\"\n", name(number)));
-    let refs = refs.collect::<Vec<String>>().concat();
-    let mut files: Vec<(&str, &str)> = folders.iter().map(|path| (path.as_str(), GOOD)).collect();
+    refs.collect::<Vec<String>>().concat()
+}
+
+/// Commits a patch and a ref of each component, and the constraints with their overrides; gives the
+/// commit.
+fn commit_all(ours: &GitRepo) -> String {
+    let patches: Vec<String> = (0..COMPONENTS).map(patch_path).collect();
+    let refs = source_refs();
+    let mut files: Vec<(&str, &str)> = patches.iter().map(|path| (path.as_str(), GOOD)).collect();
     files.push(("releases/2025.2/source-refs.yaml", &refs));
     files.push(("releases/2025.2/upper-constraints.txt", "alpha===1.0\n"));
     files.push(("overrides/2025.2/constraints.txt", "alpha===2.0\n"));
-    let first = ours.commit(&files, "patches");
+    ours.commit(&files, "patches")
+}
+
+/// Applies an object for each component, and one for the constraints.
+async fn apply_all(stage: &Stage) {
     for number in 0..COMPONENTS {
         let component = name(number);
         let spec = json!({
@@ -70,7 +81,7 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
             "upstream": {
                 "url": stage.server.url("upstream"), "refFrom": { "path": "releases/2025.2/source-refs.yaml" }
             },
-            "patches": patches_of(&stage, &component)
+            "patches": patches_of(stage, &component)
         });
         stage.apply(&component, &spec).await;
     }
@@ -88,6 +99,23 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
         .try_apply_kind::<ConstraintOverride>("constraints", &spec)
         .await
         .unwrap();
+}
+
+/// The names of the objects that were written between two looks at the versions.
+fn written<'a>(before: &BTreeMap<String, String>, after: &'a BTreeMap<String, String>) -> Vec<&'a String> {
+    after
+        .iter()
+        .filter(|(name, version)| before[*name] != **version)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
+    let stage = Stage::new("push").await;
+    let ours = GitRepo::create(stage.root.path(), "ours");
+    let first = commit_all(&ours);
+    apply_all(&stage).await;
     for number in 0..COMPONENTS {
         let object = stage.ready(&name(number), "True", "Succeeded").await;
         assert_eq!(
@@ -103,26 +131,21 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
     let applied = || stage.controller.log().matches(APPLIED).count();
     let (before, packs, applications) = (versions(&stage).await, stage.server.packs(), applied());
     let other = GOOD.replace("Say five louder", "Say five twice as loud");
-    let second = ours.commit(&[(folders[3].as_str(), &other)], "one folder");
+    let second = ours.commit(&[(&patch_path(3), &other)], "one folder");
     let is_told = |object: &PatchSet| {
         object.status.as_ref().unwrap().patches_revision == Some(format!("main@sha1:{second}"))
     };
     stage.wait("c03", "at the second commit", is_told).await;
     all_looked_at(&stage).await;
     let after = versions(&stage).await;
-    let written: Vec<&String> = after
-        .iter()
-        .filter(|(name, version)| before[*name] != **version)
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(written, ["c03"], "writes");
+    assert_eq!(written(&before, &after), ["c03"], "writes");
     assert_eq!(stage.server.packs(), packs + 1, "fetches");
     assert_eq!(applied(), applications + 1, "applications");
 
     // A ref that moves, and a file that nobody reads.
     stage.upstream.commit(&[("other.txt", "x\n")], "more");
     stage.upstream.git(&["tag", "1.0.1"]);
-    let moved = refs.replace("c05: \"1.0.0\"", "c05: \"1.0.1\"");
+    let moved = source_refs().replace("c05: \"1.0.0\"", "c05: \"1.0.1\"");
     ours.commit(
         &[
             ("releases/2025.2/source-refs.yaml", &moved),
@@ -137,12 +160,7 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
     stage.wait("c05", "at the moved ref", is_moved).await;
     all_looked_at(&stage).await;
     let last = versions(&stage).await;
-    let written: Vec<&String> = last
-        .iter()
-        .filter(|(name, version)| after[*name] != **version)
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(written, ["c05"], "writes");
+    assert_eq!(written(&after, &last), ["c05"], "writes");
     // Upstream's second commit is fetched, in part.
     assert!(
         stage.server.packs() <= packs + 4,

@@ -199,6 +199,75 @@ fn without<'a>(names: &[&'a str], gone: &[&str]) -> Vec<&'a str> {
         .collect()
 }
 
+/// The refs of the first release after `glance` has moved.
+const MOVED_REFS: &str = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
+
+/// Moves a ref, and asserts that its object is looked at at once, though its interval is an hour,
+/// and that it alone is written since these versions.
+async fn assert_moved_ref_is_followed(fleet: &Fleet, before: &BTreeMap<String, String>) {
+    let commit = fleet.ours.commit(
+        &[("releases/2025.2/source-refs.yaml", MOVED_REFS)],
+        "glance moves",
+    );
+    fleet.at(&commit).await;
+    let moved = fleet.stage.wait("glance-2025.2", "at the moved ref", |object| {
+        let upstream = object.status.as_ref().unwrap().upstream.as_ref().unwrap();
+        upstream.revision.starts_with("2.0.0@sha1:")
+    });
+    moved.await;
+    fleet.looked_at(3).await;
+    let after = fleet.versions().await;
+    let written: Vec<&String> = after
+        .iter()
+        .filter(|(name, version)| before[*name] != **version)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(written, ["glance-2025.2"]);
+}
+
+/// Pushes a patch that conflicts, asserts that its cell is named, and pushes the good one again.
+async fn assert_conflict_is_named(fleet: &Fleet) {
+    let bad = GOOD.replace(" four", " vier");
+    fleet
+        .ours
+        .commit(&[("patches/glance/2025.2/0001-five.patch", &bad)], "bad");
+    let conflicts = fleet.ready("False", "PatchConflict").await;
+    assert!(
+        message(&conflicts).contains("7 of 8 ready"),
+        "{}",
+        message(&conflicts)
+    );
+    assert!(
+        message(&conflicts).contains("glance 2025.2"),
+        "{}",
+        message(&conflicts)
+    );
+    fleet
+        .ours
+        .commit(&[("patches/glance/2025.2/0001-five.patch", GOOD)], "good");
+    fleet.ready("True", "Succeeded").await;
+}
+
+/// Asserts that what somebody changes or deletes by hand is put back.
+async fn assert_put_back(fleet: &Fleet) {
+    let edited = json!({ "spec": { "interval": "7m" } });
+    let api = fleet.stage.api::<PatchSet>();
+    api.patch("keystone-2026.1", &PatchParams::default(), &Patch::Merge(&edited))
+        .await
+        .unwrap();
+    let put_back = fleet.stage.wait("keystone-2026.1", "put back", |object| {
+        serde_json::to_value(&object.spec.interval).unwrap() == json!("1h")
+    });
+    put_back.await;
+    let uid = api.get("keystone-2025.2").await.unwrap().uid();
+    api.delete("keystone-2025.2", &DeleteParams::default())
+        .await
+        .unwrap();
+    fleet.has(&FIRST).await;
+    let again = fleet.stage.ready("keystone-2025.2", "True", "Succeeded").await;
+    assert_ne!(again.uid(), uid);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_resource_becomes_all_objects_and_follows_pushes() {
     let mut fleet = Fleet::new("fleet").await;
@@ -231,25 +300,7 @@ async fn one_resource_becomes_all_objects_and_follows_pushes() {
     assert_eq!(fleet.wait("there", |_| true).await.resource_version(), version);
     assert_eq!(fleet.stage.server.packs(), packs);
 
-    // A ref moves: looked at at once, though its interval is an hour.
-    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
-    let commit = fleet
-        .ours
-        .commit(&[("releases/2025.2/source-refs.yaml", refs)], "glance moves");
-    fleet.at(&commit).await;
-    let moved = fleet.stage.wait("glance-2025.2", "at the moved ref", |object| {
-        let upstream = object.status.as_ref().unwrap().upstream.as_ref().unwrap();
-        upstream.revision.starts_with("2.0.0@sha1:")
-    });
-    moved.await;
-    fleet.looked_at(3).await;
-    let after = fleet.versions().await;
-    let written: Vec<&String> = after
-        .iter()
-        .filter(|(name, version)| before[*name] != **version)
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(written, ["glance-2025.2"]);
+    assert_moved_ref_is_followed(&fleet, &before).await;
 
     // A patch is renamed.
     fleet.ours.git(&[
@@ -265,10 +316,10 @@ async fn one_resource_becomes_all_objects_and_follows_pushes() {
 
     // A component and a release are added.
     fleet.add_upstream("neutral");
-    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\nneutral: \"1.0.0\"\n";
+    let refs = format!("{MOVED_REFS}neutral: \"1.0.0\"\n");
     fleet.ours.commit(
         &[
-            ("releases/2025.2/source-refs.yaml", refs),
+            ("releases/2025.2/source-refs.yaml", &refs),
             ("images/neutral/Dockerfile", "FROM scratch\n"),
             ("releases/2026.2/source-refs.yaml", "glance: \"2.0.0\"\n"),
             ("patches/neutral/2025.2/0001-five.patch", GOOD),
@@ -280,54 +331,49 @@ async fn one_resource_becomes_all_objects_and_follows_pushes() {
     fleet.has(&names).await;
     fleet.stage.ready("neutral-2025.2", "True", "Succeeded").await;
 
-    // One that conflicts is named.
-    let bad = GOOD.replace(" four", " vier");
-    fleet
-        .ours
-        .commit(&[("patches/glance/2025.2/0001-five.patch", &bad)], "bad");
-    let conflicts = fleet.ready("False", "PatchConflict").await;
-    assert!(
-        message(&conflicts).contains("7 of 8 ready"),
-        "{}",
-        message(&conflicts)
-    );
-    assert!(
-        message(&conflicts).contains("glance 2025.2"),
-        "{}",
-        message(&conflicts)
-    );
-    fleet
-        .ours
-        .commit(&[("patches/glance/2025.2/0001-five.patch", GOOD)], "good");
-    fleet.ready("True", "Succeeded").await;
+    assert_conflict_is_named(&fleet).await;
 
     // A folder and its ref go.
     fleet
         .ours
         .git(&["rm", "--quiet", "-r", "patches/neutral", "releases/2026.2"]);
-    let refs = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
     fleet
         .ours
-        .commit(&[("releases/2025.2/source-refs.yaml", refs)], "less");
+        .commit(&[("releases/2025.2/source-refs.yaml", MOVED_REFS)], "less");
     fleet.has(&FIRST).await;
+    assert_put_back(&fleet).await;
+}
 
-    // What somebody changes or deletes by hand is put back.
-    let edited = json!({ "spec": { "interval": "7m" } });
-    let api = fleet.stage.api::<PatchSet>();
-    api.patch("keystone-2026.1", &PatchParams::default(), &Patch::Merge(&edited))
-        .await
-        .unwrap();
-    let put_back = fleet.stage.wait("keystone-2026.1", "put back", |object| {
-        serde_json::to_value(&object.spec.interval).unwrap() == json!("1h")
-    });
-    put_back.await;
-    let uid = api.get("keystone-2025.2").await.unwrap().uid();
-    api.delete("keystone-2025.2", &DeleteParams::default())
-        .await
-        .unwrap();
-    fleet.has(&FIRST).await;
-    let again = fleet.stage.ready("keystone-2025.2", "True", "Succeeded").await;
-    assert_ne!(again.uid(), uid);
+/// Makes a file unreadable, then removes all folders, and checks that no object is pruned.
+async fn assert_mistakes_prune_nothing(fleet: &Fleet, all: &[&str]) {
+    // A file that cannot be read hides a release: its objects stay.
+    fleet
+        .ours
+        .commit(&[("releases/2025.2/source-refs.yaml", "glance: [\n")], "broken");
+    let broken = fleet.wait("broken", |object| faults(object).contains("InvalidRefs"));
+    let told = faults(&broken.await);
+    assert!(
+        told.contains("releases/2025.2/source-refs.yaml") && told.contains("keystone-2025.2"),
+        "{told}"
+    );
+    fleet.looked_at(2).await;
+    fleet.has(all).await;
+    // All is gone: so is a mistake.
+    let folders = ["patches", "releases", "overrides", "images"];
+    fleet.ours.git(&[&["rm", "--quiet", "-r"][..], &folders].concat());
+    fleet.ours.commit(&[], "empty");
+    let empty = fleet.ready("False", "LayoutInvalid").await;
+    assert_eq!(shown(&empty, "ObjectsApplied"), "False/LayoutInvalid");
+    let mut spec = fleet.spec();
+    spec["layout"] = json!("ComponentRelease");
+    fleet.apply(&spec).await;
+    let asks_for_nothing = |object: &PatchRepository| faults(object).contains("no PatchSet at all");
+    fleet.wait("asking for nothing", asks_for_nothing).await;
+    fleet.looked_at(2).await;
+    fleet.has(all).await;
+    fleet.ours.git(&["revert", "--no-edit", "HEAD"]);
+    fleet.ours.git(&["revert", "--no-edit", "HEAD~2"]);
+    fleet.ready("False", "NameTaken").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,34 +401,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     fleet.looked_at(3).await;
     assert_eq!(fleet.wait("there", |_| true).await.resource_version(), version);
 
-    // A file that cannot be read hides a release: its objects stay.
-    fleet
-        .ours
-        .commit(&[("releases/2025.2/source-refs.yaml", "glance: [\n")], "broken");
-    let broken = fleet.wait("broken", |object| faults(object).contains("InvalidRefs"));
-    let told = faults(&broken.await);
-    assert!(
-        told.contains("releases/2025.2/source-refs.yaml") && told.contains("keystone-2025.2"),
-        "{told}"
-    );
-    fleet.looked_at(2).await;
-    fleet.has(&all).await;
-    // All is gone: so is a mistake.
-    let folders = ["patches", "releases", "overrides", "images"];
-    fleet.ours.git(&[&["rm", "--quiet", "-r"][..], &folders].concat());
-    fleet.ours.commit(&[], "empty");
-    let empty = fleet.ready("False", "LayoutInvalid").await;
-    assert_eq!(shown(&empty, "ObjectsApplied"), "False/LayoutInvalid");
-    let mut spec = fleet.spec();
-    spec["layout"] = json!("ComponentRelease");
-    fleet.apply(&spec).await;
-    let asks_for_nothing = |object: &PatchRepository| faults(object).contains("no PatchSet at all");
-    fleet.wait("asking for nothing", asks_for_nothing).await;
-    fleet.looked_at(2).await;
-    fleet.has(&all).await;
-    fleet.ours.git(&["revert", "--no-edit", "HEAD"]);
-    fleet.ours.git(&["revert", "--no-edit", "HEAD~2"]);
-    fleet.ready("False", "NameTaken").await;
+    assert_mistakes_prune_nothing(&fleet, &all).await;
 
     // What is not to be pruned is told, and goes when it may.
     let mut spec = fleet.spec();
@@ -414,17 +433,14 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     }
     spec["prune"] = json!(true);
     fleet.apply(&spec).await;
-    fleet
-        .has(&without(
-            &all,
-            &[
-                "co/constraints-2025.2",
-                "glance-2025.2",
-                "keystone-2025.2",
-                "oslo.demo-2025.2",
-            ],
-        ))
-        .await;
+    let pruned = [
+        "co/constraints-2025.2",
+        "glance-2025.2",
+        "keystone-2025.2",
+        "oslo.demo-2025.2",
+    ];
+    let kept = without(&all, &pruned);
+    fleet.has(&kept).await;
 
     // A source that is gone prunes nothing.
     std::fs::rename(&fleet.ours.dir, fleet.ours.dir.with_extension("gone")).unwrap();
@@ -433,17 +449,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
             shown(object, "SourceResolved").starts_with("False")
         })
         .await;
-    fleet
-        .has(&without(
-            &all,
-            &[
-                "co/constraints-2025.2",
-                "glance-2025.2",
-                "keystone-2025.2",
-                "oslo.demo-2025.2",
-            ],
-        ))
-        .await;
+    fleet.has(&kept).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,59 @@ fn masked(team: &Team, text: &str) -> String {
     date.replace_all(&text, "(DATE)").into_owned()
 }
 
+/// Checks that each line is an error or a warning of GitHub's, and that one names the nasty file.
+fn assert_github_commands(commands: &str) {
+    let mut titles = Vec::new();
+    for line in commands.lines() {
+        let (properties, message) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
+        let (name, properties) = properties.split_once(' ').unwrap();
+        assert!(matches!(name, "error" | "warning"), "{line}");
+        let keys: Vec<&str> = properties
+            .split(',')
+            .map(|one| one.split('=').next().unwrap())
+            .collect();
+        assert_eq!(keys, ["file", "line", "title"], "{line}");
+        assert!(!properties.contains(':') && !message.contains('\u{1b}'), "{line}");
+        titles.push(properties.to_owned());
+    }
+    let unescaped = |text: &str| {
+        let text = text.replace("%3A", ":").replace("%2C", ",");
+        text.replace("%25", "%")
+    };
+    assert!(
+        titles.iter().any(|title| unescaped(title).contains(NASTY)),
+        "{titles:#?}"
+    );
+}
+
+/// Checks that Markdown has text, code and links to the repository, and no other markup.
+fn assert_harmless_markdown(markdown: &str) {
+    let mut code = String::new();
+    for event in Parser::new_ext(markdown, Options::ENABLE_TABLES | Options::ENABLE_GFM) {
+        match event {
+            Event::Html(html) | Event::InlineHtml(html) => panic!("{html}: {markdown}"),
+            Event::Start(Tag::Link { dest_url, .. }) => {
+                assert!(
+                    dest_url.starts_with("https://example.org/team/patches/blob/abc/"),
+                    "{dest_url}"
+                );
+            }
+            Event::Start(Tag::Image { dest_url, .. }) => panic!("{dest_url}"),
+            Event::Text(text) => {
+                for word in ["@", "<", "::", "javascript"] {
+                    assert!(!text.contains(word), "{text}: {markdown}");
+                }
+            }
+            Event::Code(text) => {
+                code.push_str(&text);
+                code.push('\n');
+            }
+            _ => {}
+        }
+    }
+    assert!(code.contains(NASTY), "{code}");
+}
+
 #[test]
 fn names_and_subjects_of_others_are_no_markup() {
     let team = nasty();
@@ -104,54 +157,11 @@ fn names_and_subjects_of_others_are_no_markup() {
         table.contains("1.2") || table.contains("0001-five.patch"),
         "{table}"
     );
-    let mut titles = Vec::new();
-    for line in commands.lines() {
-        let (properties, message) = line.strip_prefix("::").unwrap().split_once("::").unwrap();
-        let (name, properties) = properties.split_once(' ').unwrap();
-        assert!(matches!(name, "error" | "warning"), "{line}");
-        let keys: Vec<&str> = properties
-            .split(',')
-            .map(|one| one.split('=').next().unwrap())
-            .collect();
-        assert_eq!(keys, ["file", "line", "title"], "{line}");
-        assert!(!properties.contains(':') && !message.contains('\u{1b}'), "{line}");
-        titles.push(properties.to_owned());
-    }
-    let unescaped = |text: &str| {
-        let text = text.replace("%3A", ":").replace("%2C", ",");
-        text.replace("%25", "%")
-    };
-    assert!(
-        titles.iter().any(|title| unescaped(title).contains(NASTY)),
-        "{titles:#?}"
-    );
+    assert_github_commands(commands);
 
     // CommonMark: text, code, links to this repository and commits, and nothing else.
     let markdown = fs::read_to_string(&summary).unwrap();
-    let mut code = String::new();
-    for event in Parser::new_ext(&markdown, Options::ENABLE_TABLES | Options::ENABLE_GFM) {
-        match event {
-            Event::Html(html) | Event::InlineHtml(html) => panic!("{html}: {markdown}"),
-            Event::Start(Tag::Link { dest_url, .. }) => {
-                assert!(
-                    dest_url.starts_with("https://example.org/team/patches/blob/abc/"),
-                    "{dest_url}"
-                );
-            }
-            Event::Start(Tag::Image { dest_url, .. }) => panic!("{dest_url}"),
-            Event::Text(text) => {
-                for word in ["@", "<", "::", "javascript"] {
-                    assert!(!text.contains(word), "{text}: {markdown}");
-                }
-            }
-            Event::Code(text) => {
-                code.push_str(&text);
-                code.push('\n');
-            }
-            _ => {}
-        }
-    }
-    assert!(code.contains(NASTY), "{code}");
+    assert_harmless_markdown(&markdown);
     assert!(markdown.contains("| `glance` | ❌ 2/4 |"), "{markdown}");
 
     // XML and JSON.

@@ -8,6 +8,7 @@ use git_mirrors::{
     MadeCommit, Mirrors, NewCommit, RefSpec, Signer, Snapshot, Upstream,
 };
 use jiff::Timestamp;
+use upstream_history::Commit;
 
 use super::{MARKER, anonymous, mirrors, secret, soon, with_secret};
 use crate::support::git_repo::GitRepo;
@@ -739,16 +740,9 @@ fn make_all(snapshot: &Snapshot, commits: &[(&str, Vec<FileChange>)]) -> Result<
     snapshot.make_commits(&commits)
 }
 
-#[test]
-fn several_commits_with_files_that_come_and_go_are_one_push() {
-    let root = tempfile::tempdir().unwrap();
-    let repo = repository(root.path());
-    let server = GitServer::http(root.path()).start();
-    let upstream = anonymous(&server.url("gitops"));
-    let cache = tempfile::tempdir().unwrap();
-    let mirrors = mirrors(cache.path());
-    let snapshot = head(&mirrors, &upstream);
-    let commits = [
+/// Commits that remove, rename and add files, with their messages.
+fn commits_with_files_that_come_and_go() -> [(&'static str, Vec<FileChange>); 3] {
+    [
         ("drop the last of a folder", vec![remove("apps/deep/b.yaml")]),
         (
             "rename, and drop a link",
@@ -765,8 +759,33 @@ fn several_commits_with_files_that_come_and_go_are_one_push() {
                 rewrite("apps/a.yaml", "a: 2\n"),
             ],
         ),
-    ];
-    let made = make_all(&snapshot, &commits).unwrap();
+    ]
+}
+
+/// The commits of a branch that `main` does not have, as mirrors read them from the server.
+fn read_branch(mirrors: &Mirrors, upstream: &Upstream, branch: &str) -> Vec<Commit> {
+    let resolve = |branch: &str| {
+        let branch = RefSpec::Branch(branch.to_owned());
+        mirrors
+            .resolve(upstream, &branch, Freshness::Now, soon())
+            .unwrap()
+    };
+    let (tip, base) = (resolve(branch), resolve("main"));
+    let at = |resolved| CommitAt { upstream, resolved };
+    let branch = mirrors.branch(at(&tip), at(&base), 50, soon()).unwrap();
+    branch.read_commits().unwrap()
+}
+
+#[test]
+fn several_commits_with_files_that_come_and_go_are_one_push() {
+    let root = tempfile::tempdir().unwrap();
+    let repo = repository(root.path());
+    let server = GitServer::http(root.path()).start();
+    let upstream = anonymous(&server.url("gitops"));
+    let cache = tempfile::tempdir().unwrap();
+    let mirrors = mirrors(cache.path());
+    let snapshot = head(&mirrors, &upstream);
+    let made = make_all(&snapshot, &commits_with_files_that_come_and_go()).unwrap();
     mirrors
         .push(
             &upstream,
@@ -811,19 +830,7 @@ fn several_commits_with_files_that_come_and_go_are_one_push() {
     assert_eq!(repo.git(&["ls-tree", "patchset/upkeep", "apps/deep"]), "");
 
     // Who reads the branch finds whose commits it has.
-    let resolve = |branch: &str| {
-        let branch = RefSpec::Branch(branch.to_owned());
-        mirrors
-            .resolve(&upstream, &branch, Freshness::Now, soon())
-            .unwrap()
-    };
-    let (tip, base) = (resolve("patchset/upkeep"), resolve("main"));
-    let at = |resolved| CommitAt {
-        upstream: &upstream,
-        resolved,
-    };
-    let branch = mirrors.branch(at(&tip), at(&base), 50, soon()).unwrap();
-    let read = branch.read_commits().unwrap();
+    let read = read_branch(&mirrors, &upstream, "patchset/upkeep");
     let subjects: Vec<String> = read
         .iter()
         .map(|commit| String::from_utf8(commit.message.clone()).unwrap())

@@ -279,22 +279,25 @@ fn a_file_a_mailbox_and_standard_input_are_taken_as_they_are() {
     assert!(told.err.contains("has no patch: give a diff"), "{}", told.err);
 }
 
+/// Merges `main` into a release's branch upstream, and gives the commit of the merge.
+fn merge_upstream(team: &Team) -> String {
+    team.upstream
+        .git(&["checkout", "--quiet", "-B", "merged", "stable/2025.2"]);
+    team.upstream
+        .git(&["merge", "--quiet", "--no-ff", "-X", "ours", "main"]);
+    team.upstream.git(&["rev-parse", "HEAD"])
+}
+
 #[test]
 fn wrong_input_says_what_where_and_what_to_do() {
     let team = Team::new();
     let before = team.patches();
     let upstreams = team.upstreams();
     let fix = team.fix.as_str();
-    let merge = {
-        team.upstream
-            .git(&["checkout", "--quiet", "-B", "merged", "stable/2025.2"]);
-        team.upstream
-            .git(&["merge", "--quiet", "--no-ff", "-X", "ours", "main"]);
-        team.upstream.git(&["rev-parse", "HEAD"])
-    };
+    let merge = merge_upstream(&team);
     let with = |arguments: &[&str]| team.run(&[&["add"], arguments].concat());
     let glance = ["--component", "glance", "--upstream", &upstreams];
-    for (arguments, status, words) in [
+    for (arguments, words) in [
         (
             vec![
                 fix,
@@ -305,52 +308,43 @@ fn wrong_input_says_what_where_and_what_to_do() {
                 "--upstream",
                 &upstreams,
             ],
-            2,
             "did you mean glance?",
         ),
         (
             [&[fix, "--release", "2025.3"][..], &glance].concat(),
-            2,
             "did you mean 2025.1 or 2025.2",
         ),
         (
             vec![fix, "--component", "glance", "--release", "all"],
-            2,
             "say with --upstream where the components' repositories are",
         ),
         (
             [&["absent", "--release", "2025.1"][..], &glance].concat(),
-            2,
             "absent",
         ),
         (
             [&["absent.patch", "--release", "2025.1"][..], &glance].concat(),
-            2,
             "there is no such file",
         ),
         (
             [&["https://example.org/x", "--release", "2025.1"][..], &glance].concat(),
-            2,
             "is no page that is known",
         ),
         (
             [&["123456", "--release", "2025.1"][..], &glance].concat(),
-            2,
             "the upstream has no .gitreview that says at which Gerrit it is: give --gerrit",
         ),
         (
             [&[merge.as_str(), "--release", "2025.1"][..], &glance].concat(),
-            2,
             "a merge is no patch",
         ),
         (
             [&["-", "--from", "x", "--release", "2025.1"][..], &glance].concat(),
-            2,
             "--from is for a revision",
         ),
     ] {
         let told = with(&arguments);
-        assert_eq!(told.status, status, "{arguments:?}: {}{}", told.out, told.err);
+        assert_eq!(told.status, 2, "{arguments:?}: {}{}", told.out, told.err);
         assert!(told.err.contains(words), "{arguments:?}: {}", told.err);
     }
     // A series that does not apply itself is not added to.

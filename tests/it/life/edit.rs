@@ -185,26 +185,18 @@ fn a_round_trip_changes_nothing_whatever_the_shape() {
     );
 }
 
-#[test]
-fn what_changed_is_written_and_the_rest_stays() {
-    let team = Team::new();
-    write_shapes(&team);
-    let before = team.patches();
-    edit(&team, &team.upstreams(), "t", &[]).expect(0);
-    let tree = tree_of(&team, "t");
-    // The mail says something else, the plain diff does, the DEP-3 patch goes, and one comes first.
-    let commits = git(&tree, &["rev-list", "--reverse", "-6", "HEAD"]);
+/// Changes the series of [`write_shapes`] in a working tree: the mail says something else, the
+/// plain diff does, the DEP-3 patch goes, and one comes first.
+fn change_the_series(tree: &Path) {
+    let commits = git(tree, &["rev-list", "--reverse", "-6", "HEAD"]);
     let commits: Vec<&str> = commits.lines().collect();
-    git(
-        &tree,
-        &["reset", "--quiet", "--hard", &format!("{}^", commits[0])],
-    );
+    git(tree, &["reset", "--quiet", "--hard", &format!("{}^", commits[0])]);
     fs::write(tree.join("first.py"), "first\n").unwrap();
-    git(&tree, &["add", "--all"]);
-    git(&tree, &["commit", "--quiet", "--message", "Come first"]);
-    git(&tree, &["cherry-pick", commits[0]]);
+    git(tree, &["add", "--all"]);
+    git(tree, &["commit", "--quiet", "--message", "Come first"]);
+    git(tree, &["cherry-pick", commits[0]]);
     git(
-        &tree,
+        tree,
         &[
             "commit",
             "--quiet",
@@ -213,11 +205,21 @@ fn what_changed_is_written_and_the_rest_stays() {
             "Say four loudly\n\nChange-Id: I00000000000000000000000000000000000000aa",
         ],
     );
-    git(&tree, &["cherry-pick", commits[1]]);
+    git(tree, &["cherry-pick", commits[1]]);
     let text = fs::read_to_string(tree.join("lib/a.py")).unwrap();
     fs::write(tree.join("lib/a.py"), text.replace("eight\n", "EIGHT\n")).unwrap();
-    git(&tree, &["commit", "--quiet", "--amend", "--all", "--no-edit"]);
-    git(&tree, &["cherry-pick", commits[3], commits[4], commits[5]]);
+    git(tree, &["commit", "--quiet", "--amend", "--all", "--no-edit"]);
+    git(tree, &["cherry-pick", commits[3], commits[4], commits[5]]);
+}
+
+#[test]
+fn what_changed_is_written_and_the_rest_stays() {
+    let team = Team::new();
+    write_shapes(&team);
+    let before = team.patches();
+    edit(&team, &team.upstreams(), "t", &[]).expect(0);
+    let tree = tree_of(&team, "t");
+    change_the_series(&tree);
     let shown = export(&team, "t", &["--dry-run"]).expect(0);
     assert_eq!(team.patches(), before);
     assert!(

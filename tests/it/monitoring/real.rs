@@ -18,8 +18,8 @@ use crate::support::registry::Registry;
 use crate::support::signing::SshKey;
 use crate::upkeep::propose_drop;
 
-/// Objects in all the states that alerts are about, by their names.
-pub(super) async fn populate(stage: &Stage, registry: &Registry) {
+/// Applies PatchSets whose upstream or patches are wrong.
+async fn apply_wrong_sources(stage: &Stage) {
     let patched = |content: &str| stage.spec_with(&inline(&[("0001.patch", content)]));
     let broken = GOOD.replace("-five", "-fünf");
     stage.apply("conflict", &patched(&broken)).await;
@@ -39,7 +39,10 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     let mut unsigned = stage.spec();
     unsigned["upstream"]["verify"] = json!({ "secretRef": { "name": "signers" } });
     stage.apply("unsigned", &unsigned).await;
+}
 
+/// Applies PatchSets whose images are built, tested and delivered, or wait for it.
+async fn apply_builds(stage: &Stage, registry: &Registry) {
     let good = spec(stage, registry);
     let delivered = |approval: &str| {
         let mut spec = good.clone();
@@ -68,18 +71,34 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     stage.apply("taken", &taken).await;
     let build = build_of(&stage.ready("taken", "Unknown", "AwaitingImage").await);
     build_as_told(&build, "sha256:other");
+}
 
-    let overrides = |text: &str| json!({ "release": "2025.2", "upperConstraints": { "inline": "a===2\n" }, "overrides": { "inline": text } });
+/// The spec of a `ConstraintOverride` with a text of overrides.
+fn constraint_override(overrides: &str) -> Value {
+    json!({
+        "release": "2025.2",
+        "upperConstraints": { "inline": "a===2\n" },
+        "overrides": { "inline": overrides }
+    })
+}
+
+/// Applies ConstraintOverrides: one that is out of date, one that cannot be merged, and one that
+/// is fine.
+async fn apply_constraint_overrides(stage: &Stage) {
     for (name, text) in [
         ("outdated", "a===1\n"),
         ("unmerged", "a=1\n"),
         ("fine", "a===3\n"),
     ] {
         let made = stage
-            .try_apply_kind::<ConstraintOverride>(name, &overrides(text))
+            .try_apply_kind::<ConstraintOverride>(name, &constraint_override(text))
             .await;
         made.unwrap();
     }
+}
+
+/// Applies PatchRepositories: one whose folders follow no layout, and one that asks for no object.
+async fn apply_patch_repositories(stage: &Stage) {
     let folders = json!({
         "source": { "git": { "url": stage.server.url("upstream") } },
         "upstream": { "urlTemplate": stage.server.url("{component}") }
@@ -94,7 +113,10 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
         let made = stage.try_apply_kind::<PatchRepository>(name, spec).await;
         made.unwrap();
     }
-    propose_drop(stage, "proposed").await;
+}
+
+/// Waits until all objects are in the states that they are made for.
+async fn wait_for_states(stage: &Stage) {
     for (name, status, reason) in [
         ("conflict", "False", "PatchConflict"),
         ("malformed", "False", "PatchMalformed"),
@@ -122,7 +144,17 @@ pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     stage
         .ready_kind::<PatchRepository>("of-none", "True", "Succeeded")
         .await;
-    let mut paused = overrides("a===3\n");
+}
+
+/// Objects in all the states that alerts are about, by their names.
+pub(super) async fn populate(stage: &Stage, registry: &Registry) {
+    apply_wrong_sources(stage).await;
+    apply_builds(stage, registry).await;
+    apply_constraint_overrides(stage).await;
+    apply_patch_repositories(stage).await;
+    propose_drop(stage, "proposed").await;
+    wait_for_states(stage).await;
+    let mut paused = constraint_override("a===3\n");
     paused["suspend"] = json!(true);
     let made = stage.try_apply_kind::<ConstraintOverride>("fine", &paused).await;
     made.unwrap();

@@ -1,13 +1,14 @@
 //! The page of a `ConstraintOverride`, with the merged file.
 
 use std::fmt::Write as _;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use patchset_api::ConstraintOverride;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::pictures;
 use super::web::{Served, allow_what, bearer, viewer};
@@ -74,43 +75,73 @@ impl Served {
     }
 }
 
+/// Makes somebody who may do what rules say in the namespace, and gives their token.
+async fn token_with(served: &Served, name: &str, rules: &[Value]) -> String {
+    let (client, namespace) = (&served.stage.client, &served.stage.namespace);
+    let token = viewer(client, namespace, name).await;
+    let subject = json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
+    allow_what(client, namespace, &subject, rules).await;
+    bearer(&token)
+}
+
+/// Checks the page at each width, and takes the pictures that somebody asks for.
+async fn assert_readable_at_all_widths(browser: &Browser, theme: Theme, address: &str) {
+    for width in WIDTHS {
+        browser.resize(width, 1000).await;
+        browser.open(address).await;
+        browser
+            .assert_readable(&format!("{width} {}", theme.name()))
+            .await;
+        if let Some(pictures) = pictures() {
+            let file = format!("web-override-{}-{width}.png", theme.name());
+            browser.screenshot(&pictures.join(file)).await;
+            browser
+                .evaluate("document.getElementById('merged').scrollIntoView() ?? true")
+                .await;
+            let file = format!("merged-{}-{width}.png", theme.name());
+            browser.screenshot(&pictures.join(file)).await;
+        }
+    }
+}
+
+/// Checks that each override leads to its line, which is shown without a script and a click.
+async fn assert_overrides_lead_to_their_lines(browser: &Browser) {
+    let seen = "[...document.querySelectorAll('table.list a')].map((link) => {
+            const line = document.getElementById(link.hash.slice(1));
+            return link.textContent + ' ' + line.textContent.trim() + ' ' + line.checkVisibility();
+        }).join('\\n')";
+    let seen = browser.evaluate(seen).await;
+    assert_eq!(
+        seen.as_str().unwrap().lines().collect::<Vec<_>>(),
+        [
+            "requests − requests 2.5.0 true",
+            "urllib3 43 = urllib3===2.5.1 Redundant true",
+            "horizon − horizon 2.5.0 Removed true",
+            "oslo.messaging − oslo.messaging 2.5.0 true",
+            "lhafile 642 + lhafile===0.3.1 Added true",
+        ]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
     let served = Served::new("page-merged", &[]).await;
     let namespace = served.stage.namespace.clone();
     served.constraint_override("upper").await;
-    let client = &served.stage.client;
     let list = |group: &str, resource: &str| json!({ "apiGroups": [group], "resources": [resource], "verbs": ["list"] });
     let own = list("patching.c5c3.io", "constraintoverrides");
-    let mut tokens = Vec::new();
-    for (name, rules) in [
-        ("objects", vec![own.clone()]),
-        ("files", vec![own.clone(), list("", "configmaps")]),
-        ("others", vec![list("", "configmaps")]),
-    ] {
-        let token = viewer(client, &namespace, name).await;
-        let subject = json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
-        allow_what(client, &namespace, &subject, &rules).await;
-        tokens.push(bearer(&token));
-    }
-    let [objects, files, others] = &tokens[..] else {
-        unreachable!()
-    };
+    let config_maps = list("", "configmaps");
+    let objects = token_with(&served, "objects", slice::from_ref(&own)).await;
+    let others = token_with(&served, "others", slice::from_ref(&config_maps)).await;
+    let files = token_with(&served, "files", &[own, config_maps]).await;
     let path = format!("/constraintoverrides/{namespace}/upper");
 
-    let (status, _) = served.get(&path, &[("authorization", others)]).await;
+    let (status, _) = served.get(&path, &[("authorization", &others)]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     // The watch of the file may show it a moment after the status.
-    let end = Instant::now() + PATIENCE;
-    let text = loop {
-        let (status, text) = served.get(&path, &[("authorization", files)]).await;
-        assert_eq!(status, StatusCode::OK, "{text}");
-        if text.contains("lines as upstream has them") {
-            break text;
-        }
-        assert!(Instant::now() < end, "{text}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    let text = served
+        .page_with(&path, &files, "lines as upstream has them")
+        .await;
     for part in [
         "642 lines",
         " 42 + requests===2.32.5",
@@ -128,7 +159,7 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
     for part in ["hunter2", "<b>", "It is shown to who"] {
         assert!(!text.contains(part), "{part}: {text}");
     }
-    let (status, text) = served.get(&path, &[("authorization", objects)]).await;
+    let (status, text) = served.get(&path, &[("authorization", &objects)]).await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("2.5.0 → 2.32.5"), "{text}");
     assert!(
@@ -136,41 +167,12 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
         "{text}"
     );
 
+    let address = format!("http://{}{path}", served.web);
     for theme in Theme::ALL {
         let browser = Browser::start(theme, true).await;
-        browser.send_header("Authorization", files).await;
-        for width in WIDTHS {
-            browser.resize(width, 1000).await;
-            browser.open(&format!("http://{}{path}", served.web)).await;
-            browser
-                .assert_readable(&format!("{width} {}", theme.name()))
-                .await;
-            if let Some(pictures) = pictures() {
-                let file = format!("web-override-{}-{width}.png", theme.name());
-                browser.screenshot(&pictures.join(file)).await;
-                browser
-                    .evaluate("document.getElementById('merged').scrollIntoView() ?? true")
-                    .await;
-                let file = format!("merged-{}-{width}.png", theme.name());
-                browser.screenshot(&pictures.join(file)).await;
-            }
-        }
-        // Each override leads to its line, which is shown without a script and a click.
-        let seen = "[...document.querySelectorAll('table.list a')].map((link) => {
-            const line = document.getElementById(link.hash.slice(1));
-            return link.textContent + ' ' + line.textContent.trim() + ' ' + line.checkVisibility();
-        }).join('\\n')";
-        let seen = browser.evaluate(seen).await;
-        assert_eq!(
-            seen.as_str().unwrap().lines().collect::<Vec<_>>(),
-            [
-                "requests − requests 2.5.0 true",
-                "urllib3 43 = urllib3===2.5.1 Redundant true",
-                "horizon − horizon 2.5.0 Removed true",
-                "oslo.messaging − oslo.messaging 2.5.0 true",
-                "lhafile 642 + lhafile===0.3.1 Added true",
-            ]
-        );
+        browser.send_header("Authorization", &files).await;
+        assert_readable_at_all_widths(&browser, theme, &address).await;
+        assert_overrides_lead_to_their_lines(&browser).await;
         assert_eq!(browser.complaints().await, Vec::<String>::new());
         browser.close().await;
     }

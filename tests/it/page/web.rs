@@ -439,10 +439,9 @@ async fn open_pages_and_long_requests_are_bounded() {
     assert!(answer.headers().get("set-cookie").is_none());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
-    let served = Served::new("page-live", &[]).await;
-    let namespace = served.stage.namespace.clone();
+/// Applies three components at two releases; glance at 2025.2 follows a branch, the others a tag.
+async fn apply_six_series(served: &Served) {
+    let namespace = &served.stage.namespace;
     for (component, release) in [
         ("glance", "2025.2"),
         ("glance", "2026.1"),
@@ -456,19 +455,19 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         if name != "glance-2025-2" {
             spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
         }
-        served.patch_set(&namespace, &name, &spec).await;
+        served.patch_set(namespace, &name, &spec).await;
     }
-    let token = viewer(&served.stage.client, &namespace, "looker").await;
-    let browser = Browser::start(Theme::Light, true).await;
-    let address = format!("http://{}", served.web);
-    served.get("/login", &[]).await;
+}
+
+/// Logs in with a token, and waits for the matrix of six series.
+async fn log_in(browser: &Browser, address: &str, token: &str) {
     browser.open(&format!("{address}/login")).await;
     let field = browser
         .client
         .find(fantoccini::Locator::Css("input[name=token]"))
         .await
         .unwrap();
-    field.send_keys(&token).await.unwrap();
+    field.send_keys(token).await.unwrap();
     let button = browser
         .client
         .find(fantoccini::Locator::Css("main form button"))
@@ -478,6 +477,104 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
     browser
         .wait_until("location.pathname === '/' && document.querySelectorAll('.cell').length === 6")
         .await;
+}
+
+/// Applies a second patch that adds code to nova at 2026.1, and suspends keystone at 2025.2.
+async fn apply_code_and_suspend(served: &Served) {
+    let namespace = &served.stage.namespace;
+    let mut spec = served.spec("nova", "2026.1");
+    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
+    let code = json!({ "name": "0002-code.patch", "content": CODE });
+    spec["patches"]["inline"].as_array_mut().unwrap().push(code);
+    served.patch_set(namespace, "nova-2026-1", &spec).await;
+    let mut spec = served.spec("keystone", "2025.2");
+    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
+    spec["suspend"] = json!(true);
+    served.patch_set(namespace, "keystone-2025-2", &spec).await;
+}
+
+/// The history of two images that differ in a changed, an added and a removed patch.
+fn history_of_two_images() -> Value {
+    let image = |digit: &str, patches: Value| {
+        json!({
+            "inputsDigest": format!("sha256:{}", digit.repeat(64)), "attempts": 1, "reasons": ["Patches"],
+            "revision": format!("main@sha1:{}", digit.repeat(40)), "foundAt": "2026-01-01T00:00:00Z",
+            "reference": format!("registry.example.org/keystone:1@sha256:{}", digit.repeat(64)),
+            "patches": patches
+        })
+    };
+    json!([
+        image(
+            "b",
+            json!([{ "name": "0001-louder.patch", "blob": "1" }, { "name": "0003-new.patch", "blob": "2" }])
+        ),
+        image(
+            "a",
+            json!([{ "name": "0001-louder.patch", "blob": "0" }, { "name": "0002-old.patch", "blob": "3" }])
+        ),
+    ])
+}
+
+/// Gives keystone at 2025.2 a history, and checks the page that compares its images.
+async fn assert_images_are_compared(served: &Served, path: &str, token: &str) {
+    let api = served.stage.api::<PatchSet>();
+    let status = json!({ "status": { "history": history_of_two_images() } });
+    let end = Instant::now() + PATIENCE;
+    let text = loop {
+        // A reconciliation that began before the object was suspended writes its own status.
+        api.patch_status("keystone-2025-2", &PatchParams::default(), &Patch::Merge(&status))
+            .await
+            .unwrap();
+        let (_, text) = served.get(path, &[("authorization", token)]).await;
+        if text.contains("What changed between two images") && text.contains("0003-new.patch") {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for part in [
+        "</span> changed",
+        "</span> added",
+        "</span> removed",
+        "main@aaaaaaa",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+/// Checks pages in both themes and three widths, and takes the pictures that somebody asks for.
+async fn assert_pages_are_readable(address: &str, token: &str, pages: &[(&str, String)]) {
+    for theme in Theme::ALL {
+        let browser = Browser::start(theme, true).await;
+        browser.send_header("Authorization", token).await;
+        for (name, path) in pages {
+            for width in WIDTHS {
+                browser.resize(width, 1000).await;
+                browser.open(&format!("{address}{path}")).await;
+                browser
+                    .assert_readable(&format!("{path} {width} {}", theme.name()))
+                    .await;
+                if let Some(pictures) = pictures() {
+                    let file = format!("web-{name}-{}-{width}.png", theme.name());
+                    browser.screenshot(&pictures.join(file)).await;
+                }
+            }
+        }
+        assert_eq!(browser.complaints().await, Vec::<String>::new());
+        browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
+    let served = Served::new("page-live", &[]).await;
+    let namespace = served.stage.namespace.clone();
+    apply_six_series(&served).await;
+    let token = viewer(&served.stage.client, &namespace, "looker").await;
+    let browser = Browser::start(Theme::Light, true).await;
+    let address = format!("http://{}", served.web);
+    served.get("/login", &[]).await;
+    log_in(&browser, &address, &token).await;
     let cookie = browser.evaluate("document.cookie").await;
     assert_eq!(cookie, "", "no script reads the session");
     browser
@@ -519,63 +616,14 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
     // Colours of a language, and two images of the history of an object that is left alone.
-    let mut spec = served.spec("nova", "2026.1");
-    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
-    let code = json!({ "name": "0002-code.patch", "content": CODE });
-    spec["patches"]["inline"].as_array_mut().unwrap().push(code);
-    served.patch_set(&namespace, "nova-2026-1", &spec).await;
-    let mut spec = served.spec("keystone", "2025.2");
-    spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
-    spec["suspend"] = json!(true);
-    served.patch_set(&namespace, "keystone-2025-2", &spec).await;
-    let image = |digit: &str, patches: Value| {
-        json!({
-            "inputsDigest": format!("sha256:{}", digit.repeat(64)), "attempts": 1, "reasons": ["Patches"],
-            "revision": format!("main@sha1:{}", digit.repeat(40)), "foundAt": "2026-01-01T00:00:00Z",
-            "reference": format!("registry.example.org/keystone:1@sha256:{}", digit.repeat(64)),
-            "patches": patches
-        })
-    };
-    let history = json!([
-        image(
-            "b",
-            json!([{ "name": "0001-louder.patch", "blob": "1" }, { "name": "0003-new.patch", "blob": "2" }])
-        ),
-        image(
-            "a",
-            json!([{ "name": "0001-louder.patch", "blob": "0" }, { "name": "0002-old.patch", "blob": "3" }])
-        ),
-    ]);
-    let api: Api<PatchSet> = Api::namespaced(served.stage.client.clone(), &namespace);
-    let status = json!({ "status": { "history": history } });
-    let as_looker = [("authorization", bearer(&token))];
-    let as_looker = as_looker.each_ref().map(|(name, value)| (*name, value.as_str()));
+    apply_code_and_suspend(&served).await;
+    let token = bearer(&token);
     let compared = format!("/patchsets/{namespace}/keystone-2025-2?compare=aaaaaaaaaaaa..bbbbbbbbbbbb");
-    let end = Instant::now() + PATIENCE;
-    let text = loop {
-        // A reconciliation that began before the object was suspended writes its own status.
-        api.patch_status("keystone-2025-2", &PatchParams::default(), &Patch::Merge(&status))
-            .await
-            .unwrap();
-        let (_, text) = served.get(&compared, &as_looker).await;
-        if text.contains("What changed between two images") && text.contains("0003-new.patch") {
-            break text;
-        }
-        assert!(Instant::now() < end, "{text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    for part in [
-        "</span> changed",
-        "</span> added",
-        "</span> removed",
-        "main@aaaaaaa",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+    assert_images_are_compared(&served, &compared, &token).await;
 
     let coloured = format!("/patchsets/{namespace}/nova-2026-1");
     let keyword = "<i class=\"kw\">class</i>";
-    served.page_with(&coloured, &bearer(&token), keyword).await;
+    served.page_with(&coloured, &token, keyword).await;
 
     // Every page, in both themes and three widths.
     let pages = [
@@ -590,23 +638,5 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         ("login", "/login".to_owned()),
     ];
     browser.close().await;
-    for theme in Theme::ALL {
-        let browser = Browser::start(theme, true).await;
-        browser.send_header("Authorization", &bearer(&token)).await;
-        for (name, path) in &pages {
-            for width in WIDTHS {
-                browser.resize(width, 1000).await;
-                browser.open(&format!("{address}{path}")).await;
-                browser
-                    .assert_readable(&format!("{path} {width} {}", theme.name()))
-                    .await;
-                if let Some(pictures) = pictures() {
-                    let file = format!("web-{name}-{}-{width}.png", theme.name());
-                    browser.screenshot(&pictures.join(file)).await;
-                }
-            }
-        }
-        assert_eq!(browser.complaints().await, Vec::<String>::new());
-        browser.close().await;
-    }
+    assert_pages_are_readable(&address, &token, &pages).await;
 }

@@ -544,6 +544,91 @@ fn github(
     }
 }
 
+/// A merge request as GitLab sends it; the id of a reviewer follows from the place in `known`.
+fn gitlab_wire(pull: &Pull, known: &[String]) -> Value {
+    json!({
+        "id": 1_000 + pull.number, "iid": pull.number, "project_id": 7, "title": pull.title, "description": pull.body,
+        "state": if pull.state == "open" { "opened" } else { pull.state }, "labels": pull.labels, "draft": is_draft(&pull.title, &["draft:", "[draft]", "(draft)"]),
+        "source_branch": pull.head, "target_branch": pull.base, "target_project_id": 7,
+        "source_project_id": if pull.is_fork { 8 } else { 7 },
+        "reviewers": pull.reviewers.iter().map(|name| json!({"id": 50 + known.iter().position(|known| known == name).unwrap(), "username": name})).collect::<Vec<_>>(),
+        "web_url": format!("https://gitlab.example.org/infra/apps/gitops/-/merge_requests/{}", pull.number),
+    })
+}
+
+/// The labels that a merge request gets: what may not be made is left out without a word.
+fn gitlab_labels(state: &State, body: &Value) -> Vec<String> {
+    let asked = text(body, "labels").or_else(|| text(body, "add_labels"));
+    let asked = asked.unwrap_or_default().split(',');
+    asked
+        .filter(|label| !label.is_empty() && state.may_put(label))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Describes a merge request: commands are carried out and taken out of the text.
+fn gitlab_describe(pull: &mut Pull, text: &str) {
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        match line.trim() {
+            "/close" => pull.state = "closed",
+            _ => kept.push(line),
+        }
+    }
+    kept.join("\n").trim_end().clone_into(&mut pull.body);
+}
+
+/// Opens a merge request, where its branches are there and it is the only one.
+fn gitlab_open(state: &mut State, body: &Value) -> Answer {
+    let (Some(head), Some(base)) = (text(body, "source_branch"), text(body, "target_branch")) else {
+        return answer(400, &json!({"error": "source_branch is missing"}));
+    };
+    for (what, branch) in [("Source", head), ("Target", base)] {
+        if !state.branches.iter().any(|known| known == branch) {
+            return answer(
+                409,
+                &json!({"message": [format!("{what} branch \"{branch}\" does not exist")]}),
+            );
+        }
+    }
+    if let Some(number) = state.open(head, base) {
+        let message = format!("Another open merge request already exists for this source branch: !{number}");
+        return answer(409, &json!({"message": [message]}));
+    }
+    let labels = gitlab_labels(state, body);
+    let known = state.reviewers.clone();
+    let number = state.add(head, base, "open");
+    let pull = state.pull(&number.to_string()).unwrap();
+    text(body, "title").unwrap().clone_into(&mut pull.title);
+    gitlab_describe(pull, text(body, "description").unwrap_or_default());
+    pull.labels.extend(labels);
+    answer(201, &gitlab_wire(pull, &known))
+}
+
+/// Changes a merge request in the fields that are sent.
+fn gitlab_edit(state: &mut State, number: &str, body: &Value) -> Answer {
+    let labels = gitlab_labels(state, body);
+    let known = state.reviewers.clone();
+    let pull = state.pull(number).unwrap();
+    if let Some(title) = text(body, "title") {
+        title.clone_into(&mut pull.title);
+    }
+    if let Some(body) = text(body, "description") {
+        gitlab_describe(pull, body);
+    }
+    pull.labels.extend(labels);
+    if let Some(ids) = body["reviewer_ids"].as_array() {
+        let names = ids
+            .iter()
+            .map(|id| usize::try_from(id.as_u64().unwrap()).unwrap() - 50);
+        pull.reviewers = names.map(|at| known[at].clone()).collect();
+    }
+    if text(body, "state_event") == Some("close") && pull.state == "open" {
+        pull.state = "closed";
+    }
+    answer(200, &gitlab_wire(pull, &known))
+}
+
 fn gitlab(
     state: &mut State,
     method: &Method,
@@ -552,16 +637,7 @@ fn gitlab(
     body: &Value,
 ) -> Answer {
     let known = state.reviewers.clone();
-    let wire = |pull: &Pull| {
-        json!({
-            "id": 1_000 + pull.number, "iid": pull.number, "project_id": 7, "title": pull.title, "description": pull.body,
-            "state": if pull.state == "open" { "opened" } else { pull.state }, "labels": pull.labels, "draft": is_draft(&pull.title, &["draft:", "[draft]", "(draft)"]),
-            "source_branch": pull.head, "target_branch": pull.base, "target_project_id": 7,
-            "source_project_id": if pull.is_fork { 8 } else { 7 },
-            "reviewers": pull.reviewers.iter().map(|name| json!({"id": 50 + known.iter().position(|known| known == name).unwrap(), "username": name})).collect::<Vec<_>>(),
-            "web_url": format!("https://gitlab.example.org/infra/apps/gitops/-/merge_requests/{}", pull.number),
-        })
-    };
+    let wire = |pull: &Pull| gitlab_wire(pull, &known);
     if let ["users"] = segments {
         let known = state.reviewers.iter().enumerate();
         let users = known.filter(|(_, name)| **name == query["username"]);
@@ -574,24 +650,6 @@ fn gitlab(
     }
     let ["projects", "infra/apps/gitops", "merge_requests", rest @ ..] = segments else {
         return says(404, "404 Project Not Found");
-    };
-    // What may not be made is left out without a word.
-    let asked = text(body, "labels").or_else(|| text(body, "add_labels"));
-    let asked = asked.unwrap_or_default().split(',');
-    let labels: Vec<String> = asked
-        .filter(|label| !label.is_empty() && state.may_put(label))
-        .map(str::to_owned)
-        .collect();
-    // Commands are carried out and taken out of the text.
-    let describe = |pull: &mut Pull, text: &str| {
-        let mut kept = Vec::new();
-        for line in text.lines() {
-            match line.trim() {
-                "/close" => pull.state = "closed",
-                _ => kept.push(line),
-            }
-        }
-        kept.join("\n").trim_end().clone_into(&mut pull.body);
     };
     match (method.as_str(), rest) {
         ("GET", []) => {
@@ -606,72 +664,24 @@ fn gitlab(
             };
             paged(&newest(state, fits, wire), query, "per_page", 100)
         }
-        ("POST", []) => {
-            let (Some(head), Some(base)) = (text(body, "source_branch"), text(body, "target_branch")) else {
-                return answer(400, &json!({"error": "source_branch is missing"}));
-            };
-            for (what, branch) in [("Source", head), ("Target", base)] {
-                if !state.branches.iter().any(|known| known == branch) {
-                    return answer(
-                        409,
-                        &json!({"message": [format!("{what} branch \"{branch}\" does not exist")]}),
-                    );
-                }
-            }
-            if let Some(number) = state.open(head, base) {
-                let message =
-                    format!("Another open merge request already exists for this source branch: !{number}");
-                return answer(409, &json!({"message": [message]}));
-            }
-            let number = state.add(head, base, "open");
-            let pull = state.pull(&number.to_string()).unwrap();
-            text(body, "title").unwrap().clone_into(&mut pull.title);
-            describe(pull, text(body, "description").unwrap_or_default());
-            pull.labels.extend(labels);
-            answer(201, &wire(pull))
-        }
+        ("POST", []) => gitlab_open(state, body),
         ("GET", [number]) => match state.pull(number) {
             None => says(404, "404 Not found"),
             Some(pull) => answer(200, &wire(pull)),
         },
         ("GET" | "POST", [number, "notes"]) => comments(state.pull(number), method, body),
-        ("PUT", [number]) => {
-            let pull = state.pull(number).unwrap();
-            if let Some(title) = text(body, "title") {
-                title.clone_into(&mut pull.title);
-            }
-            if let Some(body) = text(body, "description") {
-                describe(pull, body);
-            }
-            pull.labels.extend(labels);
-            if let Some(ids) = body["reviewer_ids"].as_array() {
-                let names = ids
-                    .iter()
-                    .map(|id| usize::try_from(id.as_u64().unwrap()).unwrap() - 50);
-                pull.reviewers = names.map(|at| known[at].clone()).collect();
-            }
-            if text(body, "state_event") == Some("close") && pull.state == "open" {
-                pull.state = "closed";
-            }
-            answer(200, &wire(pull))
-        }
+        ("PUT", [number]) => gitlab_edit(state, number, body),
         _ => says(404, "404 Not Found"),
     }
 }
 
-#[allow(clippy::too_many_lines, reason = "one server's routes")]
-fn gitea(
-    state: &mut State,
-    method: &Method,
-    segments: &[&str],
-    query: &HashMap<String, String>,
-    body: &Value,
-) -> Answer {
+/// A function that writes pull requests as Gitea sends them, with what the state holds now.
+fn gitea_wire(state: &State) -> impl Fn(&Pull) -> Value + use<> {
     let branches = state.branches.clone();
     let prefixes = state.draft_prefixes.clone();
-    let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
-    let wire = |pull: &Pull| {
+    move |pull: &Pull| {
         let is_there = branches.contains(&pull.head);
+        let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
         json!({
             "id": 1_000 + pull.number, "number": pull.number, "title": pull.title, "body": pull.body,
             "draft": is_draft(&pull.title, &prefixes),
@@ -685,23 +695,91 @@ fn gitea(
                 "sha": "0", "repo_id": 7, "repo": {"id": if pull.is_fork { 8 } else { 7 }},
             },
         })
-    };
-    let label = |(id, name): &(u64, String)| json!({"id": id, "name": name, "color": "ededed"});
-    let gone = || {
-        answer(
-            404,
-            &json!({"errors": null, "message": "The target couldn't be found.", "url": "https://x/api/swagger"}),
-        )
-    };
+    }
+}
+
+/// A label as Gitea sends it.
+fn gitea_label((id, name): &(u64, String)) -> Value {
+    json!({"id": id, "name": name, "color": "ededed"})
+}
+
+/// What Gitea answers where something is not there.
+fn gitea_not_found() -> Answer {
+    answer(
+        404,
+        &json!({"errors": null, "message": "The target couldn't be found.", "url": "https://x/api/swagger"}),
+    )
+}
+
+/// Opens a pull request, where its branches are there and it is the only one.
+fn gitea_open(state: &mut State, body: &Value) -> Answer {
+    let (head, base) = (text(body, "head").unwrap(), text(body, "base").unwrap());
+    if ![head, base]
+        .iter()
+        .all(|branch| state.branches.iter().any(|known| known == branch))
+    {
+        return gitea_not_found();
+    }
+    if let Some(number) = state.open(head, base) {
+        let message = format!(
+            "pull request already exists for these targets [id: {number}, issue_id: {number}, head_repo_id: 7, base_repo_id: 7, head_branch: {head}, base_branch: {base}]"
+        );
+        return says(409, &message);
+    }
+    let wire = gitea_wire(state);
+    let number = state.add(head, base, "open");
+    let pull = state.pull(&number.to_string()).unwrap();
+    edit(pull, body);
+    answer(201, &wire(pull))
+}
+
+/// Makes a label, where the token may do so.
+fn gitea_make_label(state: &mut State, body: &Value) -> Answer {
+    if !state.may_make_labels {
+        return says(
+            403,
+            "token does not have at least one of required scope(s), required=[write:issue], token scope=write:repository",
+        );
+    }
+    let name = text(body, "name").unwrap().to_owned();
+    assert!(text(body, "color").unwrap().starts_with('#'));
+    let made = (100 + state.labels.len() as u64, name);
+    let told = gitea_label(&made);
+    state.labels.push(made);
+    answer(201, &told)
+}
+
+/// Puts labels on a pull request by their ids.
+fn gitea_put_labels(state: &mut State, number: &str, body: &Value) -> Answer {
+    let ids = body["labels"].as_array().unwrap().iter();
+    let ids: Vec<_> = ids.map(|id| id.as_u64().unwrap()).collect();
+    let known = state.labels.iter().chain(state.shared_labels.iter().flatten());
+    let names: Vec<_> = known
+        .filter(|(id, _)| ids.contains(id))
+        .map(|(_, name)| name.clone())
+        .collect();
+    assert_eq!(names.len(), ids.len());
+    state.pull(number).unwrap().labels.extend(names);
+    answer(200, &json!([]))
+}
+
+fn gitea(
+    state: &mut State,
+    method: &Method,
+    segments: &[&str],
+    query: &HashMap<String, String>,
+    body: &Value,
+) -> Answer {
+    let wire = gitea_wire(state);
     let rest = match segments {
         ["orgs", "acme", "labels"] => {
             return match &state.shared_labels {
-                Some(labels) => answer(200, &labels.iter().map(label).collect()),
-                None => gone(),
+                Some(labels) => answer(200, &labels.iter().map(gitea_label).collect()),
+                None => gitea_not_found(),
             };
         }
         ["repos", "acme", "gitops", rest @ ..] => rest,
-        _ => return gone(),
+        _ => return gitea_not_found(),
     };
     match (method.as_str(), rest) {
         ("GET", ["pulls"]) => {
@@ -719,31 +797,13 @@ fn gitea(
             }
             let mut pulls = state.pulls.iter();
             match pulls.find(|pull| !pull.is_fork && pull.head == *head && pull.base == *base) {
-                None => gone(),
+                None => gitea_not_found(),
                 Some(pull) => answer(200, &wire(pull)),
             }
         }
-        ("POST", ["pulls"]) => {
-            let (head, base) = (text(body, "head").unwrap(), text(body, "base").unwrap());
-            if ![head, base]
-                .iter()
-                .all(|branch| state.branches.iter().any(|known| known == branch))
-            {
-                return gone();
-            }
-            if let Some(number) = state.open(head, base) {
-                let message = format!(
-                    "pull request already exists for these targets [id: {number}, issue_id: {number}, head_repo_id: 7, base_repo_id: 7, head_branch: {head}, base_branch: {base}]"
-                );
-                return says(409, &message);
-            }
-            let number = state.add(head, base, "open");
-            let pull = state.pull(&number.to_string()).unwrap();
-            edit(pull, body);
-            answer(201, &wire(pull))
-        }
+        ("POST", ["pulls"]) => gitea_open(state, body),
         ("GET", ["pulls", number]) => match state.pull(number) {
-            None => gone(),
+            None => gitea_not_found(),
             Some(pull) => answer(200, &wire(pull)),
         },
         ("POST", ["pulls", number, "requested_reviewers"]) => ask_for_reviews(state, number, body),
@@ -760,34 +820,12 @@ fn gitea(
             answer(201, &wire(pull))
         }
         ("GET", ["labels"]) => {
-            let labels: Vec<_> = state.labels.iter().map(label).collect();
+            let labels: Vec<_> = state.labels.iter().map(gitea_label).collect();
             paged(&labels, query, "limit", 50)
         }
-        ("POST", ["labels"]) if !state.may_make_labels => says(
-            403,
-            "token does not have at least one of required scope(s), required=[write:issue], token scope=write:repository",
-        ),
-        ("POST", ["labels"]) => {
-            let name = text(body, "name").unwrap().to_owned();
-            assert!(text(body, "color").unwrap().starts_with('#'));
-            let made = (100 + state.labels.len() as u64, name);
-            let told = label(&made);
-            state.labels.push(made);
-            answer(201, &told)
-        }
-        ("POST", ["issues", number, "labels"]) => {
-            let ids = body["labels"].as_array().unwrap().iter();
-            let ids: Vec<_> = ids.map(|id| id.as_u64().unwrap()).collect();
-            let known = state.labels.iter().chain(state.shared_labels.iter().flatten());
-            let names: Vec<_> = known
-                .filter(|(id, _)| ids.contains(id))
-                .map(|(_, name)| name.clone())
-                .collect();
-            assert_eq!(names.len(), ids.len());
-            state.pull(number).unwrap().labels.extend(names);
-            answer(200, &json!([]))
-        }
-        _ => gone(),
+        ("POST", ["labels"]) => gitea_make_label(state, body),
+        ("POST", ["issues", number, "labels"]) => gitea_put_labels(state, number, body),
+        _ => gitea_not_found(),
     }
 }
 

@@ -133,6 +133,63 @@ fn rework_manila(team: &Team) {
     succeed(&clone, &["git", "push", "--quiet", "origin", "HEAD:main"]);
 }
 
+/// Checks that there is one pull request, what it says, and what its branch changes.
+fn assert_one_request_with_three_commits(team: &Team) {
+    let pulls = team.pulls();
+    assert_eq!(pulls.len(), 1, "{pulls:#?}");
+    assert_eq!((pulls[0].head.as_str(), pulls[0].base.as_str()), (BRANCH, "main"));
+    assert_eq!(
+        (&pulls[0].labels[..], &pulls[0].reviewers[..]),
+        (&["patches".to_owned()][..], &["ann".to_owned()][..])
+    );
+    insta::assert_snapshot!("request", readable(team, (&pulls[0].title, &pulls[0].body)));
+    let changed = team
+        .repository
+        .git(&["diff", "--name-status", &format!("main...{BRANCH}")]);
+    assert_eq!(
+        changed.lines().collect::<Vec<_>>(),
+        [
+            format!("D\t{}", file("barbican", "2025.1")),
+            format!("D\t{}", file("designate", "2025.2")),
+            format!("M\t{}", file("heat", "2025.2")),
+        ]
+    );
+    let authors = team
+        .repository
+        .git(&["log", "--format=%ae %ce", &format!("main..{BRANCH}")]);
+    assert!(
+        authors
+            .lines()
+            .all(|line| line == "robot@example.org robot@example.org"),
+        "{authors}"
+    );
+    team.repository.git(&["fsck", "--strict"]);
+}
+
+/// Checks that nothing new costs no write, no request of the forge that changes something, and no
+/// commit.
+async fn assert_nothing_new_is_written(team: &Team, names: [&str; 3]) {
+    for name in names {
+        let object = team.stage.wait(name, "told of the last commit", |object| {
+            let commit = upkeep(object).and_then(|upkeep| upkeep.commit.clone());
+            commit.is_some_and(|commit| commit.as_str() == team.repository.git(&["rev-parse", BRANCH]))
+        });
+        let object = object.await;
+        assert_eq!(shown(&object, "UpkeepProposed"), "True/Succeeded");
+        assert_well_formed(&object);
+    }
+    let events = team.stage.events("heat-2025.2").await;
+    assert!(
+        events
+            .iter()
+            .any(|(_, note)| note.contains("UpkeepProposed") && note.contains("/pulls/1")),
+        "{events:?}"
+    );
+    let (before, writes) = (versions(team).await, team.forge.writes());
+    team.stage.looks(30).await;
+    assert_eq!((versions(team).await, team.forge.writes()), (before, writes));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_drops_two_patches_and_makes_one_anew() {
     let stage = Stage::with("upkeepstory", &FAST, GitServer::http).await;
@@ -155,56 +212,8 @@ async fn one_request_drops_two_patches_and_makes_one_anew() {
             .all(|component| pulls[0].body.contains(component))
     })
     .await;
-    let pulls = team.pulls();
-    assert_eq!(pulls.len(), 1, "{pulls:#?}");
-    assert_eq!((pulls[0].head.as_str(), pulls[0].base.as_str()), (BRANCH, "main"));
-    assert_eq!(
-        (&pulls[0].labels[..], &pulls[0].reviewers[..]),
-        (&["patches".to_owned()][..], &["ann".to_owned()][..])
-    );
-    insta::assert_snapshot!("request", readable(&team, (&pulls[0].title, &pulls[0].body)));
-    let changed = team
-        .repository
-        .git(&["diff", "--name-status", &format!("main...{BRANCH}")]);
-    assert_eq!(
-        changed.lines().collect::<Vec<_>>(),
-        [
-            format!("D\t{}", file("barbican", "2025.1")),
-            format!("D\t{}", file("designate", "2025.2")),
-            format!("M\t{}", file("heat", "2025.2")),
-        ]
-    );
-    let authors = team
-        .repository
-        .git(&["log", "--format=%ae %ce", &format!("main..{BRANCH}")]);
-    assert!(
-        authors
-            .lines()
-            .all(|line| line == "robot@example.org robot@example.org"),
-        "{authors}"
-    );
-    team.repository.git(&["fsck", "--strict"]);
-
-    // Nothing new costs no write, no request of the forge that changes something, and no commit.
-    for name in all {
-        let object = team.stage.wait(name, "told of the last commit", |object| {
-            let commit = upkeep(object).and_then(|upkeep| upkeep.commit.clone());
-            commit.is_some_and(|commit| commit.as_str() == team.repository.git(&["rev-parse", BRANCH]))
-        });
-        let object = object.await;
-        assert_eq!(shown(&object, "UpkeepProposed"), "True/Succeeded");
-        assert_well_formed(&object);
-    }
-    let events = team.stage.events("heat-2025.2").await;
-    assert!(
-        events
-            .iter()
-            .any(|(_, note)| note.contains("UpkeepProposed") && note.contains("/pulls/1")),
-        "{events:?}"
-    );
-    let (before, writes) = (versions(&team).await, team.forge.writes());
-    team.stage.looks(30).await;
-    assert_eq!((versions(&team).await, team.forge.writes()), (before, writes));
+    assert_one_request_with_three_commits(&team);
+    assert_nothing_new_is_written(&team, all).await;
 
     team.merge();
     for name in team.names().iter().filter(|name| *name != "manila-master") {

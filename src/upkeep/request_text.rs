@@ -212,12 +212,12 @@ fn changes(plan: &UpkeepPlan, section: ChangeSection) -> String {
     let mut entries = BoundedEntries::new(SECTION_BYTES, "changes, which the commits tell");
     let concerned = plan.commits.iter().map(|commit| &commit.change);
     for change in concerned.filter(|change| section.has(change)) {
-        let (full, short) = match &change.kind {
-            ChangeKind::Drop { .. } => (drop_entry(change, true), drop_entry(change, false)),
-            ChangeKind::Refresh { .. } => (refresh_entry(change, true), refresh_entry(change, false)),
+        let entry = match &change.kind {
+            ChangeKind::Drop { .. } => drop_entry,
+            ChangeKind::Refresh { .. } => refresh_entry,
         };
-        if !entries.add(full) {
-            entries.add_instead(short);
+        if !entries.add(entry(change, Differences::Shown)) {
+            entries.add_instead(entry(change, Differences::LeftOut));
         }
     }
     let (entries, more) = entries.finish("\n\n");
@@ -247,7 +247,14 @@ fn entry_heading(change: &PlannedChange) -> String {
     )
 }
 
-fn drop_entry(change: &PlannedChange, with_difference: bool) -> String {
+/// Whether an entry has the difference that a change makes, which may be long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differences {
+    Shown,
+    LeftOut,
+}
+
+fn drop_entry(change: &PlannedChange, differences: Differences) -> String {
     let ChangeKind::Drop { merged, elsewhere } = &change.kind else {
         return String::new();
     };
@@ -264,7 +271,7 @@ fn drop_entry(change: &PlannedChange, with_difference: bool) -> String {
     if let Some(interdiff) = merged
         .interdiff
         .as_ref()
-        .filter(|_| merged.differs && with_difference)
+        .filter(|_| merged.differs && differences == Differences::Shown)
     {
         lines.push(details(
             "What upstream's change has (<code>+</code>) and the patch has not (<code>-</code>)",
@@ -296,7 +303,7 @@ fn upstream_commit(change: &PlannedChange, merged: &MergedStatus) -> String {
     )
 }
 
-fn refresh_entry(change: &PlannedChange, with_difference: bool) -> String {
+fn refresh_entry(change: &PlannedChange, differences: Differences) -> String {
     let ChangeKind::Refresh {
         how,
         files,
@@ -316,7 +323,7 @@ fn refresh_entry(change: &PlannedChange, with_difference: bool) -> String {
     lines.extend(besides(change, code).iter().map(|line| format!("- {line}.")));
     match range_diff {
         None => lines.push("- Nothing but line numbers changes in the patch.".to_owned()),
-        Some(diff) if with_difference => {
+        Some(diff) if differences == Differences::Shown => {
             lines.push(details(
                 "From the patch as it is to the new one, but for line numbers",
                 diff,

@@ -239,16 +239,23 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        login_page(
-            None,
-            self.status(),
-            Some(self.message()),
-            self == Self::NotLoggedIn,
-        )
+        let form = match self {
+            Self::NotLoggedIn => LoginForm::Offered,
+            _ => LoginForm::Absent,
+        };
+        login_page(None, self.status(), Some(self.message()), form)
     }
 }
 
-fn login_page(user: Option<&User>, status: StatusCode, message: Option<&str>, has_form: bool) -> Response {
+/// Whether a page has the form for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LoginForm {
+    Offered,
+    Absent,
+}
+
+fn login_page(user: Option<&User>, status: StatusCode, message: Option<&str>, form: LoginForm) -> Response {
+    let has_form = form == LoginForm::Offered;
     let page = LoginPage {
         frame: Frame {
             title: if has_form { "Log in" } else { "Not shown" }.to_owned(),
@@ -504,7 +511,7 @@ async fn login(
     headers: HeaderMap,
 ) -> Response {
     let user = site.user(&headers, connection.peer).await.ok().flatten();
-    login_page(user.as_ref(), StatusCode::OK, None, true)
+    login_page(user.as_ref(), StatusCode::OK, None, LoginForm::Offered)
 }
 
 /// Whether a form was sent from a page of this site, as far as the browser says it.
@@ -544,7 +551,8 @@ async fn log_in(
         }
         Ok(None) => {
             let message = "The API server does not know this token.";
-            Ok(login_page(None, StatusCode::UNAUTHORIZED, Some(message), true))
+            let status = StatusCode::UNAUTHORIZED;
+            Ok(login_page(None, status, Some(message), LoginForm::Offered))
         }
         Err(NoAnswer) => Err(Refusal::Unavailable),
     }

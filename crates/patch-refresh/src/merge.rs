@@ -113,21 +113,22 @@ pub fn marked_merge(
             merged.text.extend(our_part.iter().copied().flatten());
         } else {
             let base_part = base_lines.get(region.base.clone()).unwrap_or_default();
-            let carriage_return = marker_ends_in_crlf(
+            let has_crlf = marker_ends_in_crlf(
                 (&our_lines, our_side.start),
                 (&their_lines, their_side.start),
                 &base_lines,
             );
+            let line_end: &[u8] = if has_crlf { b"\r\n" } else { b"\n" };
             let parts = [
                 ("<<<<<<<", labels.ours, our_part),
                 ("|||||||", labels.base, base_part),
                 ("=======", "", their_part),
             ];
             for (marker, label, part) in parts {
-                push_marker(&mut merged.text, marker, label, carriage_return);
-                push_lines(&mut merged.text, part, carriage_return);
+                push_marker(&mut merged.text, marker, label, line_end);
+                push_lines(&mut merged.text, part, line_end);
             }
-            push_marker(&mut merged.text, ">>>>>>>", labels.theirs, carriage_return);
+            push_marker(&mut merged.text, ">>>>>>>", labels.theirs, line_end);
             merged.conflicts += 1;
         }
     }
@@ -161,20 +162,20 @@ fn ends_in_crlf(lines: &[&[u8]], at: usize) -> Option<bool> {
     Some(before.ends_with(b"\r\n"))
 }
 
-fn push_marker(text: &mut Vec<u8>, marker: &str, label: &str, carriage_return: bool) {
+fn push_marker(text: &mut Vec<u8>, marker: &str, label: &str, line_end: &[u8]) {
     text.extend_from_slice(marker.as_bytes());
     if !label.is_empty() {
         text.push(b' ');
         text.extend_from_slice(label.as_bytes());
     }
-    text.extend_from_slice(if carriage_return { b"\r\n" } else { b"\n" });
+    text.extend_from_slice(line_end);
 }
 
 /// Lines of a side, of which the last ends where it did not, so that the marker begins a line.
-fn push_lines(text: &mut Vec<u8>, part: &[&[u8]], carriage_return: bool) {
+fn push_lines(text: &mut Vec<u8>, part: &[&[u8]], line_end: &[u8]) {
     text.extend(part.iter().copied().flatten());
     if part.last().is_some_and(|line| !line.ends_with(b"\n")) {
-        text.extend_from_slice(if carriage_return { b"\r\n" } else { b"\n" });
+        text.extend_from_slice(line_end);
     }
 }
 

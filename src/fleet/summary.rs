@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 use patchset_api::PatchSet;
+use patchset_api::conditions::Truth;
 use patchset_api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
 use patchset_api::reason::{self, Reason, condition};
 use patchset_api::upkeep::{RepositoryUpkeepStatus, UpkeepState};
 
 use crate::layout::FaultKind;
-use crate::plan::conditions::Truth;
 
 /// The longest line, in characters: what `kubectl get` shows stays below 120 with it.
 const LONGEST_LINE: usize = 84;

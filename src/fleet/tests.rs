@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
+use patchset_api::conditions::Truth;
 use patchset_api::patch_repository::{MOST_CELLS, RepositoryFault};
 use patchset_api::reason;
 use patchset_api::{PatchRepository, PatchSet};
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::{ChildState, DesiredObjects, FleetError, FleetSummary, ReadingRules, desired_objects, summarize};
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, RepositoryLayout};
-use crate::plan::conditions::Truth;
 
 /// Files in memory, by their paths.
 struct FilesByPath(BTreeMap<String, String>);

@@ -1,52 +1,13 @@
-//! A list of conditions as kstatus and Flux's tools read it.
-
-use std::str::FromStr;
+//! Makes a list of conditions as kstatus and Flux's tools read it.
 
 use foreign_text::printable_lines;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use patchset_api::conditions::Truth;
 use patchset_api::reason::Reason;
 
 /// The longest message that a condition carries, in characters.
 const LONGEST_MESSAGE: usize = 1024;
-
-/// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
-    /// It holds.
-    True,
-    /// It does not.
-    False,
-    /// Nobody knows yet.
-    Unknown,
-}
-
-impl Truth {
-    /// The truth as the API spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-/// A condition's status that the API conventions do not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not True, False or Unknown")]
-pub struct UnknownTruth(String);
-
-impl FromStr for Truth {
-    type Err = UnknownTruth;
-
-    fn from_str(text: &str) -> Result<Self, UnknownTruth> {
-        let all = [Self::True, Self::False, Self::Unknown];
-        let found = all.into_iter().find(|truth| truth.as_str() == text);
-        found.ok_or_else(|| UnknownTruth(text.to_owned()))
-    }
-}
 
 /// Conditions under change, for one generation at one time.
 #[derive(Debug)]
@@ -110,32 +71,6 @@ pub fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// The condition of a type.
-#[must_use]
-pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|c| c.type_ == type_)
-}
-
-/// Whether a condition holds; `None` where it is not there, or says what this version does not
-/// know.
-#[must_use]
-pub fn truth(conditions: &[Condition], type_: &str) -> Option<Truth> {
-    find(conditions, type_)?.status.parse().ok()
-}
-
-/// The reason of a condition; `None` where it is not there, or has one that this version does not
-/// know.
-#[must_use]
-pub fn reason(conditions: &[Condition], type_: &str) -> Option<Reason> {
-    find(conditions, type_)?.reason.parse().ok()
-}
-
-/// Whether a condition is there and True.
-#[must_use]
-pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
-    truth(conditions, type_) == Some(Truth::True)
-}
-
 /// A text of at most so many characters; one that is cut ends in `…`.
 #[must_use]
 pub fn shortened(text: &str, longest: usize) -> String {
@@ -148,8 +83,10 @@ pub fn shortened(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use patchset_api::conditions::{self, find, truth};
     use patchset_api::reason;
+
+    use super::*;
 
     #[test]
     fn time_changes_only_with_truth() {
@@ -177,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_found_by_their_type_and_read_as_they_are_written() {
+    fn a_condition_is_set_and_removed_by_its_type() {
         let mut conditions = Conditions::from_previous(&[], 1, Timestamp::UNIX_EPOCH);
         for (type_, value) in [("B", Truth::False), ("A", Truth::True), ("C", Truth::Unknown)] {
             conditions.set(type_, value, reason::SUCCEEDED, "m");
@@ -185,21 +122,13 @@ mod tests {
         conditions.set("B", Truth::Unknown, reason::TIMED_OUT, "n");
         conditions.remove("C");
         conditions.remove("absent");
-        let mut list = conditions.into_list();
+        let list = conditions.into_list();
         let types: Vec<&str> = list.iter().map(|one| one.type_.as_str()).collect();
         assert_eq!(types, ["A", "B"]);
         assert_eq!(find(&list, "B").unwrap().message, "n");
         assert_eq!(truth(&list, "A"), Some(Truth::True));
         assert_eq!(truth(&list, "B"), Some(Truth::Unknown));
-        assert_eq!((truth(&list, "C"), super::reason(&list, "C")), (None, None));
-        assert_eq!(super::reason(&list, "B"), Some(reason::TIMED_OUT));
-        assert!(is_true(&list, "A") && !is_true(&list, "B") && !is_true(&list, "C"));
-        // What another version wrote is nothing that this one acts on.
-        list[0].status = "Maybe".to_owned();
-        list[0].reason = "Odd".to_owned();
-        assert_eq!((truth(&list, "A"), super::reason(&list, "A")), (None, None));
-        let error = "Maybe".parse::<Truth>().unwrap_err().to_string();
-        assert_eq!(error, "\"Maybe\" is not True, False or Unknown");
+        assert_eq!(conditions::reason(&list, "B"), Some(reason::TIMED_OUT));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use foreign_text::{is_plain, printable};
 use jiff::Timestamp;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::constraint_override::{
     MergedFile, OverrideState, OverrideStatus, RefusedEntry, UpstreamPin,
 };
@@ -9,7 +10,6 @@ use patchset_api::reason::{self, Reason, condition};
 use patchset_api::{ConstraintOverrideSpec, ConstraintOverrideStatus, InputsDigest};
 use upper_constraints::{ConstraintsFile, Include, Merged, Outcome, Overrides, PackageName, Pinned};
 
-use super::conditions::{self, Truth};
 use super::failure::Step;
 use super::lifecycle::{self, AskedFor, Next, Settling, SignaturePolicy, Verdict};
 use super::list_size;

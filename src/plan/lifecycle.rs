@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use patchset_api::common::Verification;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::{self, Reason, condition};
 use patchset_api::{ConstraintOverrideStatus, InputsDigest, PatchRepositoryStatus, PatchSetStatus};
 
-use super::conditions::{self, Conditions, Truth};
+use super::conditions::Conditions;
 use super::failure::{Failure, Retry, Step};
 use super::summary::summary;
 

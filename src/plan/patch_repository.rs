@@ -96,8 +96,8 @@ pub fn settle(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::conditions::Truth;
     use crate::plan::lifecycle::has_results_of;
+    use patchset_api::conditions::Truth;
     use patchset_api::reason;
 
     const ASKED: AskedFor<'static> = AskedFor {

@@ -1,10 +1,10 @@
 //! What matters most of a `PatchSet`'s status, short enough for a column of `kubectl get`.
 
 use foreign_text::printable;
+use patchset_api::conditions;
 use patchset_api::reason::{self, condition};
 use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 
-use super::conditions;
 use super::upstream_history::SHORT_COMMIT;
 
 /// The longest summary, in characters: with the other columns it fits a terminal of 120.

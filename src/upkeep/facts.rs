@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use patchset_api::common::GitPath;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::patch_set::PatchSetSpec;
 use patchset_api::reason::condition;
 use patchset_api::status::PatchStatus;
@@ -12,7 +13,6 @@ use patchset_api::upkeep::{Renumbering, Upkeep, UpkeepAction, UpkeepState, Upkee
 use patchset_api::{FluxDuration, PatchSet};
 
 use super::change_id::ChangeId;
-use crate::plan::conditions::{self, Truth};
 
 /// How long it must have been so where `after` cannot be read.
 const AFTER: Duration = Duration::from_secs(24 * 60 * 60);

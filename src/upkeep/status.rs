@@ -6,6 +6,7 @@ use foreign_text::printable;
 use git_apply_engine::Oid;
 use jiff::Timestamp;
 use patchset_api::Recorded;
+use patchset_api::conditions::Truth;
 use patchset_api::reason::{self, Reason};
 use patchset_api::upkeep::{
     MOST_DECLINED, MOST_UPKEEP_ITEMS, UpkeepAction, UpkeepDrop, UpkeepLeftAlone, UpkeepRefresh, UpkeepState,
@@ -18,7 +19,7 @@ use super::drops::{Todo, todo};
 use super::facts::SeriesFacts;
 use super::folder_plan::proposed_action;
 use super::left_alone::{LeftAlone, LeftAloneReason};
-use crate::plan::conditions::{Truth, seconds};
+use crate::plan::conditions::seconds;
 
 /// The longest texts of a status, in characters.
 const NAME: usize = 256;

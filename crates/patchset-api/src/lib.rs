@@ -8,6 +8,7 @@
 pub mod build;
 pub mod built_image;
 pub mod common;
+pub mod conditions;
 pub mod constraint_override;
 pub mod crd;
 pub mod delivery;

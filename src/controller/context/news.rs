@@ -4,9 +4,9 @@
 use foreign_text::printable_lines;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::EventType;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::{self, Reason, condition};
 
-use crate::plan::conditions::{self, Truth};
 use crate::status::events::Note;
 
 /// Returns what a person would want to know of a change of conditions; `None` where nothing is new.

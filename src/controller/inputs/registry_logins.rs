@@ -15,6 +15,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use patchset_api::build::{Build, CloudProvider};
 use patchset_api::common::ServiceAccountName;
+use patchset_api::conditions;
 use patchset_api::reason::{self, condition};
 use patchset_api::{PatchSet, PatchSetStatus};
 use secrecy::SecretString;
@@ -27,7 +28,6 @@ use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
 use crate::controller::state::api_server::within_limit;
 use crate::controller::state::registry_logins::LoginKey;
-use crate::plan::conditions;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use patchset_api::PatchSet;
 use patchset_api::build::{BuildStatus, Engine, ImageStatus};
+use patchset_api::conditions;
 use patchset_api::reason::{self, condition};
 use patchset_api::status::PatchSetStatus;
 
@@ -19,10 +20,10 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::image_references::image_by_digest;
 use crate::controller::inputs::registries::in_time;
+use crate::plan::backoff;
 use crate::plan::image_test::awaiting_image;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{BuildOutcome, Pending, image_is_current};
-use crate::plan::{backoff, conditions};
 
 /// How soon an image is looked for that somebody else builds, at first.
 const LOOK_FIRST: Duration = Duration::from_secs(15);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::ResourceExt;
+use patchset_api::conditions::Truth;
 use patchset_api::patch_repository::{MOST_FAULTS, RepositoryFault};
 use patchset_api::reason::{self, Reason};
 use patchset_api::{PatchRepository, PatchSet};
@@ -12,7 +13,6 @@ use crate::controller::context::turn::Turn;
 use crate::controller::state::repositories::{MadeKind, MadeObjects};
 use crate::fleet::{ChildState, FleetSummary, summarize};
 use crate::plan::Failure;
-use crate::plan::conditions::Truth;
 use crate::plan::lifecycle::Verdict;
 use crate::plan::patch_repository::RepositoryProgress;
 

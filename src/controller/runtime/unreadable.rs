@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::events::EventType;
+use patchset_api::conditions::Truth;
 use patchset_api::reason::{self, condition};
 use serde_json::json;
 
 use crate::controller::context::Context;
 use crate::controller::context::kind::Reconciled;
 use crate::controller::state::api_server::within_limit;
-use crate::plan::conditions::{Conditions, Truth};
+use crate::plan::conditions::Conditions;
 use crate::status::FIELD_MANAGER;
 use crate::status::events::{self, Note};
 

@@ -2,12 +2,11 @@
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
-
 use kube::ResourceExt;
+use patchset_api::conditions::Truth;
 
 use crate::build_request::{COMPONENT_LABEL, TEST_COMPONENT, TEST_CONTAINER};
 use crate::plan::Step;
-use crate::plan::conditions::Truth;
 
 /// What a Job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use git_apply_engine::Options;
 use git_mirrors::{RefSpec, RepoUrl, Resolved, Upstream};
 use kube::ResourceExt;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::condition;
 use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::upkeep::{Upkeep, UpkeepAction};
@@ -18,7 +19,6 @@ use crate::controller::state::dependents::Dependency;
 use crate::controller::state::referents::Referents;
 use crate::controller::state::upkeeps::UpkeepBranch;
 use crate::plan::Failure;
-use crate::plan::conditions::{self, Truth};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::upkeep::{SeriesFacts, UpkeepOutcome, UpkeepPlace};
 

@@ -21,12 +21,13 @@ use crate::controller::context::journal::Interrupted;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Context, Occasion};
 use crate::controller::state::upkeeps::{BranchUpkeep, UpkeepBranch, UpkeepOrder};
-use crate::plan::conditions::{self, Conditions, Truth};
+use crate::plan::conditions::Conditions;
 use crate::status::events::Note;
 use crate::upkeep::{PlaceError, SeriesFacts, UpkeepPlace, UpkeepPlan, upkeep_status, upkeep_verdict};
 use branch_upkeep::{failed, look_after_branch};
 use group::Group;
 use patchset_api::PatchSet;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::{self, condition};
 use patchset_api::status::PatchSetStatus;
 

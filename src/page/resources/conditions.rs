@@ -1,6 +1,7 @@
 //! Conditions as a line of steps.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use patchset_api::conditions::{Truth, find};
 use patchset_api::reason::condition;
 
 /// The steps of a series, in order, with what people call them.
@@ -86,9 +87,9 @@ fn step(name: &str, condition: &Condition) -> FlowStep {
     FlowStep {
         condition: condition.type_.clone(),
         name: name.to_owned(),
-        state: match condition.status.as_str() {
-            "True" => StepState::Done,
-            "False" => StepState::Failed,
+        state: match condition.status.parse() {
+            Ok(Truth::True) => StepState::Done,
+            Ok(Truth::False) => StepState::Failed,
             _ => StepState::Waiting,
         },
         reason: condition.reason.clone(),
@@ -110,7 +111,7 @@ pub(super) fn duration(seconds: i64) -> String {
 /// The steps that conditions tell of, in their order; others that this does not know stand behind.
 pub(super) fn steps(conditions: &[Condition]) -> Vec<FlowStep> {
     let known = STEPS.iter().filter_map(|(type_, name)| {
-        let condition = conditions.iter().find(|one| one.type_ == *type_)?;
+        let condition = find(conditions, type_)?;
         Some(step(name, condition))
     });
     let general = [condition::READY, condition::RECONCILING, condition::STALLED];
@@ -120,9 +121,4 @@ pub(super) fn steps(conditions: &[Condition]) -> Vec<FlowStep> {
     known
         .chain(others.map(|condition| step(&condition.type_, condition)))
         .collect()
-}
-
-/// The condition of a type.
-pub(super) fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
-    conditions.iter().find(|one| one.type_ == type_)
 }

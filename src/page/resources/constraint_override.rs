@@ -3,10 +3,11 @@
 use askama::Template;
 use kube::ResourceExt;
 use patchset_api::ConstraintOverride;
+use patchset_api::conditions::{find, is_true};
 use patchset_api::constraint_override::{ConstraintOverrideStatus, OverrideState, OverrideStatus};
 use patchset_api::reason::condition;
 
-use super::conditions::{FlowStep, find, steps};
+use super::conditions::{FlowStep, steps};
 use crate::page::frame::{Frame, object_address};
 use crate::page::{MergedFileView, OverrideView, OverridesView, RenderError, slug};
 
@@ -150,7 +151,8 @@ impl OverridesPage {
         let rows = objects.map(|object| {
             let overrides = overrides_of(object);
             let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());
-            let ready = find(conditions.unwrap_or_default(), condition::READY);
+            let conditions = conditions.unwrap_or_default();
+            let ready = find(conditions, condition::READY);
             let namespace = object.namespace().unwrap_or_default();
             ListedOverrides {
                 href: object_address("constraintoverrides", &namespace, &object.name_any()),
@@ -158,7 +160,7 @@ impl OverridesPage {
                 release: overrides.release.clone(),
                 attention: overrides.attention(),
                 overrides: overrides.overrides.len() + overrides.omitted,
-                is_ready: ready.is_some_and(|ready| ready.status == "True"),
+                is_ready: is_true(conditions, condition::READY),
                 message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             }
         });

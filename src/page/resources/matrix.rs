@@ -3,10 +3,11 @@
 use askama::Template;
 use kube::ResourceExt;
 use patchset_api::PatchSet;
+use patchset_api::conditions::{Truth, find, truth};
 use patchset_api::reason::condition;
 use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 
-use super::conditions::{find, moment};
+use super::conditions::moment;
 use super::filter::{MatrixFilter, STATES, choices};
 use super::patch_texts::PatchTexts;
 use crate::page::frame::{Frame, object_address};
@@ -60,14 +61,13 @@ fn series_with<'a>(
     let ready = find(&status.conditions, condition::READY);
     let is_working = find(&status.conditions, condition::RECONCILING).is_some();
     let of_patches = SeriesView::standing_of_patches(&patches);
-    let is_failing = ready.is_some_and(|ready| ready.status == "False");
-    let standing = match (of_patches, is_failing, is_working) {
+    let is_ready = truth(&status.conditions, condition::READY);
+    let standing = match (of_patches, is_ready, is_working) {
         (Standing::Person | Standing::Tool, ..) => of_patches,
-        (_, true, false) => Standing::Person,
-        (_, true, true) => Standing::Tool,
-        (_, false, true) => Standing::Pending,
-        (_, false, false) if ready.is_none_or(|ready| ready.status != "True") => Standing::Pending,
-        (_, false, false) => Standing::Good,
+        (_, Some(Truth::False), false) => Standing::Person,
+        (_, Some(Truth::False), true) => Standing::Tool,
+        (_, Some(Truth::True), false) => Standing::Good,
+        _ => Standing::Pending,
     };
     SeriesView {
         href: object_address("patchsets", &namespace, &name),
@@ -82,7 +82,7 @@ fn series_with<'a>(
         folder: None,
         standing,
         failure: ready
-            .filter(|ready| ready.status == "False" && of_patches == Standing::Good)
+            .filter(|_| is_ready == Some(Truth::False) && of_patches == Standing::Good)
             .map(|ready| format!("{}: {}", ready.reason, ready.message)),
         tally,
         tag: status.image.as_ref().map(|image| image.tag.clone()),

@@ -3,11 +3,12 @@
 use askama::Template;
 use patchset_api::PatchSet;
 use patchset_api::build::{Attempt, BuildRecord};
+use patchset_api::conditions::find;
 use patchset_api::reason::condition;
 use patchset_api::status::{CandidateStatus, PatchSetStatus};
 
 use super::comparison::{ComparedImages, ImageComparison, image_id};
-use super::conditions::{FlowStep, duration, find, moment, steps};
+use super::conditions::{FlowStep, duration, moment, steps};
 use super::durations::add_durations;
 use super::matrix::series_with_texts;
 use super::patch_texts::PatchTexts;

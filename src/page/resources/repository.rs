@@ -3,10 +3,11 @@
 use askama::Template;
 use kube::ResourceExt;
 use patchset_api::PatchRepository;
+use patchset_api::conditions::{Truth, find, is_true};
 use patchset_api::patch_repository::{PatchRepositoryStatus, RepositoryCell};
 use patchset_api::reason::condition;
 
-use super::conditions::{FlowStep, find, steps};
+use super::conditions::{FlowStep, steps};
 use crate::page::frame::{Frame, object_address};
 use crate::page::{FaultView, RenderError};
 
@@ -40,7 +41,7 @@ fn cell_row(namespace: &str, cell: &RepositoryCell) -> CellRow {
         component: cell.component.clone(),
         release: cell.release.clone(),
         applied: cell.applied.clone().unwrap_or_default(),
-        is_ready: cell.ready == "True",
+        is_ready: cell.ready.parse() == Ok(Truth::True),
         reason: cell.reason.clone().unwrap_or_default(),
         tag: cell.tag.clone().unwrap_or_default(),
     }
@@ -130,7 +131,8 @@ impl RepositoriesPage {
     pub fn new<'a>(frame: Frame, objects: impl Iterator<Item = &'a PatchRepository>) -> Self {
         let rows = objects.map(|object| {
             let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());
-            let ready = find(conditions.unwrap_or_default(), condition::READY);
+            let conditions = conditions.unwrap_or_default();
+            let ready = find(conditions, condition::READY);
             let namespace = object.namespace().unwrap_or_default();
             RepositoryRow {
                 href: object_address("patchrepositories", &namespace, &object.name_any()),
@@ -140,7 +142,7 @@ impl RepositoriesPage {
                     .as_ref()
                     .and_then(|status| status.revision.clone())
                     .unwrap_or_default(),
-                is_ready: ready.is_some_and(|ready| ready.status == "True"),
+                is_ready: is_true(conditions, condition::READY),
                 message: ready.map(|ready| ready.message.clone()).unwrap_or_default(),
             }
         });

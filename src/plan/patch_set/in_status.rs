@@ -2,11 +2,11 @@
 
 use patchset_api::InputsDigest;
 use patchset_api::build::BuildStatus;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::{self, Reason, condition};
 use patchset_api::status::PatchSetStatus;
 
 use crate::plan::build::is_built;
-use crate::plan::conditions::{self, Truth};
 use crate::plan::lifecycle::has_results_of;
 
 /// Whether results that were computed from these inputs stand in the status already.

@@ -1,12 +1,12 @@
 //! The verdict on a series of patches.
 
+use patchset_api::conditions::Truth;
 use patchset_api::patch_set::MergedPatches;
 use patchset_api::reason::{self, Reason};
 use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 use patchset_api::upstream_history::RevertedStatus;
 
 use super::progress::Policy;
-use crate::plan::conditions::Truth;
 use crate::plan::lifecycle::Verdict;
 use crate::plan::upstream_history::{commit_in_words, merged_in_words};
 

@@ -2,13 +2,13 @@
 
 use foreign_text::printable;
 use jiff::Timestamp;
+use patchset_api::conditions::Truth;
 use patchset_api::status::PatchSetStatus;
 
 use super::progress::{ApplyResult, BuildOutcome, DeliveryOutcome, PatchSetProgress, Policy, Sources};
 use super::series_verdict::{allows_ready, verdict};
 use super::settle_build::settle_build;
 use super::settle_delivery::record_merged_delivery;
-use crate::plan::conditions::Truth;
 use crate::plan::failure::Step;
 use crate::plan::lifecycle::{AskedFor, Next, Outcome, Settling};
 use crate::plan::upstream_history::last_applied;

@@ -1,6 +1,7 @@
 //! The status after a build and its tests.
 
 use jiff::Timestamp;
+use patchset_api::conditions::Truth;
 use patchset_api::reason;
 use patchset_api::status::PatchSetStatus;
 
@@ -8,7 +9,6 @@ use super::image_history::remember_image;
 use super::progress::{BuildOutcome, DeliveryOutcome, Pending, Policy};
 use super::settle_delivery::settle_delivery;
 use crate::plan::build::is_planned_image;
-use crate::plan::conditions::Truth;
 use crate::plan::failure::{Failure, Step};
 use crate::plan::image_test::{TestsVerdict, tests_verdict};
 use crate::plan::lifecycle::{Next, Settling, Verdict};

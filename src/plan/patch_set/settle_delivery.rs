@@ -1,11 +1,11 @@
 //! The status after a delivery.
 
+use patchset_api::conditions::Truth;
 use patchset_api::delivery::DeliveryStatus;
 use patchset_api::reason;
 use patchset_api::status::PatchSetStatus;
 
 use super::progress::DeliveryOutcome;
-use crate::plan::conditions::Truth;
 use crate::plan::failure::Step;
 use crate::plan::lifecycle::{Next, Settling, Verdict};
 

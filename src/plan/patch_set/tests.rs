@@ -5,6 +5,7 @@ use std::time::Duration;
 use image_references::{Digest, ImageReference};
 use jiff::Timestamp;
 use patchset_api::build::{BuildStatus, ImageStatus, RejectedImage, Rejection};
+use patchset_api::conditions::find;
 use patchset_api::delivery::{CommitStatus, DeliveryStatus, ProposalStatus};
 use patchset_api::image_test::ImageTestsStatus;
 use patchset_api::patch_set::MergedPatches;
@@ -19,7 +20,7 @@ use patchset_api::upstream_history::{
 use super::image_history::{RECORDED_BYTES, RECORDED_DIGITS, recorded_patches};
 use super::settle_build::record_build;
 use super::*;
-use crate::plan::conditions;
+use crate::plan::conditions::seconds;
 use crate::plan::failure::{Failure, Step};
 use crate::plan::lifecycle::{
     AskedFor, Next, Outcome, SignaturePolicy, Streak, begin_generation, has_verified_results_of, is_verified,
@@ -151,9 +152,7 @@ fn merged(name: &str, differs: bool) -> PatchStatus {
             by: Evidence::ChangeId,
             subject: Some("Refactor the manager".into()),
             author: None,
-            date: Some(conditions::seconds(
-                Timestamp::from_second(1_746_403_200).unwrap(),
-            )),
+            date: Some(seconds(Timestamp::from_second(1_746_403_200).unwrap())),
             url: None,
             differs,
             interdiff: None,
@@ -187,7 +186,7 @@ fn a_policy_says_which_of_the_merged_patches_are_left_out() {
             let (status, _) = settle(&PatchSetStatus::default(), asked(1), policy, NOW, outcome);
             assert_eq!(status.applied.as_deref(), Some(applied), "{policy:?}");
             assert_eq!(status.patched_tree.is_some(), message.is_none(), "{policy:?}");
-            let ready = conditions::find(&status.conditions, condition::READY).unwrap();
+            let ready = find(&status.conditions, condition::READY).unwrap();
             match message {
                 None => assert_eq!(ready.status, "True"),
                 Some(_) if room < 1000 => assert_eq!(ready.reason, "PatchMerged"),
@@ -308,7 +307,7 @@ fn patches_without_room_in_the_list_count() {
         status.count(PatchState::Clean) + status.count(PatchState::Conflict),
         1500
     );
-    let ready = conditions::find(&status.conditions, condition::READY).unwrap();
+    let ready = find(&status.conditions, condition::READY).unwrap();
     assert!(
         ready.message.starts_with("900 of 1500 patches apply"),
         "{}",
@@ -395,7 +394,7 @@ fn what_is_not_signed_leaves_the_last_result_until_it_is() {
     assert!(results_are_current(&refused, &"a".into()) && !is_verified(&refused, SignaturePolicy::Required));
     let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
     assert!(is_verified(&plain, SignaturePolicy::NotRequired));
-    assert!(conditions::find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());
+    assert!(find(&plain.conditions, condition::SOURCE_VERIFIED).is_none());
 }
 
 const DELIVERED: Policy<'_> = Policy {
@@ -429,7 +428,7 @@ fn with(policy: Policy<'_>, built: BuildOutcome, delivered: DeliveryOutcome) -> 
 }
 
 fn told<'a>(status: &'a PatchSetStatus, condition: &str) -> (&'a str, &'a str, &'a str) {
-    let told = conditions::find(&status.conditions, condition).unwrap();
+    let told = find(&status.conditions, condition).unwrap();
     (&told.status, &told.reason, &told.message)
 }
 
@@ -492,7 +491,7 @@ fn what_is_proposed_leaves_the_commit_that_was_delivered() {
     };
     let delivered = |git, config_map: Option<&str>| DeliveryStatus {
         reference: image.reference.clone(),
-        delivered_at: conditions::seconds(NOW),
+        delivered_at: seconds(NOW),
         config_map: config_map.map(ToOwned::to_owned),
         prefix: None,
         git,
@@ -616,7 +615,7 @@ fn an_image_whose_test_fails_is_built() {
         told(&status, condition::IMAGE_BUILT),
         ("False", "BuildFailed", "no")
     );
-    assert!(conditions::find(&status.conditions, condition::IMAGE_TESTED).is_none());
+    assert!(find(&status.conditions, condition::IMAGE_TESTED).is_none());
 }
 
 #[test]
@@ -784,7 +783,7 @@ fn an_image_tells_its_tests_where_there_are_any() {
         };
         let (status, _) = with(policy, built, DeliveryOutcome::Nothing);
         assert_eq!(told(&status, condition::READY).1, "Succeeded");
-        let tested = conditions::find(&status.conditions, condition::IMAGE_TESTED);
+        let tested = find(&status.conditions, condition::IMAGE_TESTED);
         tested.map(|tested| tested.message.clone())
     };
     let by_run = Some("the workflow's run is its test".to_owned());
@@ -846,7 +845,7 @@ fn a_delivery_is_told_as_far_as_it_came() {
     let (plan, image) = built();
     let place = |config_map: Option<&str>, commit: Option<&str>| DeliveryStatus {
         reference: image.reference.clone(),
-        delivered_at: conditions::seconds(NOW),
+        delivered_at: seconds(NOW),
         config_map: config_map.map(ToOwned::to_owned),
         prefix: None,
         git: commit.map(|commit| CommitStatus {

@@ -2,6 +2,7 @@
 
 use git_apply_engine::Oid;
 use patchset_api::common::{GitPath, GitRef};
+use patchset_api::conditions::Truth;
 use patchset_api::delivery::{ForgeProvider, PullRequestOptions};
 use patchset_api::patch_set::{PatchSetSpec, Patches};
 use patchset_api::status::PatchState;
@@ -13,7 +14,7 @@ use super::world::{
     Refreshes, SEEN, at, broken, facts, merged, moved, now, patch, planned, planned_with, tweaked,
 };
 use crate::layout::tests::MemoryFiles;
-use crate::plan::conditions::{Truth, seconds};
+use crate::plan::conditions::seconds;
 use crate::upkeep::{
     PlaceError, SeriesFacts, UpkeepOutcome, UpkeepPlace, WithheldChanges, upkeep_status, upkeep_verdict,
 };

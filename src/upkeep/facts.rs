@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use git_apply_engine::Oid;
 use kube::ResourceExt;
 use patchset_api::common::GitPath;
 use patchset_api::conditions::{self, Truth};
@@ -143,7 +144,7 @@ pub struct SeriesFacts {
     /// Whether an image is built of it.
     pub builds: bool,
     /// The tree after all patches, where all pass.
-    pub patched_tree: Option<String>,
+    pub patched_tree: Option<Oid>,
     /// Each patch, as the status lists it.
     pub patches: Vec<PatchStatus>,
     /// How many patches the status has no room for.
@@ -187,7 +188,9 @@ impl SeriesFacts {
                 .and_then(|upstream| upstream.short_revision.clone()),
             is_current,
             builds: spec.build.is_some(),
-            patched_tree: status.and_then(|status| status.patched_tree.clone()),
+            patched_tree: status
+                .and_then(|status| status.patched_tree.as_ref()?.value())
+                .copied(),
             patches: status.map(|status| status.patches.clone()).unwrap_or_default(),
             omitted: status
                 .and_then(|status| status.omitted_patches)

@@ -195,8 +195,7 @@ fn tree(proof: &SeriesProof, facts: Option<&SeriesFacts>) -> String {
     if before != after {
         return format!("{} → {}: more patches apply", short(before), short(after));
     }
-    let was_built =
-        facts.is_some_and(|facts| facts.patched_tree.as_deref() == Some(before.to_string().as_str()));
+    let was_built = facts.is_some_and(|facts| facts.patched_tree == Some(before));
     match facts {
         Some(facts) if facts.builds && was_built => {
             format!("identical tree: no build will run ({})", short(after))

@@ -49,7 +49,7 @@ pub struct PatchSetStatus {
     pub applied: Option<String>,
     /// The tree after all patches (its SHA-1), where all apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patched_tree: Option<String>,
+    pub patched_tree: Option<Recorded<Oid>>,
     /// Each patch of the series, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<PatchStatus>,

@@ -138,7 +138,7 @@ impl AppliedSeries {
         let series = self.applied_to_upstream(turn).await?;
         let tree = {
             let series = series.lock().unwrap_or_else(PoisonError::into_inner);
-            series.tree().to_string()
+            series.tree()
         };
         let patches = self.patches(turn).await?;
         let status = turn.status();

@@ -123,7 +123,7 @@ fn facts(status: &PatchSetStatus) -> Vec<(&'static str, String, Option<String>)>
         facts.push(("Patches", revision.clone(), None));
     }
     if let Some(tree) = &status.patched_tree {
-        facts.push(("Patched tree", tree.clone(), None));
+        facts.push(("Patched tree", tree.to_string(), None));
     }
     if let Some(image) = &status.image {
         facts.push(("Image", image.reference.to_string(), None));

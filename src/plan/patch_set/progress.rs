@@ -1,5 +1,6 @@
 //! What the steps of an attempt came to, and what the spec asks of it.
 
+use git_apply_engine::Oid;
 use patchset_api::InputsDigest;
 use patchset_api::build::{BuildStatus, ImageStatus};
 use patchset_api::delivery::{DeliveryStatus, ProposalStatus};
@@ -29,7 +30,7 @@ pub struct ApplyResult {
     /// Each patch, in order.
     pub patches: Vec<PatchStatus>,
     /// The tree after all patches that apply.
-    pub tree: String,
+    pub tree: Oid,
     /// Why upstream's history could not be searched for those that do not.
     pub history_failure: Option<String>,
     /// What their folder has besides, and is not applied.

@@ -2,6 +2,7 @@
 
 use foreign_text::printable;
 use jiff::Timestamp;
+use patchset_api::Recorded;
 use patchset_api::conditions::Truth;
 use patchset_api::status::PatchSetStatus;
 
@@ -118,7 +119,7 @@ fn record_apply_result(
         .filter(|p| allows_ready(p, policy.merged_patches))
         .count();
     status.applied = Some(format!("{passing}/{}", checked.patches.len()));
-    status.patched_tree = (passing == checked.patches.len()).then_some(checked.tree);
+    status.patched_tree = (passing == checked.patches.len()).then(|| Recorded::new(checked.tree));
     (status.patches, status.omitted_patches) = list_size::keep_patches(&checked.patches, policy.list_bytes);
     status.history_failure = checked.history_failure;
     status.patches_note = checked.note.map(|note| printable(&note, LONGEST_NOTE));

@@ -85,7 +85,7 @@ fn typical() -> (UpkeepPlan, Vec<SeriesFacts>, Vec<SeriesProof>) {
     );
     let original = "one\n@@ -1 +1 @@\n-a\n+b\n";
     let mut nova = facts("nova", "2025.2", vec![moved("0003-broken.patch", original)]);
-    nova.patched_tree = Some(Oid::from_bytes([7; 20]).to_string());
+    nova.patched_tree = Some(Oid::from_bytes([7; 20]));
     let moved_files = vec![
         MovedFile {
             path: "nova/a.py".to_owned(),

@@ -310,7 +310,7 @@ async fn what_upstream_has_in_another_form_is_left_out_only_where_that_is_asked_
         );
         let status = object.status.unwrap();
         assert_eq!(status.applied.as_deref(), Some(applied));
-        assert_eq!(status.patched_tree.as_ref(), Some(&tree), "{name}");
+        assert_eq!(status.patched_tree.as_deref(), Some(tree.as_str()), "{name}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What conditions say of good, moved, conflicting, malformed and merged patches.
+//! Conditions for good, moved, conflicting, malformed and merged patches.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn a_patch_that_applies_is_ready() {
     assert_eq!(patch.subject.as_deref(), Some("Say five louder"));
     assert_eq!(patch.author.as_deref(), Some("Ann Author <ann@example.org>"));
 
-    // The tree is the one that git makes of it.
+    // The tree equals the one that git makes of the patch.
     let file = stage.root.path().join("five.patch");
     std::fs::write(&file, GOOD).unwrap();
     stage.upstream.git(&["read-tree", "main"]);
@@ -40,7 +40,7 @@ async fn a_patch_that_applies_is_ready() {
         Some(stage.upstream.git(&["write-tree"]).as_str())
     );
 
-    // What is good from the first is told by the status alone.
+    // What is good from the first is reported by the status alone.
     assert_eq!(stage.events("good").await, []);
 }
 
@@ -53,10 +53,10 @@ async fn no_patches_are_fine() {
     let status = object.status.unwrap();
     assert_eq!(status.applied.as_deref(), Some("0/0"));
     assert_eq!(
-        status.patched_tree,
-        Some(stage.upstream.git(&["rev-parse", "main^{tree}"]))
+        status.patched_tree.as_deref(),
+        Some(stage.upstream.git(&["rev-parse", "main^{tree}"]).as_str())
     );
-    // A folder that is not there is told, as it may be meant.
+    // A missing folder is reported, since it may be intended.
     let elsewhere = json!({ "git": { "url": stage.server.url("upstream"), "path": "patches/dmeo", "ref": { "branch": "main" } } });
     stage.apply("none", &stage.spec_with(&elsewhere)).await;
     let object = stage.ready("none", "True", "Succeeded").await;

@@ -1,5 +1,5 @@
-//! What becomes of a `PatchSet`'s patched source: where it is published, and which image is built
-//! from it.
+//! How a `PatchSet`'s patched source is used: where it is published, and which image is built from
+//! it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::pod_template::PodTemplate;
 use super::{Recorded, Revision};
 use image_references::{Digest, ImageReference};
 
-/// A repository of a registry, without tag and digest: `registry.example.org/team/glance`.
+/// A repository in a registry, without tag or digest: `registry.example.org/team/glance`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ImageRepository(
@@ -61,7 +61,7 @@ pub struct Build {
     /// image counts once the registry has it under the tag of `status.build`, with the label
     /// `patching.c5c3.io/inputs` that says what it was built from.
     pub engine: Engine,
-    /// The image that is built; absent, the source is published alone, as that of a library.
+    /// The image that is built. If absent, only the source is published, as for a library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageTarget>,
     /// Where the patched source is published, as an image with one layer that holds just the tree.
@@ -69,40 +69,40 @@ pub struct Build {
     /// The folder with the Dockerfile: the main context of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<DockerfileSource>,
-    /// Further named contexts: images by tag or digest. What a tag stands for is pinned, and looked
-    /// at with each interval; where it moved, the image is built again.
+    /// Additional named contexts: images by tag or digest. A tag is pinned to the digest that it
+    /// stands for and checked at each interval; if it has moved, the image is rebuilt.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "contexts_schema")]
     pub contexts: BTreeMap<String, ContextImage>,
-    /// The platforms to build for, for instance `linux/amd64`; that of the builder where absent.
+    /// The platforms to build for, for instance `linux/amd64`. Defaults to that of the builder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub platforms: Vec<Platform>,
-    /// Reads further build arguments from an `extra-packages.yaml` beside the patches: `PIP_EXTRAS`
-    /// (with commas), `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
+    /// Reads additional build arguments from an `extra-packages.yaml` beside the patches:
+    /// `PIP_EXTRAS` (with commas), `PIP_PACKAGES` and `EXTRA_APT_PACKAGES` (with spaces).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_packages_from: Option<ExtraPackagesFrom>,
-    /// Build arguments. They are part of what the image is built from, and win over those that are
-    /// read.
+    /// Build arguments. They are part of what the image is built from, and override those from
+    /// `extraPackagesFrom`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
     /// Secret of type `kubernetes.io/dockerconfigjson` for the registries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// The cloud whose registries are logged in to as `serviceAccountName`, by workload identity,
-    /// where `secretRef` has no login; the controller has to allow it (`--registry-identities`).
+    /// The cloud whose registries to log in to as `serviceAccountName`, by workload identity, if
+    /// `secretRef` has no login. The controller has to allow it (`--registry-identities`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<CloudProvider>,
     /// The service account of this namespace for `provider`, annotated as the cloud's tools and
-    /// Flux have it; that of the PatchSet where absent.
+    /// Flux expect. Defaults to that of the PatchSet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
-    /// How long one attempt at a build may take; an hour where absent, and never longer than the
+    /// How long one attempt at a build may take. Defaults to an hour, and never exceeds the
     /// controller's `--max-build-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<FluxDuration>,
-    /// How often a failed build is tried again, with waits that grow, before it waits for an input
-    /// to change or for `reconcile.fluxcd.io/requestedAt`; twice where absent.
+    /// How often a failed build is retried, with growing delays, before it waits for an input to
+    /// change or for `reconcile.fluxcd.io/requestedAt`. Defaults to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 20))]
     pub retries: Option<u32>,
@@ -112,15 +112,15 @@ pub struct Build {
     /// How the engine `GitHubActions` builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub github_actions: Option<GitHubActions>,
-    /// Whether the image is looked into before it counts; `Installed` where absent.
+    /// Whether the image is inspected before it counts. Defaults to `Installed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<ImageCheck>,
-    /// Whether a document on the patches is attached to the image in its registry; `Attach` where
-    /// absent.
+    /// Whether an SBOM with the patches is attached to the image in its registry. Defaults to
+    /// `Attach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<SbomPolicy>,
-    /// Tests that run one after the other when the image is built, and before it counts: before its
-    /// further tags are added and it is delivered. Where one fails and blocks, the image before
+    /// Tests that run one after another once the image is built and before it counts: before its
+    /// further tags are added and it is delivered. If a blocking test fails, the previous image
     /// stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -128,7 +128,7 @@ pub struct Build {
     pub tests: Vec<ImageTest>,
 }
 
-/// A cloud whose registries are logged in to by workload identity.
+/// A cloud whose registries accept logins by workload identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CloudProvider {
@@ -152,15 +152,15 @@ impl CloudProvider {
     }
 }
 
-/// Whether an image is looked into before it counts.
+/// Whether an image is inspected before it counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ImageCheck {
-    /// The component and its libraries, where they are Python distributions, must not be installed
-    /// from elsewhere than their patched source: pip and uv put the stock wheel over a patched
-    /// library without a word.
+    /// The component and its libraries, if they are Python distributions, must be installed from
+    /// nowhere but their patched source: pip and uv silently install the stock wheel over a patched
+    /// library.
     #[default]
     Installed,
-    /// It is not looked into.
+    /// It is not inspected.
     Skip,
 }
 
@@ -175,15 +175,14 @@ pub enum SbomPolicy {
     Skip,
 }
 
-// Fields of optional objects have no default in the schema: server-side apply would leave the
-// defaults behind where such an object is taken away, and what is left then lacks what it must
-// have.
+// Fields of optional objects have no default in the schema: when such an object is removed,
+// server-side apply would leave the defaults behind, without the fields that it requires.
 impl Build {
     /// `timeout`.
     ///
     /// # Errors
     ///
-    /// Where it is no duration.
+    /// If it is not a duration.
     pub fn timeout(&self) -> Result<Duration, DurationError> {
         self.timeout.as_ref().map_or(Ok(HOUR), FluxDuration::get)
     }
@@ -194,7 +193,7 @@ impl Build {
         self.retries.unwrap_or(2)
     }
 
-    /// Whether the image is looked into before it counts.
+    /// Whether the image is inspected before it counts.
     #[must_use]
     pub fn is_checked(&self) -> bool {
         self.check.unwrap_or_default() == ImageCheck::Installed
@@ -228,7 +227,7 @@ impl JobOptions {
     ///
     /// # Errors
     ///
-    /// Where it is no duration.
+    /// If it is not a duration.
     pub fn keep(&self) -> Result<Duration, DurationError> {
         self.keep.as_ref().map_or(Ok(HOUR), FluxDuration::get)
     }
@@ -236,7 +235,7 @@ impl JobOptions {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Names of contexts, as BuildKit takes them, with their images.
+/// Names of contexts, as BuildKit accepts them, with their images.
 fn contexts_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let image = ContextImage::json_schema(generator);
     schemars::json_schema!({
@@ -270,7 +269,8 @@ pub struct Platform(
     pub String,
 );
 
-/// Where the folder with the Dockerfile is; exactly one of `git`, `configMap` and `inline` is set.
+/// Where to find the folder with the Dockerfile; exactly one of `git`, `configMap` and `inline` is
+/// set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -288,12 +288,12 @@ pub struct DockerfileSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub inline: Option<String>,
-    /// The Dockerfile's name in the folder; `Dockerfile` where absent.
+    /// The Dockerfile's name in the folder. Defaults to `Dockerfile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the folder, without '..'"))]
     pub file: Option<String>,
-    /// The stage to build; the last where absent.
+    /// The stage to build. Defaults to the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
     pub stage: Option<String>,
@@ -303,34 +303,34 @@ pub struct DockerfileSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobOptions {
-    /// The program that builds; BuildKit where absent.
+    /// The program that builds. Defaults to BuildKit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builder: Option<Builder>,
-    /// The builder's image; that of the controller's `--buildkit-image` or `--buildah-image` where
-    /// absent.
+    /// The builder's image. Defaults to that of the controller's `--buildkit-image` or
+    /// `--buildah-image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// A repository that keeps the layers of builds for the next one (BuildKit's registry cache).
+    /// A repository that keeps the layers of one build for the next (BuildKit's registry cache).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<ImageRepository>,
-    /// How long a finished Job is kept; an hour where absent.
+    /// How long a finished Job is kept. Defaults to an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<FluxDuration>,
-    /// The service account of this namespace that the Job's pods run as; that of the PatchSet where
-    /// absent. They get no token of it.
+    /// The service account of this namespace that the Job's pods run as. Defaults to that of the
+    /// PatchSet. The pods get no token for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
     /// Parts of the Job's pod template (`PodTemplateSpec`), laid over that of the controller:
-    /// objects are merged, lists whose elements have names are merged by them, all else is
-    /// replaced, and null removes. The container that builds is called `build`. Which fields may be
-    /// set is up to the controller's `--job-pod-template`.
+    /// objects are merged, lists whose elements have names are merged by name, anything else is
+    /// replaced, and null removes. The container that builds is called `build`. The controller's
+    /// `--job-pod-template` decides which fields may be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }
 
 /// A workflow of GitHub Actions that builds. It is dispatched with the inputs `request_id`, which
-/// belongs into its `run-name`, and `build`, a JSON document that says what to build from what.
+/// belongs in its `run-name`, and `build`, a JSON document that says what to build from what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitHubActions {
@@ -346,7 +346,7 @@ pub struct GitHubActions {
         regex(pattern = r"^([A-Za-z0-9_.-]+\.ya?ml|[0-9]+)$")
     )]
     pub workflow: String,
-    /// The branch or tag that the workflow is taken from; `main` where absent.
+    /// The branch or tag that the workflow is taken from. Defaults to `main`.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub ref_: Option<String>,
@@ -354,23 +354,24 @@ pub struct GitHubActions {
     /// `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey` and, for an Enterprise
     /// Server, `githubAppBaseURL`.
     pub secret_ref: LocalReference,
-    /// The address of the REST API; that of the Secret, or of github.com, where absent.
+    /// The address of the REST API. Defaults to that in the Secret, or else that of github.com.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^https?://"))]
     pub api_url: Option<String>,
-    /// What the end of the workflow's run means for the image that it pushed; `Ignore` where absent.
+    /// What the outcome of the workflow's run means for the image that it pushed. Defaults to
+    /// `Ignore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conclusion: Option<RunConclusion>,
 }
 
-/// What the end of a workflow's run means for the image that it pushed.
+/// What the outcome of a workflow's run means for the image that it pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RunConclusion {
     /// Nothing: the image counts once the registry has it.
     #[default]
     Ignore,
-    /// It is the image's test: an image counts when the run that was asked for has succeeded. One
-    /// whose run failed does not, also where the registry has it.
+    /// It is the image's test: an image counts once the requested run has succeeded. One whose run
+    /// failed does not, even if the registry has it.
     Test,
 }
 
@@ -398,12 +399,12 @@ pub enum Builder {
     Buildah,
 }
 
-/// Where an `extra-packages.yaml` is.
+/// Where to find an `extra-packages.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtraPackagesFrom {
     /// The file, relative to the root of the repository or artifact that holds the patches. A
-    /// component that it does not name has no further packages.
+    /// component that it does not name has no extra packages.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
@@ -429,7 +430,7 @@ pub struct ImageTarget {
     /// Its tag, with `{version}`, `{patches}` (how many), `{ref}`, `{sha}` (the upstream's commit,
     /// 7 digits), `{patchesBranch}` and `{patchesSha}` (those of the patches' repository when these
     /// inputs were first seen, 7 digits), `{release}` and `{inputs}` (what it is built from, 12
-    /// digits); `{ref}-p{patches}-{inputs}` where absent, which is different for all that goes into
+    /// digits). Defaults to `{ref}-p{patches}-{inputs}`, which changes with anything that goes into
     /// an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
@@ -439,13 +440,13 @@ pub struct ImageTarget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(min = 1, max = 255)))]
     pub moving_tags: Vec<String>,
-    /// The branches of the patches' repository from which `movingTags` move; any where absent.
+    /// The branches of the patches' repository from which `movingTags` move. Defaults to any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 255)))]
     pub moving_tags_from: Vec<String>,
-    /// One more tag, for image policies of Flux, which choose by what grows: by the same templates
-    /// and `{time}`, when this image became the wanted one (UTC, 14 digits: `20250131235959`). It
-    /// is added and never moved: a former image that is wanted again gets another one. For instance
+    /// One more tag, for Flux image policies, which pick the highest: by the same templates and
+    /// `{time}`, when this image became the wanted one (UTC, 14 digits: `20250131235959`). It is
+    /// added and never moved: a former image that is wanted again gets another. For instance
     /// `{release}-{time}-{sha}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
@@ -462,8 +463,8 @@ pub struct ImageTarget {
 pub struct SourceTarget {
     /// Its repository.
     pub repository: ImageRepository,
-    /// The component's version (PEP 440), for packaging without Git; that of the upstream's tag
-    /// where absent.
+    /// The component's version (PEP 440), for packaging without Git. Defaults to that of the
+    /// upstream's tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub version: Option<String>,
@@ -476,19 +477,19 @@ pub struct BuildStatus {
     /// A digest over everything that can change the image. The image carries it as the label
     /// `patching.c5c3.io/inputs`.
     pub inputs_digest: InputsDigest,
-    /// The image to build, by its tag; absent where the source is published alone.
+    /// The image to build, by its tag; absent if only the source is published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Recorded<ImageReference>>,
     /// Further tags that move to the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
-    /// The tag that sorts.
+    /// The sortable tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sortable_tag: Option<SortableTag>,
-    /// The patches' revision when these inputs were first seen, where tags follow from it.
+    /// The patches' revision when these inputs were first seen, if tags depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches_revision: Option<Recorded<Revision>>,
-    /// What is different from the build before.
+    /// What differs from the previous build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<BuildReason>,
     /// The folder with the Dockerfile, as an image by its digest.
@@ -502,17 +503,16 @@ pub struct BuildStatus {
     /// The platforms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// The `reconcile.fluxcd.io/forceAt` by which this build was asked for.
+    /// The `reconcile.fluxcd.io/forceAt` that requested this build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,
-    /// The names of the Python distributions that contexts are the source of, by the contexts'
-    /// names.
+    /// The names of the Python distributions whose source the contexts are, by context name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub distributions: BTreeMap<String, String>,
-    /// The last attempt at it.
+    /// The last attempt at this build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
-    /// The image that the registry has and that does not count.
+    /// The image that the registry has but that does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedImage>,
     /// The tests of the image.
@@ -520,11 +520,11 @@ pub struct BuildStatus {
     pub tests: Option<ImageTestsStatus>,
 }
 
-/// An image that was built and does not count.
+/// An image that was built but does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RejectedImage {
-    /// Its digest. It is not looked into again.
+    /// Its digest. It is not inspected again.
     pub digest: Recorded<Digest>,
     /// Why it does not count.
     pub reason: Rejection,
@@ -544,7 +544,7 @@ pub enum Rejection {
     ImageUnreadable,
 }
 
-/// A build that is over.
+/// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildRecord {
@@ -559,7 +559,7 @@ pub struct BuildRecord {
     pub reference: Recorded<ImageReference>,
     /// When the registry was first seen to have it.
     pub found_at: Time,
-    /// How many attempts it took; none where it was built elsewhere or before.
+    /// How many attempts it took; none if it was built elsewhere or earlier.
     #[serde(default)]
     #[schemars(with = "i32")]
     pub attempts: u32,
@@ -601,6 +601,6 @@ pub enum BuildReason {
     Base,
     /// Arguments, platforms, or the image's name.
     Config,
-    /// It was asked for, by `reconcile.fluxcd.io/forceAt`.
+    /// `reconcile.fluxcd.io/forceAt` requested it.
     Requested,
 }

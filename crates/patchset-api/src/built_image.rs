@@ -24,26 +24,25 @@ pub struct ImageStatus {
     /// Further tags that moved to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving_tags: Vec<String>,
-    /// The tag that sorts, which was added to it.
+    /// The sortable tag that was added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sortable_tag: Option<SortableTag>,
-    /// The upstream's revision that it was built from.
+    /// The upstream revision that it was built from.
     pub revision: Recorded<Revision>,
     /// What it was built from: the `inputsDigest` of its build.
     pub inputs_digest: InputsDigest,
-    /// The component and its libraries as they are installed in it; absent where it was not looked
-    /// into.
+    /// The component and its libraries as installed in it; absent if it was not inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<Vec<InstalledStatus>>,
-    /// The document on its patches that is attached to it, by its digest.
+    /// The digest of the SBOM with its patches that is attached to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Recorded<Digest>>,
-    /// Why that document could not be attached. It is tried again with each interval.
+    /// Why the SBOM could not be attached. This is retried at each interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sbom_failure: Option<String>,
 }
 
-/// A tag with the time since when its image is the wanted one.
+/// A tag with the time since when its image has been the wanted one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SortableTag {
@@ -57,19 +56,19 @@ pub struct SortableTag {
 /// Where a distribution in an image comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Origin {
-    /// A folder or file at hand while the image was built: its `direct_url.json` (PEP 610) says so.
+    /// A local folder or file while the image was built: its `direct_url.json` (PEP 610) says so.
     Source,
     /// A package index, or a package of the operating system.
     Index,
-    /// An address.
+    /// A URL.
     Url,
-    /// It is not told: by an `.egg-info`, or by a `direct_url.json` that cannot be read.
+    /// It cannot be told: there is only an `.egg-info`, or a `direct_url.json` that cannot be read.
     Unknown,
     /// It is not installed, or not where Python packages are (`site-packages`, `dist-packages`).
     NotFound,
 }
 
-/// A distribution that an image is built with from source, as it is installed there.
+/// A distribution that an image is built with from source, as installed there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstalledStatus {
@@ -80,19 +79,19 @@ pub struct InstalledStatus {
     pub version: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
-    /// The platforms where that is so, of an image for several.
+    /// The platforms where that is so, for a multi-platform image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
 }
 
-/// One attempt at a build.
+/// One attempt at a build or a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// Its number, from 1.
     #[schemars(with = "i32")]
     pub number: u32,
-    /// The Job, or what the run of a workflow was asked for by.
+    /// The name of the Job, or the request ID of the workflow's run.
     pub name: String,
     /// The number of the workflow's run, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +112,7 @@ pub struct Attempt {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The last lines of its log, where it failed.
+    /// The last lines of its log, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_tail: Option<String>,
 }

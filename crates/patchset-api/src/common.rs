@@ -6,13 +6,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A rule for addresses of repositories, and what is said where it is broken.
+/// A rule for addresses of repositories, and the message if it is broken.
 pub(super) const ADDRESS: (&str, &str) = (
     "self.matches('^[a-z][a-z0-9+.-]*://[^/]') || self.matches('^[^/:@\\\\s]+@[^/:\\\\s]+:[^:]')",
     "write an address such as https://host/path.git, ssh://git@host/path.git or git@host:path.git",
 );
 
-/// The same for what an address must not hold.
+/// The same for what an address must not contain.
 pub(super) const NO_PASSWORD: (&str, &str) = (
     "!self.matches('^[a-z][a-z0-9+.-]*://[^/@]*:[^/@]*@')",
     "a password must not be part of the address: put it into a Secret and name that in secretRef",
@@ -21,13 +21,13 @@ pub(super) const NO_PASSWORD: (&str, &str) = (
 /// The pattern for the name of a branch, a tag or another ref.
 pub(super) const REF_NAME: &str = r"^[^-\s~^:?*\[\\][^\s~^:?*\[\\]*$";
 
-/// A rule for the name of a branch, and what is said where it is broken.
+/// A rule for the name of a branch, and the message if it is broken.
 pub(super) const BRANCH_ALONE: (&str, &str) = (
     "!self.startsWith('refs/')",
     "write the branch without refs/heads/",
 );
 
-/// A rule for paths, and what is said where it is broken for one in a repository.
+/// A rule for paths, and the message if a path in a repository breaks it.
 pub(super) const RELATIVE_PATH: (&str, &str) = (
     "!self.startsWith('/') && !self.split('/').exists(p, p == '..')",
     "write a path relative to the repository's root, without '..'",
@@ -69,10 +69,10 @@ impl fmt::Display for Release {
     }
 }
 
-/// A digest over all that a result follows from: `sha256:` and 64 hexadecimal digits.
+/// A digest over everything that a result follows from: `sha256:` and 64 hexadecimal digits.
 ///
-/// What others wrote in the place of one (into a label, or a status by hand) is kept as it is, and
-/// equals none.
+/// What others wrote in its place (into a label, or a status by hand) is kept verbatim, and equals
+/// no digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct InputsDigest(String);
@@ -138,7 +138,7 @@ pub struct ServiceAccountName(
         .message("set exactly one of branch, tag, commit and semver")
 )]
 pub struct GitRef {
-    /// A branch, without `refs/heads/`; followed as it moves.
+    /// A branch, without `refs/heads/`. It is followed as it moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub branch: Option<String>,
@@ -146,8 +146,8 @@ pub struct GitRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub tag: Option<String>,
-    /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) where the server lets it
-    /// be found.
+    /// A commit: its SHA-1 in full (40 digits), or abbreviated (7 or more) if the server allows it
+    /// to be looked up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9a-f]{7,40}$"))]
     pub commit: Option<String>,
@@ -158,7 +158,7 @@ pub struct GitRef {
     pub semver: Option<String>,
 }
 
-/// Which object of a repository has to be signed.
+/// Which object of a repository must be signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum VerificationMode {
     /// The commit that the ref stands for.
@@ -182,12 +182,12 @@ impl VerificationMode {
     }
 }
 
-/// Whose signature a repository's commit or tag has to have.
+/// Who must have signed a repository's commit or tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verification {
-    /// What has to be signed: `HEAD` (the commit that the ref stands for), `Tag` (the annotated tag
-    /// that it names) or `TagAndHEAD`; `HEAD` where absent.
+    /// What must be signed: `HEAD` (the commit that the ref stands for), `Tag` (the annotated tag
+    /// that it names) or `TagAndHEAD`. Defaults to `HEAD`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<VerificationMode>,
     /// Secret whose values are the public keys, under any names: armored OpenPGP keys, SSH keys, or
@@ -195,7 +195,7 @@ pub struct Verification {
     pub secret_ref: LocalReference,
 }
 
-/// A rule for what has a ref and a verification, and what is said where it is broken.
+/// A rule for what has a ref and a verification, and the message if it is broken.
 pub(super) const TAG_IS_NAMED: (&str, &str) = (
     "!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",
     "verify.mode Tag and TagAndHEAD ask for a signed tag: set ref.tag or ref.semver, or use HEAD",
@@ -212,21 +212,21 @@ pub struct GitPath {
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
-    /// What to read; the repository's default branch where absent.
+    /// What to read. Defaults to the repository's default branch.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub ref_: Option<GitRef>,
     /// The folder or file in the repository, relative to its root.
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
-    /// Whose signature the commit or the tag has to have before anything of it is read.
+    /// Who must have signed the commit or tag before anything in it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
     /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and
     /// `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
 }

@@ -13,7 +13,7 @@ pub enum Truth {
     True,
     /// It does not.
     False,
-    /// Nobody knows yet.
+    /// It is not known yet.
     Unknown,
 }
 
@@ -50,21 +50,20 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|c| c.type_ == type_)
 }
 
-/// Whether a condition holds; `None` where it is not there, or says what this version does not
+/// Whether a condition holds; `None` if it is absent or has a status that this version does not
 /// know.
 #[must_use]
 pub fn truth(conditions: &[Condition], type_: &str) -> Option<Truth> {
     find(conditions, type_)?.status.parse().ok()
 }
 
-/// The reason of a condition; `None` where it is not there, or has one that this version does not
-/// know.
+/// The reason of a condition; `None` if it is absent or has one that this version does not know.
 #[must_use]
 pub fn reason(conditions: &[Condition], type_: &str) -> Option<Reason> {
     find(conditions, type_)?.reason.parse().ok()
 }
 
-/// Whether a condition is there and True.
+/// Whether a condition is present and True.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     truth(conditions, type_) == Some(Truth::True)

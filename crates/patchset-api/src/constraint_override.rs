@@ -53,24 +53,24 @@ pub struct ConstraintOverrideSpec {
     pub upper_constraints: ConstraintsSource,
     /// The overrides: `package===version` replaces or adds, `-package` removes.
     pub overrides: OverridesSource,
-    /// Packages that are built from source. Their pins leave the merged file, because pip and uv
-    /// refuse a source tree against its own pin.
+    /// Packages that are built from source. Their pins are removed from the merged file, because
+    /// pip and uv refuse a source tree of a package that is pinned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub built_from_source: Vec<PackageName>,
-    /// How often to look whether the sources moved.
+    /// How often to check whether the sources moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,
-    /// How long one reconciliation may take before it is given up and tried again.
+    /// How long one reconciliation may take before it is abandoned and retried.
     #[serde(default = "default_timeout")]
     pub timeout: FluxDuration,
-    /// Stops reconciliation; the status stays as it is.
+    /// Stops reconciliation and leaves the status unchanged.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
 impl ConstraintOverrideSpec {
-    /// The signatures that are asked for: of the upper constraints and of the overrides.
+    /// The signatures that are required: of the upper constraints and of the overrides.
     pub fn verifications(&self) -> impl Iterator<Item = &Verification> {
         let files = [&self.upper_constraints.git, &self.overrides.git];
         files
@@ -80,7 +80,7 @@ impl ConstraintOverrideSpec {
     }
 }
 
-/// Where a constraints file is.
+/// Where to find a constraints file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -100,7 +100,7 @@ pub struct ConstraintsSource {
     pub inline: Option<String>,
 }
 
-/// Where the overrides are.
+/// Where to find the overrides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -153,7 +153,7 @@ pub struct OverrideEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub marker: Option<String>,
-    /// The version is meant to be older than upstream's, and does not need attention for that.
+    /// The version is meant to be older than upstream's, and this does not need attention.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub downgrade: bool,
     /// Removes the package's pin.
@@ -177,22 +177,22 @@ impl<'a> From<&'a OverrideEntry> for OverrideInput<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConstraintOverrideStatus {
-    /// The generation of the spec that was last looked at; −1 where none was.
+    /// The generation of the spec that was last observed; −1 if none was.
     #[serde(default = "never_observed")]
     pub observed_generation: i64,
     /// `Ready` always; `Reconciling` and `Stalled` only while True; one condition for each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
+    /// The last `reconcile.fluxcd.io/requestedAt` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// The upper constraints that were merged: the revision of their repository, or a digest of
-    /// what was given.
+    /// their content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upper_constraints_revision: Option<String>,
-    /// The overrides that were merged: the revision of their repository, or a digest of what was
-    /// given.
+    /// The overrides that were merged: the revision of their repository, or a digest of their
+    /// content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides_revision: Option<String>,
     /// Where the merged file is.
@@ -202,11 +202,11 @@ pub struct ConstraintOverrideStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub overrides: Option<u32>,
-    /// How many of them need a person's attention: redundant, outdated or absent.
+    /// How many of them need attention: redundant, outdated or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub need_attention: Option<u32>,
-    /// What became of each override, in order.
+    /// What each override did, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<OverrideStatus>,
     /// How many more there are: an object's size is bounded. Those that need attention are listed
@@ -214,16 +214,16 @@ pub struct ConstraintOverrideStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_results: Option<u32>,
-    /// Entries of the merged file over which uv refuses it, and which pip takes: `===` with what is
-    /// no version of PEP 440. The first some.
+    /// The first few entries of the merged file for which uv rejects it, but which pip accepts:
+    /// `===` followed by something that is not a PEP 440 version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_by_uv: Vec<RefusedEntry>,
-    /// A digest over all that this status was computed from.
+    /// A digest over everything this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<InputsDigest>,
 }
 
-/// An entry over which uv refuses the whole file.
+/// An entry for which uv rejects the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedEntry {
@@ -232,7 +232,7 @@ pub struct RefusedEntry {
     pub line: u32,
     /// The package.
     pub package: String,
-    /// What stands in the place of a version.
+    /// What stands in place of a version.
     pub version: String,
 }
 
@@ -254,7 +254,7 @@ impl fmt::Display for RefusedEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergedFile {
-    /// The ConfigMap that holds it. The resource owns it: what is changed by hand is put back.
+    /// The ConfigMap that holds it. The resource owns it: manual changes are reverted.
     pub name: String,
     /// The key.
     pub key: String,
@@ -273,10 +273,10 @@ pub struct OverrideStatus {
     pub package: String,
     /// What it did.
     pub state: OverrideState,
-    /// What upstream pins, with the markers where there are any.
+    /// What upstream pins, with its markers, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The same as values, whole.
+    /// The same as structured values, complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstream_pins: Vec<UpstreamPin>,
     /// What the merged file pins.
@@ -285,8 +285,8 @@ pub struct OverrideStatus {
     /// The environment marker that the override is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
-    /// The line of the merged file that it is about, from 1: where its pin is, or before which the
-    /// first of the pins stood that it removed.
+    /// The line of the merged file that it concerns, from 1: that of its pin, or the line before
+    /// which the first pin that it removed stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub line: Option<u32>,
@@ -297,11 +297,11 @@ pub struct OverrideStatus {
     pub message: String,
 }
 
-/// A pin of upstream's.
+/// One of upstream's pins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamPin {
-    /// The version, or another specifier as it is written.
+    /// The version, or another specifier as written.
     pub version: String,
     /// Its environment marker.
     #[serde(default, skip_serializing_if = "Option::is_none")]

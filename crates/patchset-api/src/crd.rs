@@ -15,7 +15,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 ///
 /// # Errors
 ///
-/// Where the type cannot be written as YAML.
+/// If the definition cannot be written as YAML.
 pub fn yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(crd)
 }

@@ -9,7 +9,7 @@ use super::Recorded;
 use super::common::{ADDRESS, BRANCH_ALONE, LocalReference, NO_PASSWORD, REF_NAME};
 use image_references::ImageReference;
 
-/// Where the image goes when it is built.
+/// Where the image goes once it is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -17,36 +17,36 @@ use image_references::ImageReference;
         .message("set configMap, git or both")
 )]
 pub struct Delivery {
-    /// A ConfigMap for Flux's kustomize-controller and helm-controller to read. Several may share
-    /// it.
+    /// A ConfigMap for Flux's kustomize-controller and helm-controller to read. Several PatchSets
+    /// may share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<DeliveryConfigMap>,
-    /// A Git repository whose YAML files have markers. Several may share it.
+    /// A Git repository whose YAML files have markers. Several PatchSets may share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<DeliveryGit>,
-    /// Whether an image is delivered by itself, or when the annotation `patching.c5c3.io/approved`
-    /// of the PatchSet has its tag or digest; `Automatic` where absent.
+    /// Whether an image is delivered automatically, or only once the annotation
+    /// `patching.c5c3.io/approved` of the PatchSet has its tag or digest. Defaults to `Automatic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
 }
 
-/// A ConfigMap in the namespace of the `PatchSet`. It is made where it is not there, and carries
-/// the label `reconcile.fluxcd.io/watch: Enabled`.
+/// A ConfigMap in the namespace of the `PatchSet`. It is created if missing, and carries the label
+/// `reconcile.fluxcd.io/watch: Enabled`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryConfigMap {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// What its keys begin with: `<prefix>_repository`, `<prefix>_tag`, `<prefix>_digest` and
+    /// The prefix of its keys: `<prefix>_repository`, `<prefix>_tag`, `<prefix>_digest` and
     /// `<prefix>_reference`, which `postBuild.substituteFrom` of a Kustomization takes as
-    /// variables. The component, with `_` for what a variable cannot have, where absent.
+    /// variables. Defaults to the component, with `_` for characters that a variable cannot have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub prefix: Option<String>,
 }
 
-/// A Git repository whose YAML files say with markers where the image goes: behind a value, a
+/// A Git repository whose YAML files have markers that say where the image goes: after a value, a
 /// comment `# {"$patchset": "NAMESPACE:NAME:tag"}` with `tag`, `digest`, `repository` or
 /// `reference`, or with none of them for the whole reference. Only the marked values change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
@@ -58,12 +58,12 @@ pub struct DeliveryGit {
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
-    /// The branch that Flux follows; the repository's default branch where absent.
+    /// The branch that Flux follows. Defaults to the repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: Option<String>,
-    /// Where commits go; to `branch` itself where absent.
+    /// Where commits go. Defaults to `branch` itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<Push>,
     /// The folders with the files; the whole repository where empty.
@@ -74,12 +74,12 @@ pub struct DeliveryGit {
             .message("write paths relative to the repository's root, without '..'")
     )]
     pub paths: Vec<String>,
-    /// Who makes the commits; `patchset` where absent.
+    /// Who makes the commits. Defaults to `patchset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<CommitAuthor>,
-    /// The commits' message, with `{images}` (the images in one line), `{list}` (a line an image)
-    /// and `{files}` (a line a file). Trailers that name the images follow. `Deliver {images}` and
-    /// the list where absent.
+    /// The commits' message, with `{images}` (the images on one line), `{list}` (one line per
+    /// image) and `{files}` (one line per file). Trailers that name the images follow. Defaults to
+    /// `Deliver {images}` and the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub message: Option<String>,
@@ -90,7 +90,7 @@ pub struct DeliveryGit {
     /// and `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
 }
@@ -99,8 +99,8 @@ pub struct DeliveryGit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Push {
-    /// The branch. It is made where it is not there. Commits go on top of what it has; it is made
-    /// anew from `branch` where all of it is of this controller and was merged or taken back.
+    /// The branch. It is created if missing. Commits go on top of what it has; it is recreated from
+    /// `branch` if all of its commits are this controller's and were merged or reverted.
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: String,
@@ -118,7 +118,7 @@ pub struct PullRequestOptions {
     /// Secret with an access token as `token`, or for GitHub the keys of a GitHub App:
     /// `githubAppID`, `githubAppInstallationID`, `githubAppPrivateKey`.
     pub secret_ref: LocalReference,
-    /// The address of the API; made from the repository's address where absent.
+    /// The address of the API. Derived from the repository's address by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^https?://"))]
     pub api_url: Option<String>,
@@ -126,7 +126,7 @@ pub struct PullRequestOptions {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 100)))]
     pub labels: Vec<String>,
-    /// Who is asked to review the pull request, by their names on the server; a team of GitHub as
+    /// Who is asked to review the pull request, by their user names on the server; a GitHub team as
     /// `organisation/team`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 100)))]
@@ -136,7 +136,7 @@ pub struct PullRequestOptions {
     pub draft: bool,
 }
 
-/// Whose API pull requests are opened by.
+/// Whose API is used to open pull requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ForgeProvider {
     /// GitHub, or a GitHub Enterprise Server.
@@ -151,11 +151,11 @@ pub enum ForgeProvider {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitAuthor {
-    /// The name; `patchset` where absent.
+    /// The name. Defaults to `patchset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^<>\n\r]+$"))]
     pub name: Option<String>,
-    /// The mail address.
+    /// The email address.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^<>\s]+$"))]
     pub email: String,
 }
@@ -164,12 +164,12 @@ pub struct CommitAuthor {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signing {
-    /// Secret with a private SSH key as `identity`, and its `password` where it has one; or with an
+    /// Secret with a private SSH key as `identity`, and its `password` if it has one; or with an
     /// armored OpenPGP key as `git.asc`, and its `passphrase`.
     pub secret_ref: LocalReference,
 }
 
-/// Whether somebody has to agree before an image is delivered.
+/// Who has to approve an image before it is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Approval {
     /// Nobody.
@@ -190,10 +190,10 @@ pub struct DeliveryStatus {
     /// The ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<String>,
-    /// What its keys begin with.
+    /// The prefix of its keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// The commit.
+    /// The commit with the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<CommitStatus>,
 }
@@ -213,7 +213,7 @@ pub struct CommitStatus {
     pub paths: Vec<String>,
 }
 
-/// An image that waits on a branch to be merged.
+/// An image on a branch that is waiting to be merged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProposalStatus {
@@ -224,7 +224,7 @@ pub struct ProposalStatus {
     /// The pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<String>,
-    /// Labels that it could not be given; they are tried again.
+    /// Labels that could not be added to it; they are retried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing_labels: Vec<String>,
 }

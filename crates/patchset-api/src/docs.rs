@@ -1,4 +1,4 @@
-//! The reference of all fields as Markdown, made from the schema.
+//! The reference for all fields as Markdown, generated from the schema.
 
 use std::fmt::Write;
 
@@ -6,11 +6,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 
-/// The reference of some definitions.
+/// The reference for the given definitions.
 #[must_use]
 pub fn markdown(definitions: &[CustomResourceDefinition]) -> String {
     let mut text = String::from(
-        "# API reference\n\nMade from the types by `patchset crds --markdown`. Fields without a default are absent where they are not set.\n",
+        "# API reference\n\nMade from the types by `patchset crds --markdown`. Fields without a default are absent unless they are set.\n",
     );
     for definition in definitions {
         for version in &definition.spec.versions {
@@ -47,7 +47,7 @@ pub fn markdown(definitions: &[CustomResourceDefinition]) -> String {
 
 fn rows(text: &mut String, path: &str, schema: &JSONSchemaProps) {
     let required = schema.required.clone().unwrap_or_default();
-    // Fields of Kubernetes, which has a reference of its own, are not described here.
+    // Kubernetes' own fields have their own reference and are not described here.
     let described = schema.properties.iter().flatten();
     for (name, property) in described.filter(|(_, property)| property.description.is_some()) {
         let here = if path.is_empty() {

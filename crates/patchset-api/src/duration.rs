@@ -12,15 +12,15 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A duration such as `90s`, `5m` or `1h30m`, in the syntax of Go's `time.ParseDuration` that
 /// Flux's resources allow.
 ///
-/// The text is kept as it was written, and read with [`FluxDuration::get`] when it is needed: one
-/// object with an unreadable duration must not stop the listing of all the others.
+/// The text is kept as written, and parsed by [`FluxDuration::get`] when it is needed: one object
+/// with an invalid duration must not prevent all others from being listed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct FluxDuration(
     #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))] String,
 );
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no duration of at most a year: write for instance 90s, 5m or 1h30m")]
 pub struct DurationError {
@@ -28,7 +28,7 @@ pub struct DurationError {
 }
 
 impl FluxDuration {
-    /// Wraps a text without reading it.
+    /// Wraps a text without parsing it.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -38,7 +38,7 @@ impl FluxDuration {
     ///
     /// # Errors
     ///
-    /// Where the text is no duration, or one of over a year.
+    /// If the text is not a duration, or is longer than a year.
     pub fn get(&self) -> Result<Duration, DurationError> {
         parse(&self.0)
             .filter(|d| *d <= LONGEST)

@@ -1,5 +1,5 @@
-//! `releases/<release>/extra-packages.yaml`: what is installed into each component's image besides
-//! it.
+//! `releases/<release>/extra-packages.yaml`: what is installed into each component's image in
+//! addition to the component.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Extra {
     /// Python extras of the component itself, for the build argument `PIP_EXTRAS`.
     #[serde(default)]
     pub pip_extras: Vec<String>,
-    /// Python requirements beside it, for `PIP_PACKAGES`.
+    /// Additional Python requirements, for `PIP_PACKAGES`.
     #[serde(default)]
     pub pip_packages: Vec<String>,
     /// Packages of the operating system, for `EXTRA_APT_PACKAGES`.
@@ -36,7 +36,7 @@ impl ExtraPackages {
     ///
     /// # Errors
     ///
-    /// Where it is no such mapping.
+    /// If it is not such a mapping.
     pub fn parse(text: &str) -> Result<Self, ExtraPackagesError> {
         let read: Option<BTreeMap<String, Extra>> =
             serde_saphyr::from_str(text).map_err(|error| ExtraPackagesError(yaml::fault(&error)))?;
@@ -44,7 +44,7 @@ impl ExtraPackages {
     }
 
     /// The build arguments of a component: `PIP_EXTRAS` with commas, `PIP_PACKAGES` and
-    /// `EXTRA_APT_PACKAGES` with spaces. All are empty for a component that is not there.
+    /// `EXTRA_APT_PACKAGES` with spaces. All are empty for a component that the file does not name.
     #[must_use]
     pub fn arguments(&self, component: &str) -> BTreeMap<String, String> {
         let none = Extra::default();

@@ -1,4 +1,4 @@
-//! Tests of an image that was built: what runs, and what came of it.
+//! Tests of a built image: what runs, and the outcome.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::pod_template::TestPodTemplate;
 use super::{InputsDigest, Recorded};
 use image_references::Digest;
 
-/// How long one attempt at a test may take, where the spec does not say.
+/// How long one attempt at a test may take if the spec does not say.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// How often a test that failed runs again, where the spec does not say.
+/// How often a failed test is retried if the spec does not say.
 const RETRIES: u32 = 1;
 
-/// Where the patched source is mounted for `from: Source`, where the spec does not say.
+/// Where the patched source is mounted for `from: Source` if the spec does not say.
 const SOURCE_PATH: &str = "/src";
 
 /// A test of the image that was built: a Job in the namespace of the PatchSet that has to succeed
@@ -42,8 +42,8 @@ pub struct ImageTest {
     /// Where it runs. `Image`: in the image that was built. `Source`: in `image`, with the patched
     /// source at `sourcePath`.
     pub from: TestOrigin,
-    /// The image with the tests' tools, for `from: Source`. By a digest it is always the same test;
-    /// what a tag stands for is not looked at.
+    /// The image with the tests' tools, for `from: Source`. With a digest it is always the same
+    /// test; what a tag points to is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 512),
@@ -52,8 +52,8 @@ pub struct ImageTest {
         )
     )]
     pub image: Option<String>,
-    /// Where the tree of the patched source is mounted, as a volume of its image that cannot be
-    /// written to; for `from: Source` `/src` where absent, for `from: Image` nowhere. Nodes need a
+    /// Where the tree of the patched source is mounted, as a read-only image volume. Defaults to
+    /// `/src` for `from: Source`; for `from: Image` it is not mounted by default. Nodes need a
     /// runtime with image volumes: Kubernetes 1.35 or later with containerd 2.1 or CRI-O 1.31.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 255), regex(pattern = r"^/[^:$]+$"))]
@@ -66,7 +66,7 @@ pub struct ImageTest {
     #[schemars(length(max = 64), inner(length(max = 8192)))]
     pub args: Vec<String>,
     /// Environment variables. `PATCHSET_EXCLUDES` and `PATCHSET_SOURCE` are added: the paths of the
-    /// file of `excludes` and of the source, where there are any.
+    /// `excludes` file and of the source, if any.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "env_schema")]
     #[x_kube(
@@ -74,28 +74,28 @@ pub struct ImageTest {
             .message("write names of letters, digits and _, none that begins with PATCHSET_")
     )]
     pub env: BTreeMap<String, String>,
-    /// How long one attempt may take; an hour where absent, and never longer than the controller's
+    /// How long one attempt may take. Defaults to an hour, and never exceeds the controller's
     /// `--max-build-timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<FluxDuration>,
-    /// How often a test that failed runs again, with waits that grow; once where absent.
+    /// How often a failed test is retried, with growing delays. Defaults to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 20))]
     pub retries: Option<u32>,
     /// Parts of the Job's pod template (`PodTemplateSpec`), laid over that of the controller as
-    /// `build.job.podTemplate` is. The container that tests is called `test`. Which fields may be
-    /// set is up to the controller's `--job-pod-template`.
+    /// `build.job.podTemplate` is. The container that tests is called `test`. The controller's
+    /// `--job-pod-template` decides which fields may be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<TestPodTemplate>,
-    /// Hands a file from where the patches are to the container, for instance with the names of
-    /// tests to leave out.
+    /// Provides the container with a file from the patches' repository or artifact, for instance
+    /// with the names of tests to skip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excludes: Option<TestExcludes>,
-    /// What a failure means; `Block` where absent.
+    /// What a failure means. Defaults to `Block`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnTestFailure>,
-    /// Where the test writes which tests ran and failed. Where absent, the exit code alone says
-    /// whether it passed.
+    /// Where the test writes which tests ran and failed. If absent, only the exit code says whether
+    /// it passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<TestResults>,
 }
@@ -105,7 +105,7 @@ impl ImageTest {
     ///
     /// # Errors
     ///
-    /// Where it is no duration.
+    /// If it is not a duration.
     pub fn timeout(&self) -> Result<Duration, DurationError> {
         self.timeout.as_ref().map_or(Ok(TIMEOUT), FluxDuration::get)
     }
@@ -153,17 +153,17 @@ impl TestOrigin {
     }
 }
 
-/// What it means that a test failed.
+/// What a failed test means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnTestFailure {
-    /// The image does not count: the one before stays.
+    /// The image does not count: the previous one stays.
     #[default]
     Block,
-    /// The image counts, and the failure is told.
+    /// The image counts, and the failure is reported.
     Report,
 }
 
-/// Names, as environment variables have them, with their values.
+/// Names of environment variables, with their values.
 fn env_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
@@ -172,12 +172,12 @@ fn env_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-/// A file that is handed to a test.
+/// A file that is provided to a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestExcludes {
     /// The file, relative to the root of the repository or artifact that holds the patches, of at
-    /// most 64 KiB. Where it is not there, the file that is handed over is empty.
+    /// most 64 KiB. If it does not exist, the test gets an empty file.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
@@ -187,17 +187,17 @@ pub struct TestExcludes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestResults {
-    /// How they are written.
+    /// Their format.
     pub format: TestResultsFormat,
     /// The file in the container, of at most 16 MiB, which the image's `sh`, `gzip`, `head`, `wc`
-    /// and `base64` put at the end of the log; where absent, they are read from the log itself, of
-    /// at most 4 MiB.
+    /// and `base64` append to the log. If absent, the results are read from the log itself, of at
+    /// most 4 MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 255), regex(pattern = r"^/[^$]+$"))]
     pub path: Option<String>,
 }
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TestResultsFormat {
     /// The XML of `JUnit`, as pytest and others write it.
@@ -207,7 +207,7 @@ pub enum TestResultsFormat {
     Subunit,
 }
 
-/// The tests of the image that was built last.
+/// The tests of the latest built image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageTestsStatus {
@@ -217,7 +217,8 @@ pub struct ImageTestsStatus {
     /// Its tests, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<ImageTestStatus>,
-    /// What came of former tests, newest first: the same test of the same image is not run again.
+    /// The outcome of earlier tests, newest first: the same test of the same image is not run
+    /// again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<ImageTestRecord>,
 }
@@ -232,23 +233,23 @@ pub struct ImageTestStatus {
     pub image: Recorded<Digest>,
     /// A digest over what is run.
     pub test_digest: InputsDigest,
-    /// What came of it.
+    /// The outcome.
     pub outcome: TestOutcome,
     /// The last attempt at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Attempt>,
-    /// What came of it, in a sentence.
+    /// The outcome in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What the results say that it wrote.
+    /// What the results that it wrote say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<TestReport>,
 }
 
-/// What came of a test.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TestOutcome {
-    /// It runs, or will.
+    /// It is running, or will run.
     Pending,
     /// It passed.
     Passed,
@@ -256,7 +257,7 @@ pub enum TestOutcome {
     Failed,
 }
 
-/// What a test wrote of the tests that it is made of.
+/// What a test wrote about the individual tests that it ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestReport {
@@ -267,7 +268,7 @@ pub struct TestReport {
     #[serde(default)]
     #[schemars(with = "i32")]
     pub failures: u32,
-    /// How many met an error.
+    /// How many had an error.
     #[serde(default)]
     #[schemars(with = "i32")]
     pub errors: u32,
@@ -275,20 +276,20 @@ pub struct TestReport {
     #[serde(default)]
     #[schemars(with = "i32")]
     pub skipped: u32,
-    /// The names of those that failed or met an error; the first some.
+    /// The names of the first few that failed or had an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
 }
 
 impl TestReport {
-    /// How many failed or met an error.
+    /// How many failed or had an error.
     #[must_use]
     pub fn broken(&self) -> u32 {
         self.failures.saturating_add(self.errors)
     }
 }
 
-/// A test of an image that is over.
+/// A finished test of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageTestRecord {
@@ -305,6 +306,6 @@ pub struct ImageTestRecord {
     pub attempts: u32,
     /// When it ended.
     pub finished_at: Time,
-    /// What came of it, in a sentence.
+    /// The outcome in one sentence.
     pub message: String,
 }

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which folders of a repository have patches, and for what.
+/// Which folders of a repository have patches, and for which component and release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum LayoutKind {
-    /// What the folders show. Where they show none of the others clearly, that is told.
+    /// Detected from the folders. If they do not clearly show one of the others, that is reported.
     #[default]
     Auto,
     /// `patches/<component>/<release>`.
@@ -26,7 +26,7 @@ pub enum LayoutKind {
 }
 
 impl LayoutKind {
-    /// All of them.
+    /// All layouts.
     pub const ALL: [Self; 6] = [
         Self::Auto,
         Self::ComponentRelease,
@@ -36,7 +36,7 @@ impl LayoutKind {
         Self::DebianPatches,
     ];
 
-    /// Its name, as the resources have it.
+    /// Its name, as the resources spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ pub struct UnknownLayout {
 impl FromStr for LayoutKind {
     type Err = UnknownLayout;
 
-    /// Reads a name, whatever the case of its letters.
+    /// Parses a name, ignoring case.
     fn from_str(text: &str) -> Result<Self, UnknownLayout> {
         let found = Self::ALL
             .into_iter()

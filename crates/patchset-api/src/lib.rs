@@ -46,7 +46,8 @@ pub use status::PatchSetStatus;
 /// The API group of all resources.
 pub const GROUP: &str = "patching.c5c3.io";
 
-/// The label by which a Secret holds the token of a webhook: `github`, `gitlab`, `gitea` or `generic`.
+/// The label that marks a Secret as holding the token of a webhook: `github`, `gitlab`, `gitea` or
+/// `generic`.
 pub const WEBHOOK_LABEL: &str = "patching.c5c3.io/webhook";
 
 /// The version that is served and stored.

@@ -24,13 +24,13 @@ use super::upkeep::{RepositoryUpkeepStatus, SOURCE_IS_GIT, Upkeep};
 /// name.
 pub const REPOSITORY_LABEL: &str = "patching.c5c3.io/repository";
 
-/// The label by which Flux's users say which of several controllers looks after an object.
+/// The label by which Flux's users assign an object to one of several controllers.
 pub const SHARD_LABEL: &str = "sharding.fluxcd.io/key";
 
-/// The most cells of the matrix in a status.
+/// The maximum number of matrix cells in a status.
 pub const MOST_CELLS: usize = 500;
 
-/// The most faults in a status.
+/// The maximum number of faults in a status.
 pub const MOST_FAULTS: usize = 50;
 
 /// A rule for what a template must not set: what follows from the folders.
@@ -113,41 +113,41 @@ pub struct PatchRepositorySpec {
     pub source: RepositorySource,
     /// How its folders are named. `ComponentRelease`: `patches/<component>/<release>`.
     /// `ReleaseComponent`: `patches/<release>/<component>`. `OrgComponent`:
-    /// `patches/<org>/<component>`. `SingleComponent`: `patches`, `patches/<component>` or the root.
-    /// `DebianPatches`: `debian/patches`. The last three have a branch for each release,
-    /// `stable/2025.2` for 2025.2. `Auto` finds out which one it is.
+    /// `patches/<org>/<component>`. `SingleComponent`: `patches`, `patches/<component>` or the
+    /// root. `DebianPatches`: `debian/patches`. The last three have a branch for each release,
+    /// `stable/2025.2` for 2025.2. `Auto` detects which one it is.
     #[serde(default)]
     pub layout: LayoutKind,
-    /// The folder of the repository that holds all this; its root where absent.
+    /// The folder of the repository that holds the layout. Defaults to its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub directory: Option<String>,
-    /// The component of a repository that has one only, where no folder is named after it.
+    /// The component of a repository that has only one, if no folder is named after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<Component>,
-    /// The components to look after; all where absent.
+    /// The components to manage. Defaults to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub components: Option<NameSelection>,
-    /// The releases to look after; all where absent.
+    /// The releases to manage. Defaults to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub releases: Option<NameSelection>,
-    /// The components that are libraries, which services of the same release are built with. Where
-    /// absent, and the repository has a folder `images`, it is those that have patches and no
+    /// The components that are libraries, which services of the same release are built with. If
+    /// absent and the repository has a folder `images`, they are those that have patches but no
     /// `images/<component>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub libraries: Option<Vec<Component>>,
     /// Where the components come from.
     pub upstream: UpstreamTemplate,
-    /// What the PatchSets have besides: builds, delivery, candidates, labels. `{component}`,
-    /// `{release}` and `{version}` (that of the upstream's ref) in its texts stand for those of
+    /// What else the PatchSets have: builds, delivery, candidates, labels. `{component}`,
+    /// `{release}` and `{version}` (that of the upstream's ref) in its strings stand for those of
     /// each PatchSet. Tags and addresses of commits have variables of their own, and keep them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<PatchSetTemplate>,
-    /// Templates that are laid over the first, in their order, for some of the PatchSets: objects
-    /// are merged, lists whose elements have a key are merged by it, all else is replaced, and null
-    /// removes.
+    /// Templates that are laid over `template`, in order, for some of the PatchSets: objects are
+    /// merged, lists whose elements have a key are merged by it, anything else is replaced, and
+    /// null removes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub overrides: Vec<TemplateOverride>,
@@ -155,26 +155,26 @@ pub struct PatchRepositorySpec {
     /// `overrides/<release>/constraints.txt`. Services with an image are built with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintsTemplate>,
-    /// What becomes of patches that upstream has, and of those that moved; what templates say of it
-    /// is laid over this.
+    /// What to do with patches that upstream has, and with those that moved. What templates set for
+    /// it is laid over this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<Upkeep>,
-    /// Whether objects that the folders ask for no more are deleted.
+    /// Whether to delete objects that the folders do not ask for any more.
     #[serde(default = "prunes")]
     pub prune: bool,
-    /// How often to look whether the repository moved.
+    /// How often to check whether the repository moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,
-    /// How long one reconciliation may take before it is given up and tried again.
+    /// How long one reconciliation may take before it is abandoned and retried.
     #[serde(default = "default_timeout")]
     pub timeout: FluxDuration,
-    /// Stops reconciliation; the status stays as it is. The objects that were made go on.
+    /// Stops reconciliation and leaves the status unchanged. The objects that were made carry on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
 impl PatchRepositorySpec {
-    /// The signature that is asked for of the repository's commit or tag.
+    /// The signature that is required of the repository's commit or tag.
     pub fn verifications(&self) -> impl Iterator<Item = &Verification> {
         self.source.git.iter().filter_map(|git| git.verify.as_ref())
     }
@@ -207,31 +207,31 @@ pub struct GitRepositorySource {
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
-    /// What to read; the repository's default branch where absent.
+    /// What to read. Defaults to the repository's default branch.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub ref_: Option<GitRef>,
-    /// Whose signature the commit or the tag has to have before anything of it is read.
+    /// Who must have signed the commit or tag before anything in it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
     /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and
     /// `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
 }
 
-/// Names by patterns, in which `*` stands for any text, `?` for one character, and `[ab]` for one of
-/// some.
+/// Names by patterns, in which `*` stands for any text, `?` for any one character, and `[ab]` for
+/// one of those listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NameSelection {
-    /// The names that are taken; all where absent.
+    /// The names to include. Defaults to all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 128)))]
     pub include: Vec<String>,
-    /// Those of them that are not.
+    /// The names to exclude from those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 128)))]
     pub exclude: Vec<String>,
@@ -246,30 +246,30 @@ pub struct NameSelection {
 )]
 pub struct UpstreamTemplate {
     /// The address of a component's repository, with `{component}` in it, for instance
-    /// `https://opendev.org/openstack/{component}`. `{org}` is the folder above the component in the
-    /// layout `OrgComponent`, and `{release}` the release.
+    /// `https://opendev.org/openstack/{component}`. `{org}` is the folder above the component in
+    /// the layout `OrgComponent`, and `{release}` the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url_template: Option<String>,
     /// The branch of a component at a release that no `source-refs.yaml` names, with `{release}` or
-    /// `{component}` in it, for instance `stable/{release}`. A tag is written with `refs/tags/`
-    /// before it.
+    /// `{component}` in it, for instance `stable/{release}`. For a tag, write `refs/tags/` before
+    /// its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub ref_template: Option<String>,
     /// Secret with credentials, as that of a PatchSet's upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
-    /// Where people read about a commit, as that of a PatchSet's upstream; `{component}` may be in
-    /// it too.
+    /// Where people read about a commit, as in a PatchSet's upstream; it may also contain
+    /// `{component}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub commit_url_template: Option<String>,
-    /// What is different for single components.
+    /// What differs for individual components.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["component".into()]))]
@@ -296,25 +296,25 @@ pub struct UpstreamOverride {
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the upstream's root, without '..'"))]
     pub directory: Option<String>,
-    /// Leading path components to remove from the names in the patches, as `git apply -p`.
+    /// Leading path components to strip from the names in the patches, as `git apply -p`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 64))]
     pub strip: Option<u8>,
 }
 
-/// What PatchSets have besides what follows from the folders.
+/// What PatchSets have in addition to what follows from the folders.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchSetTemplate {
     /// Labels and annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
-    /// Parts of a PatchSet's spec. Of what it does not set, for a service with `build.image`,
-    /// `build.dockerfile` is the folder `images/<component>` and `build.extraPackagesFrom` the
-    /// release's `extra-packages.yaml`, where the repository has them; null leaves them out. What is
-    /// for an image (`delivery`, `libraries`, `constraints`, and of `build` `image`, `dockerfile`,
-    /// `contexts`, `platforms`, `extraPackagesFrom` and `args`) is left out for libraries, but for
-    /// that of overrides that match `level: Library`.
+    /// Parts of a PatchSet's spec. For a service with `build.image`, `build.dockerfile` defaults to
+    /// the folder `images/<component>` and `build.extraPackagesFrom` to the release's
+    /// `extra-packages.yaml`, if the repository has them; null leaves them out. Libraries do not
+    /// get what is for an image (`delivery`, `libraries`, `constraints`, and `image`, `dockerfile`,
+    /// `contexts`, `platforms`, `extraPackagesFrom` and `args` of `build`), unless an override that
+    /// matches `level: Library` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new(FOLLOWS.0).message(FOLLOWS.1))]
     #[x_kube(validation = Rule::new(UPSTREAM_FOLLOWS.0).message(UPSTREAM_FOLLOWS.1))]
@@ -322,7 +322,7 @@ pub struct PatchSetTemplate {
     pub spec: Option<TemplateSpec>,
 }
 
-/// Labels and annotations of what is made.
+/// Labels and annotations of the objects that are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(LABEL_FOLLOWS.0).message(LABEL_FOLLOWS.1))]
@@ -342,11 +342,11 @@ pub struct TemplateOverride {
     /// Which ones.
     #[serde(rename = "match")]
     pub match_: TemplateMatch,
-    /// What is laid over their template.
+    /// What to lay over their template.
     pub template: PatchSetTemplate,
 }
 
-/// Which PatchSets a template is for: those that fit all that is set.
+/// Which PatchSets a template is for: those that match every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -374,16 +374,15 @@ pub struct ConstraintsTemplate {
     /// Labels and annotations, with `{release}` in their values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
-    /// The repository that has the upper constraints of releases for which this one has no
+    /// The repository with the upper constraints of releases for which this one has no
     /// `releases/<release>/upper-constraints.txt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<RequirementsSource>,
-    /// Packages that are built from source. Their pins leave the merged files.
+    /// Packages that are built from source. Their pins are removed from the merged files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub built_from_source: Vec<PackageName>,
-    /// How often to look whether the files moved; as `interval` of the PatchRepository where
-    /// absent.
+    /// How often to check whether the files moved. Defaults to the PatchRepository's `interval`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<FluxDuration>,
 }
@@ -397,12 +396,12 @@ pub struct RequirementsSource {
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: String,
-    /// The branch, with `{release}` in it; `stable/{release}` where absent. A tag is written with
-    /// `refs/tags/` before it.
+    /// The branch, with `{release}` in it. Defaults to `stable/{release}`. For a tag, write
+    /// `refs/tags/` before its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub ref_template: Option<String>,
-    /// The file; `upper-constraints.txt` where absent.
+    /// The file. Defaults to `upper-constraints.txt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
@@ -410,7 +409,7 @@ pub struct RequirementsSource {
     /// Secret with credentials for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
 }
@@ -433,35 +432,35 @@ impl RequirementsSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchRepositoryStatus {
-    /// The generation of the spec that was last looked at; −1 where none was.
+    /// The generation of the spec that was last observed; −1 if none was.
     #[serde(default = "never_observed")]
     pub observed_generation: i64,
     /// `Ready` always; `Reconciling` and `Stalled` only while True; one condition for each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
+    /// The last `reconcile.fluxcd.io/requestedAt` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// The repository's revision whose folders were read last: where a later one changed none of
-    /// them, it stays.
+    /// The revision of the repository whose folders were last read. It stays while later revisions
+    /// change none of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// How its folders are named; never `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<LayoutKind>,
-    /// How many PatchSets there are, and how they do.
+    /// How many PatchSets there are, and what state they are in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<RepositoryCounts>,
-    /// Each component at each release. Those that need attention are first, and the others follow
-    /// by name.
+    /// Each component at each release. Those that need attention come first; the others follow by
+    /// name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cells: Vec<RepositoryCell>,
     /// How many more there are: an object's size is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_cells: Option<u32>,
-    /// What is wrong with the folders, or with what they and the templates come to.
+    /// What is wrong with the folders, or with what they and the templates result in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<RepositoryFault>,
     /// How many more there are.
@@ -471,7 +470,7 @@ pub struct PatchRepositoryStatus {
     /// What is to be done for the patches, and where that is proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<RepositoryUpkeepStatus>,
-    /// A digest over all that this status was computed from.
+    /// A digest over everything this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<InputsDigest>,
 }
@@ -495,7 +494,7 @@ impl Default for PatchRepositoryStatus {
     }
 }
 
-/// The PatchSets of a repository, by how they do. Each is in one of the counts from `ready` on.
+/// The PatchSets of a repository, by state. Each is in one of the counts from `ready` on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryCounts {
@@ -514,10 +513,10 @@ pub struct RepositoryCounts {
     /// How many have a patch that upstream has, and none that conflicts.
     #[schemars(with = "i32")]
     pub merged: u32,
-    /// How many failed in another way.
+    /// How many failed for another reason.
     #[schemars(with = "i32")]
     pub failing: u32,
-    /// How many are under way, or wait for something.
+    /// How many are in progress, or waiting for something.
     #[schemars(with = "i32")]
     pub pending: u32,
 }
@@ -535,7 +534,7 @@ pub struct RepositoryCell {
     /// How many patches apply, of how many: `3/4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
-    /// The status of its condition Ready; `Unknown` where it has none yet.
+    /// The status of its condition Ready; `Unknown` if it has none yet.
     pub ready: String,
     /// The reason of that condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -549,12 +548,11 @@ pub struct RepositoryCell {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryFault {
-    /// What kind of fault it is: as `patchset check` names them, or `TemplateInvalid` or
-    /// `NameTaken`.
+    /// The kind of fault: one that `patchset check` names, `TemplateInvalid` or `NameTaken`.
     pub kind: String,
     /// The file or folder, relative to the repository's root, or the field of the PatchRepository.
     pub path: String,
-    /// The line, where one line is to blame.
+    /// The line, if one line is to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub line: Option<u32>,

@@ -92,22 +92,22 @@ pub struct PatchSetSpec {
     pub level: Level,
     /// The software that is patched.
     pub upstream: Upstream,
-    /// The patches, in alphabetical order of their file names. Absent or empty means that none are
+    /// The patches, in alphabetical order of their file names. If absent or empty, no patches are
     /// carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches: Option<Patches>,
-    /// What to do with a patch that upstream already has: `Fail` asks for its removal, `Skip` goes
-    /// on without it where upstream has it as it is, `SkipDiffering` also where upstream has it in
-    /// another form.
+    /// What to do with a patch that upstream already has: `Fail` demands its removal, `Skip` leaves
+    /// it out if upstream has it unchanged, `SkipDiffering` also if upstream has it in another
+    /// form.
     #[serde(default)]
     pub merged_patches: MergedPatches,
-    /// Further refs of the upstream to check the same patches against: what breaks when we move?
+    /// Other upstream refs to check the same patches against: what would break if we moved there?
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub candidates: Vec<GitRef>,
-    /// Library PatchSets of this namespace that the image is built with, and with them those that
-    /// they name themselves. Their patched source becomes further named contexts, and their pins
-    /// leave the constraints.
+    /// Library PatchSets of this namespace that the image is built with, including those that they
+    /// name in turn. Their patched source becomes additional named contexts, and their pins are
+    /// removed from the constraints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -116,33 +116,33 @@ pub struct PatchSetSpec {
     /// `upper-constraints`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<LocalReference>,
-    /// What becomes of the patched source; absent, it is validated alone.
+    /// What is made of the patched source. If absent, the patches are only validated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Box<Build>>,
-    /// Where the image goes when it is built.
+    /// Where the image goes once it is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Box<Delivery>>,
-    /// What becomes of patches that upstream has, and of those that moved.
+    /// What to do with patches that upstream has, and with those that moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upkeep: Option<Box<Upkeep>>,
-    /// The service account of this namespace in whose name ConfigMaps are delivered, with the
-    /// rights that it has, and that Jobs run as; the controller's `--default-service-account` where
-    /// absent. Where there is none either, ConfigMaps are written with the controller's own rights.
+    /// The service account of this namespace that ConfigMaps are delivered as, with its rights, and
+    /// that Jobs run as. Defaults to the controller's `--default-service-account`. Without either,
+    /// ConfigMaps are written with the controller's own rights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<ServiceAccountName>,
-    /// How often to look whether the upstream's ref or the patches moved.
+    /// How often to check whether the upstream's ref or the patches moved.
     #[serde(default = "default_interval")]
     pub interval: FluxDuration,
-    /// How long one reconciliation may take before it is given up and tried again.
+    /// How long one reconciliation may take before it is abandoned and retried.
     #[serde(default = "default_timeout")]
     pub timeout: FluxDuration,
-    /// Stops reconciliation; the status stays as it is.
+    /// Stops reconciliation and leaves the status unchanged.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 }
 
 impl PatchSetSpec {
-    /// The signatures that are asked for: of the upstream, of the patches and of the Dockerfile.
+    /// The signatures that are required: of the upstream, of the patches and of the Dockerfile.
     pub fn verifications(&self) -> impl Iterator<Item = &Verification> {
         let patches = self.patches.as_ref().and_then(|patches| patches.git.as_ref());
         let dockerfile = self.build.as_ref().and_then(|build| build.dockerfile.as_ref());
@@ -171,10 +171,10 @@ pub enum MergedPatches {
     /// The `PatchSet` is not ready until the patch is removed.
     #[default]
     Fail,
-    /// The patch is left out where upstream has it as it is, and told in the status. One that
-    /// upstream has in another form is to be removed by a person who looked at the difference.
+    /// The patch is left out if upstream has it unchanged, and the status reports it. One that
+    /// upstream has in another form has to be removed by a person who has reviewed the difference.
     Skip,
-    /// The patch is left out, in whatever form upstream has it, and told in the status.
+    /// The patch is left out, in whatever form upstream has it, and the status reports it.
     SkipDiffering,
 }
 
@@ -214,20 +214,20 @@ pub struct Upstream {
     /// Reads the ref from a `source-refs.yaml` beside the patches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_from: Option<RefFrom>,
-    /// Whose signature the commit or the tag has to have before anything of it is read. Candidates
-    /// are not verified: nothing is built from them.
+    /// Who must have signed the commit or tag before anything in it is read. Candidates are not
+    /// verified: nothing is built from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
     /// Secret with credentials: `username` and `password`, `bearerToken`, `identity` and
     /// `known_hosts`, or a GitHub App's keys; `ca.crt`, `tls.crt` and `tls.key` as needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
     /// Where people read about a commit of the upstream, with `{commit}` or `{changeId}` in it, for
-    /// instance `https://review.example.org/q/{changeId}`. Absent, it follows from `url`: opendev,
-    /// GitHub, GitLab, Gitea and cgit are known.
+    /// instance `https://review.example.org/q/{changeId}`. If absent, it is derived from `url` for
+    /// opendev, GitHub, GitLab, Gitea and cgit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
@@ -237,7 +237,7 @@ pub struct Upstream {
     pub commit_url_template: Option<String>,
 }
 
-/// Where a ref stands in a file: a mapping from components to a branch, tag or commit.
+/// Where to find a ref in a file that maps components to a branch, tag or commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefFrom {
@@ -245,7 +245,7 @@ pub struct RefFrom {
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message(RELATIVE_PATH.1))]
     pub path: String,
-    /// The key; the component's name where absent.
+    /// The key. Defaults to the component's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub key: Option<String>,
@@ -269,13 +269,13 @@ pub struct Patches {
     /// The artifact of a Flux source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ref: Option<SourceReference>,
-    /// The folder in the artifact; its root where absent.
+    /// The folder in the artifact. Defaults to its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     #[x_kube(validation = Rule::new(RELATIVE_PATH.0).message("write a path relative to the artifact's root, without '..'"))]
     pub path: Option<String>,
-    /// A ConfigMap; each key that ends in `.patch` or `.diff` is a patch, and a key `series` lists
-    /// them in their order.
+    /// A ConfigMap; each key that ends in `.patch` or `.diff` is a patch, and the key `series`
+    /// lists them in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<LocalReference>,
     /// Patches in the object itself.
@@ -286,8 +286,8 @@ pub struct Patches {
     /// A branch of a fork: each of its commits is a patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<PatchesBranch>,
-    /// Leading path components to remove from the names in the patches, as `git apply -p`. Where it
-    /// is absent it is 1, and a plain diff of names without folders makes it 0.
+    /// Leading path components to strip from the names in the patches, as `git apply -p`. Defaults
+    /// to 1, or to 0 for a plain diff whose names have no folders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0, max = 64))]
     pub strip: Option<u8>,
@@ -298,8 +298,8 @@ pub struct Patches {
     pub directory: Option<String>,
 }
 
-/// A branch whose commits are the patches: those from first parent to first parent that it has on
-/// top of the upstream's commit, each as `git format-patch` writes it.
+/// A branch whose commits are the patches: those on top of the upstream's commit, along first
+/// parents, each as `git format-patch` writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -311,23 +311,24 @@ pub struct Patches {
         .message("a branch has no tag: use verify.mode HEAD")
 )]
 pub struct PatchesBranch {
-    /// The fork's address, as `upstream.url`; the upstream's own repository where absent.
+    /// The fork's address, as `upstream.url`. Defaults to the upstream's own repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new(ADDRESS.0).message(ADDRESS.1))]
     #[x_kube(validation = Rule::new(NO_PASSWORD.0).message(NO_PASSWORD.1))]
     pub url: Option<String>,
-    /// The branch, without `refs/heads/`; followed as it moves, also by force.
+    /// The branch, without `refs/heads/`. It is followed as it moves, force pushes included.
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     pub branch: String,
-    /// What of the fork's repository the commits are on top of; the upstream's commit where absent.
-    /// Where the branch left it earlier, they are on top of the last commit that both have.
+    /// The ref in the fork's repository that the commits are on top of. Defaults to the upstream's
+    /// commit. If the branch forked off earlier, they are on top of the last commit that both
+    /// share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<GitRef>,
     /// What subjects such as `UPSTREAM: <carry>: …` mean.
     #[serde(default)]
     pub subjects: SubjectRule,
-    /// Whose signature the branch's last commit has to have before anything of it is read.
+    /// Who must have signed the branch's last commit before anything in it is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verification>,
     /// Secret with credentials, as `upstream.secretRef`.
@@ -338,7 +339,7 @@ pub struct PatchesBranch {
     pub proxy_secret_ref: Option<LocalReference>,
 }
 
-/// What the subjects of a branch's commits mean, where they are written as those of
+/// What the subjects of a branch's commits mean if they follow the convention of
 /// `openshift/kubernetes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SubjectRule {
@@ -346,8 +347,8 @@ pub enum SubjectRule {
     #[default]
     Ignore,
     /// `UPSTREAM: <carry>:` and `UPSTREAM: 1234:` (a pull request of the upstream) are patches.
-    /// `UPSTREAM: <drop>:` is one while the upstream's commit is the one that the branch is on top
-    /// of, and is left out where the upstream moved. Commits without such a mark are patches.
+    /// `UPSTREAM: <drop>:` is one while the branch is on top of the upstream's commit, and is left
+    /// out once the upstream has moved. Commits without such a mark are patches.
     Soft,
     /// As `Soft`; a commit without such a mark is refused.
     Strict,
@@ -377,13 +378,13 @@ pub struct InlinePatch {
     pub content: String,
 }
 
-/// How often to look, where a resource does not say.
+/// How often to check if a resource does not say.
 #[must_use]
 pub fn default_interval() -> FluxDuration {
     FluxDuration::new("5m")
 }
 
-/// How long one reconciliation may take, where a resource does not say.
+/// How long one reconciliation may take if a resource does not say.
 #[must_use]
 pub fn default_timeout() -> FluxDuration {
     FluxDuration::new("2m")

@@ -1,5 +1,5 @@
-//! Parts of a `PatchSet`'s spec with variables in their texts, and the schema that bounds their
-//! fields and their depth at admission.
+//! Parts of a `PatchSet`'s spec with variables in their strings, and the schema that bounds their
+//! fields and depth at admission.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -11,9 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::PatchSet;
 
-/// What a schema keeps of that of a `PatchSet`: types. Texts may have variables in them, which
-/// patterns and lists of words would refuse, and what a `PatchSet` requires may be left out of parts
-/// of one.
+/// What a schema keeps from that of a `PatchSet`: types. Strings may contain variables, which
+/// patterns and enums would refuse, and parts of a `PatchSet` may omit what it requires.
 const KEPT: [&str; 6] = [
     "type",
     "properties",
@@ -23,7 +22,7 @@ const KEPT: [&str; 6] = [
     "x-kubernetes-int-or-string",
 ];
 
-/// Where the schema of a spec is in a definition.
+/// The JSON pointer to the schema of a spec in a definition.
 const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
 
 /// The schema of a `PatchSet`'s spec, as its definition has it.
@@ -55,7 +54,7 @@ impl JsonSchema for TemplateSpec {
     }
 }
 
-/// Reduces a schema to types. A null may stand for each field, and removes it.
+/// Reduces a schema to types. Any field may be null, which removes it.
 fn reduce(schema: &mut Map<String, Value>) {
     schema.retain(|key, _| KEPT.contains(&key.as_str()));
     if let Some(Value::Object(items)) = schema.get_mut("items") {
@@ -63,7 +62,7 @@ fn reduce(schema: &mut Map<String, Value>) {
     }
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, field) in properties.into_iter().flatten() {
-        // Says itself where a null may be.
+        // This schema itself says where a null is allowed.
         if name == "podTemplate" {
             continue;
         }
@@ -85,7 +84,7 @@ fn reduce_field(schema: &mut Value) {
 mod tests {
     use super::*;
 
-    /// All keys of a schema, besides names of fields and what is in a pod template.
+    /// All keys of a schema, except names of fields and the contents of a pod template.
     fn keys(schema: &Value, found: &mut Vec<String>) {
         let Value::Object(schema) = schema else { return };
         for (key, value) in schema {

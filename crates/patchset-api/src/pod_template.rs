@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What a schema keeps of that of Kubernetes. Texts would make the definition larger than an
-/// annotation may be, and fields that a whole template requires may be left out of parts of one.
+/// What a schema keeps from that of Kubernetes. Descriptions would make the definition larger than
+/// an annotation may be, and parts of a template may omit fields that a whole one requires.
 const KEPT: [&str; 5] = [
     "type",
     "properties",
@@ -21,11 +21,12 @@ const KEPT: [&str; 5] = [
 /// The fields of metadata that a pod takes from its template.
 const METADATA: [&str; 2] = ["labels", "annotations"];
 
-/// What the API server takes of a pod and not of a template.
+/// What the API server accepts in a pod but not in a template.
 const NOT_OF_TEMPLATES: &str = "ephemeralContainers";
 
 /// How deep the controller's template goes, up to
-/// `spec.containers[].securityContext.capabilities.add`: only so deep does a null remove anything.
+/// `spec.containers[].securityContext.capabilities.add`: a null removes something only down to this
+/// depth.
 const DEEPEST_NULL: usize = 5;
 
 /// Parts of a pod template.
@@ -52,8 +53,8 @@ impl JsonSchema for PodTemplate {
     }
 }
 
-/// Parts of the pod template of a test. There may be several of them in a spec, and its schema has
-/// no more than what is of use to a test: a definition has to fit an annotation.
+/// Parts of the pod template of a test. A spec may have several of them, and their schema contains
+/// only what is of use to a test: a definition has to fit into an annotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TestPodTemplate(pub Value);
@@ -124,12 +125,12 @@ impl JsonSchema for TestPodTemplate {
     }
 }
 
-/// Reduces a schema of Kubernetes, so deep in a template, to types. A null may stand for each field
-/// that the controller's template may have.
+/// Reduces a Kubernetes schema at this depth of a template to types. Any field that the
+/// controller's template may have can be null.
 fn reduce(schema: &mut Map<String, Value>, depth: usize) {
     schema.retain(|key, _| KEPT.contains(&key.as_str()));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        // Of `ObjectMeta`, whose `managedFields` may hold anything.
+        // This is `ObjectMeta`, whose `managedFields` may hold anything.
         if properties.contains_key("managedFields") {
             properties.retain(|name, _| METADATA.contains(&name.as_str()));
         }
@@ -161,11 +162,11 @@ mod tests {
     use super::*;
     use crate::crd;
 
-    /// What client-side `kubectl apply` puts an object into, as compact JSON: the annotations of an
-    /// object may have 256 KiB in all.
+    /// The limit for the copy that client-side `kubectl apply` stores of an object, as compact
+    /// JSON: the annotations of an object may have 256 KiB in total.
     const LARGEST: usize = 256 << 10;
 
-    /// How deep a value may be at most that a schema takes; none where it may be of any depth.
+    /// The greatest depth of a value that a schema accepts; none if it is unbounded.
     fn depth(schema: &Value) -> Option<usize> {
         if schema.get("x-kubernetes-preserve-unknown-fields").is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! The names of conditions and of their reasons: part of the API, so that dashboards may rely on
+//! The names of conditions and their reasons. They are part of the API: dashboards may rely on
 //! them.
 
 use std::fmt;
@@ -14,28 +14,28 @@ pub mod condition {
     pub const STALLED: &str = "Stalled";
     /// The upstream's ref was found, and the patches were read.
     pub const SOURCE_RESOLVED: &str = "SourceResolved";
-    /// The commits or tags that are to be signed are signed by one of the trusted keys. Absent
-    /// where nothing asks for it.
+    /// The commits or tags that must be signed are signed by one of the trusted keys. Absent if no
+    /// signature is required.
     pub const SOURCE_VERIFIED: &str = "SourceVerified";
-    /// The objects that a repository's folders ask for are there, as they ask for them.
+    /// The objects that a repository's folders ask for exist, as asked for.
     pub const OBJECTS_APPLIED: &str = "ObjectsApplied";
     /// All patches apply to the upstream's ref.
     pub const PATCHES_APPLICABLE: &str = "PatchesApplicable";
     /// The registry has the image that the patched source asks for.
     pub const IMAGE_BUILT: &str = "ImageBuilt";
-    /// The tests of the image passed. Absent where none are asked for, and while there is no image
-    /// to test.
+    /// The tests of the image passed. Absent if there are none, and while there is no image to
+    /// test.
     pub const IMAGE_TESTED: &str = "ImageTested";
     /// The image went where it should.
     pub const DELIVERED: &str = "Delivered";
-    /// What is to be done for the patches is proposed where they are. Absent where nothing asks for
-    /// it.
+    /// What is to be done for the patches is proposed in their repository. Absent if the spec does
+    /// not ask for it.
     pub const UPKEEP_PROPOSED: &str = "UpkeepProposed";
     /// The overrides were merged into the upper constraints, and the merged file was written.
     pub const CONSTRAINTS_MERGED: &str = "ConstraintsMerged";
 }
 
-/// Why a condition is as it is: one of the names in this file, and no other.
+/// Why a condition has its status: one of the names in this file, and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reason(&'static str);
 
@@ -98,33 +98,33 @@ reasons! {
 
     /// The source is published, and the registry does not have the image yet.
     AWAITING_IMAGE = "AwaitingImage";
-    /// An image waits for somebody to agree to its delivery.
+    /// An image is waiting for approval of its delivery.
     AWAITING_APPROVAL = "AwaitingApproval";
-    /// An image is on a branch that somebody has to merge.
+    /// An image is on a branch that has to be merged.
     AWAITING_MERGE = "AwaitingMerge";
-    /// Somebody closed the pull request with an image, without merging it.
+    /// The pull request with an image was closed without being merged.
     PULL_REQUEST_CLOSED = "PullRequestClosed";
     /// No file has a marker of the object.
     MARKER_NOT_FOUND = "MarkerNotFound";
-    /// A marker, or the file that has it, cannot be edited.
+    /// A marker, or the file that contains it, cannot be edited.
     INVALID_MARKER = "InvalidMarker";
-    /// The server does not take the commit: a rule of the branch or a hook forbids it.
+    /// The server rejects the commit: a branch rule or a hook forbids it.
     PUSH_REJECTED = "PushRejected";
     /// There is nothing to do for the patches.
     NOTHING_TO_PROPOSE = "NothingToPropose";
-    /// A change to the patches will be proposed: it has not been so for long enough, or pull
+    /// A change to the patches will be proposed: it has not been due for long enough, or pull
     /// requests would come too fast.
     UPKEEP_WAITS = "UpkeepWaits";
-    /// A person took over the pull request that looks after the patches.
+    /// A person took over the pull request that maintains the patches.
     HANDS_OFF = "HandsOff";
-    /// Something is to be done for the patches, and all of it is left alone, for reasons that are
-    /// told.
+    /// Something is to be done for the patches, but all of it is left alone, for the reasons
+    /// reported.
     LEFT_ALONE = "LeftAlone";
     /// A build is under way.
     BUILDING = "Building";
-    /// A build of what is not wanted any more is being cancelled; this one follows.
+    /// An obsolete build is being cancelled; this one follows.
     BUILD_CANCELLING = "BuildCancelling";
-    /// As many builds are under way as may be; this one waits for its turn.
+    /// The maximum number of builds is under way; this one waits for its turn.
     BUILD_QUEUED = "BuildQueued";
     /// A build could not be cancelled when its object was deleted, and goes on.
     BUILD_NOT_CANCELLED = "BuildNotCancelled";
@@ -136,7 +136,7 @@ reasons! {
     TEST_FAILED = "TestFailed";
     /// A library or the constraints that an image is built with are not ready.
     DEPENDENCY_NOT_READY = "DependencyNotReady";
-    /// The tag has an image that was built from something else.
+    /// The tag is on an image that was built from something else.
     TAG_TAKEN = "TagTaken";
     /// The image has the stock version of something that is built from patched source.
     STOCK_INSTALLED = "StockInstalled";
@@ -144,7 +144,7 @@ reasons! {
     IMAGE_UNREADABLE = "ImageUnreadable";
     /// Something that is built from source would stay pinned to a version.
     STILL_PINNED = "StillPinned";
-    /// Libraries need each other in a circle.
+    /// Libraries depend on each other in a cycle.
     DEPENDENCY_CYCLE = "DependencyCycle";
     /// The registry refuses what it is sent.
     REGISTRY_REFUSED = "RegistryRefused";
@@ -157,50 +157,49 @@ reasons! {
     INVALID_OVERRIDES = "InvalidOverrides";
     /// The upper constraints cannot be read.
     INVALID_CONSTRAINTS = "InvalidConstraints";
-    /// An object that the controller would own is there already and belongs to somebody else.
+    /// An object that the controller would own already exists and belongs to someone else.
     NAME_TAKEN = "NameTaken";
     /// An object that the controller owns could not be written.
     WRITE_FAILED = "WriteFailed";
 
-    /// The folders of a repository are not as a layout has them, or a file that says what is built
-    /// cannot be read.
+    /// The folders of a repository do not fit the layout, or a file that says what is built cannot
+    /// be read.
     LAYOUT_INVALID = "LayoutInvalid";
-    /// An object that is not asked for any more stays.
+    /// An object stays although no folder asks for it.
     NOT_PRUNED = "NotPruned";
-    /// What a template and a folder come to is refused.
+    /// What a template and a folder result in is refused.
     TEMPLATE_INVALID = "TemplateInvalid";
 
     /// The upstream or the patches' repository could not be reached in time.
     UNREACHABLE = "Unreachable";
     /// A server refused the credentials.
     AUTHENTICATION_FAILED = "AuthenticationFailed";
-    /// The server answers, and has no such repository, or does not show it without other
-    /// credentials.
+    /// The server answers, but has no such repository or does not show it to these credentials.
     REPOSITORY_NOT_FOUND = "RepositoryNotFound";
     /// The ref does not exist.
     REF_NOT_FOUND = "RefNotFound";
-    /// The commits of a branch are no series of patches: one is a merge, or the branch has another
-    /// history than the upstream.
+    /// The commits of a branch are not a series of patches: one is a merge, or the branch shares no
+    /// history with the upstream.
     INVALID_BRANCH = "InvalidBranch";
     /// The file or folder does not exist at that ref.
     PATH_NOT_FOUND = "PathNotFound";
-    /// A commit or tag that has to be signed is not.
+    /// A commit or tag that must be signed is not.
     SIGNATURE_MISSING = "SignatureMissing";
     /// A commit or tag is signed by a key that is not among the trusted ones.
     UNKNOWN_SIGNER = "UnknownSigner";
-    /// The signature of a commit or tag does not fit it, or is of a key that must not sign.
+    /// The signature of a commit or tag does not match it, or is by a key that must not sign.
     INVALID_SIGNATURE = "InvalidSignature";
     /// A Secret, ConfigMap or source that the spec names does not exist.
     REFERENCE_NOT_FOUND = "ReferenceNotFound";
-    /// A Secret, ConfigMap or file that the spec names has not the expected content.
+    /// A Secret, ConfigMap or file that the spec names does not have the expected content.
     INVALID_REFERENCE = "InvalidReference";
     /// A Flux source has no artifact yet.
     ARTIFACT_NOT_READY = "ArtifactNotReady";
-    /// The spec asks for what can never work.
+    /// The spec asks for something that can never work.
     INVALID_SPEC = "InvalidSpec";
-    /// The spec asks for what this controller does not allow.
+    /// The spec asks for something that this controller does not allow.
     ACCESS_DENIED = "AccessDenied";
-    /// A server wants no request before a point in time.
+    /// A server accepts no request before a certain time.
     RATE_LIMITED = "RateLimited";
     /// An input is larger than the limits allow.
     TOO_LARGE = "TooLarge";

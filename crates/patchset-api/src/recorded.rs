@@ -1,4 +1,4 @@
-//! Values as a status has them.
+//! Values as a status holds them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,14 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value of a status, with the text that it is written as.
+/// A value in a status, with the text that it is written as.
 ///
-/// What an earlier version or another hand wrote in the place of one is kept as it is, so that the
-/// object stays readable and goes back as it came. Two are equal where their texts are.
+/// What an earlier version or someone else wrote in its place is kept verbatim, so that the object
+/// stays readable and is written back unchanged. Two are equal if their texts are.
 #[derive(Clone)]
 pub struct Recorded<T> {
     text: String,
-    /// Aside, because a status has many that nobody looks at.
+    /// Boxed, because a status has many values that are never read.
     value: Option<Box<T>>,
 }
 
@@ -27,7 +27,7 @@ impl<T> Recorded<T> {
         &self.text
     }
 
-    /// The value; `None` if the text is not one.
+    /// The value; `None` if the text does not parse.
     #[must_use]
     pub fn value(&self) -> Option<&T> {
         self.value.as_deref()
@@ -35,7 +35,7 @@ impl<T> Recorded<T> {
 }
 
 impl<T: fmt::Display> Recorded<T> {
-    /// Records a value, as it is displayed.
+    /// Records a value in its `Display` form.
     #[must_use]
     pub fn new(value: T) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<T: FromStr + Clone> Recorded<T> {
     ///
     /// # Errors
     ///
-    /// Why the text is not one.
+    /// If the text is not a valid value.
     pub fn to_value(&self) -> Result<T, T::Err> {
         match &self.value {
             Some(value) => Ok(T::clone(value)),
@@ -149,7 +149,7 @@ mod tests {
     use crate::revision::Revision;
     use image_references::{Digest, ImageReference};
 
-    /// Reads a value from a status, which is written as it was read.
+    /// Reads a value from a status; it must be written as it was read.
     fn read<T: FromStr>(text: &str) -> Recorded<T> {
         let json = serde_json::Value::from(text);
         let read: Recorded<T> = serde_json::from_value(json.clone()).unwrap();

@@ -1,9 +1,9 @@
-//! Which objects a spec refers to: what its results may change with.
+//! Which objects a spec refers to: those whose changes may change its results.
 //!
-//! Every struct of the specs is taken apart here with all its fields, down to texts, numbers and
-//! words, and none of them is passed over by `..` or `_`. So a new field does not compile until it
-//! is said here what it refers to, and a name of an object ([`LocalReference`]) does not until it
-//! is said of which kind.
+//! Every struct of the specs is destructured here with all its fields, down to strings, numbers and
+//! enums, and none is skipped by `..` or `_`. So a new field does not compile until this file says
+//! what it refers to, and the name of an object ([`LocalReference`]) does not until its kind is
+//! given.
 
 use std::collections::BTreeMap;
 
@@ -41,14 +41,14 @@ use super::{ConstraintOverrideSpec, FluxDuration, PatchRepositorySpec, PatchSetS
 pub struct Reference<'a> {
     /// Its kind.
     pub kind: ReferentKind,
-    /// Its namespace; that of the object with the spec where absent.
+    /// Its namespace. Defaults to that of the object with the spec.
     pub namespace: Option<&'a str>,
     /// Its name.
     pub name: &'a str,
 }
 
 impl Reference<'_> {
-    /// What an object in a namespace means by it.
+    /// The object that it refers to when the spec is in the given namespace.
     #[must_use]
     pub fn referent(&self, own_namespace: &str) -> Referent {
         Referent {
@@ -57,7 +57,7 @@ impl Reference<'_> {
         }
     }
 
-    /// Whether this is what an object in a namespace means by it.
+    /// Whether it refers to `referent` when the spec is in the given namespace.
     #[must_use]
     pub fn is_to(&self, referent: &Referent, own_namespace: &str) -> bool {
         self.kind == referent.kind
@@ -73,7 +73,7 @@ impl PatchSetSpec {
         collected(self).references
     }
 
-    /// The addresses of all Git repositories that the spec has read.
+    /// The addresses of all Git repositories that the spec reads.
     #[must_use]
     pub fn repositories(&self) -> Vec<&str> {
         collected(self).repositories
@@ -87,7 +87,7 @@ impl ConstraintOverrideSpec {
         collected(self).references
     }
 
-    /// The addresses of all Git repositories that the spec has read.
+    /// The addresses of all Git repositories that the spec reads.
     #[must_use]
     pub fn repositories(&self) -> Vec<&str> {
         collected(self).repositories
@@ -95,14 +95,13 @@ impl ConstraintOverrideSpec {
 }
 
 impl PatchRepositorySpec {
-    /// All objects that the spec names, but for those in templates: the objects that are made name
-    /// them.
+    /// All objects that the spec names, except in templates: the objects made from those name them.
     #[must_use]
     pub fn references(&self) -> Vec<Reference<'_>> {
         collected(self).references
     }
 
-    /// The addresses of all Git repositories that the spec has read, but for those in templates.
+    /// The addresses of all Git repositories that the spec reads, except in templates.
     #[must_use]
     pub fn repositories(&self) -> Vec<&str> {
         collected(self).repositories
@@ -117,7 +116,7 @@ fn collected(spec: &dyn Refers) -> Collected<'_> {
 
 /// A part of a spec that may name objects.
 trait Refers {
-    /// Adds those that it names.
+    /// Adds the objects that it names.
     fn add_to<'a>(&'a self, found: &mut Collected<'a>);
 }
 
@@ -205,7 +204,7 @@ impl<T: Refers> Refers for BTreeMap<String, T> {
     }
 }
 
-/// Says of types that they name no object of which news are heard.
+/// Declares that types name no object that is watched.
 macro_rules! name_nothing {
     ($($leaf:ty),+ $(,)?) => {
         $(impl Refers for $leaf {
@@ -246,8 +245,7 @@ name_nothing!(
     TemplateSpec,
     UpkeepAction
 );
-// Service accounts are looked at when they are needed, and what a template names is for the
-// kubelet.
+// Service accounts are read when they are needed, and what a template names is for the kubelet.
 name_nothing!(ServiceAccountName, PodTemplate, TestPodTemplate);
 
 /// A field that is the address of a repository.
@@ -267,10 +265,10 @@ impl RepositoryAddress for Option<String> {
     }
 }
 
-/// Says of the fields of a struct which may name objects further in, and after them, by kind, which
-/// are names of objects in the namespace of the object with the spec. One that is left out does not
-/// compile, nor does a reference among the others. `repository` says which field is the address of a
-/// Git repository that is read.
+/// Lists the fields of a struct that may name objects further in, and then, by kind, those that are
+/// names of objects in the namespace of the object with the spec. A field that is left out does not
+/// compile, nor does a reference among the former. `repository` names the field with the address of
+/// a Git repository that is read.
 macro_rules! refers {
     ($spec:ident { $($part:ident),* }, repository: $url:ident $(, $kind:ident: [$($reference:ident),+])*) => {
         impl Refers for $spec {
@@ -384,8 +382,8 @@ mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value, json};
 
-    /// A value of a schema with all that it may have; each text is where it stands, where it may be
-    /// any.
+    /// A value of a schema with everything that it may have; each text is its own path, if any text
+    /// is allowed.
     fn filled(schema: &Value, place: &str) -> Value {
         if let Some(words) = schema["enum"].as_array() {
             return words[0].clone();
@@ -406,7 +404,7 @@ mod tests {
         }
     }
 
-    /// The texts of a value that name an object, by the names of the fields that they are in.
+    /// The texts of a value that name an object, by the names of their fields.
     fn names(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(fields) => fields.values().for_each(|field| names(field, found)),
@@ -433,14 +431,14 @@ mod tests {
             .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
             .unwrap();
         let mut spec = filled(schema, "spec");
-        // What a pod template names is for the kubelet.
+        // What a pod template names is the kubelet's concern.
         if let Some(job) = spec.pointer_mut("/build/job") {
             job["podTemplate"] = json!({});
         }
         if let Some(test) = spec.pointer_mut("/build/tests/0") {
             test["podTemplate"] = json!({});
         }
-        // What a template names is for what is made of it.
+        // What a template names is the concern of the objects made from it.
         for template in ["/template", "/overrides/0/template"] {
             if let Some(template) = spec.pointer_mut(template) {
                 template["spec"] = json!({});

@@ -61,7 +61,7 @@ pub struct SourceReference {
     /// Name of the source.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Namespace of the source; the referring object's own where absent. Another one is refused
+    /// Namespace of the source. Defaults to that of the referring object. Any other is refused
     /// unless the controller runs with `--no-cross-namespace-refs=false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
@@ -77,7 +77,7 @@ pub struct ObjectKey {
     pub name: String,
 }
 
-/// A text is not the namespace and name of an object.
+/// The error for a text that is not the namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not NAMESPACE/NAME")]
 pub struct ObjectKeyError(String);

@@ -1,11 +1,11 @@
-//! Where a commit was found, in the form that Flux has for it.
+//! A commit and where it was found, in Flux's form.
 
 use std::fmt;
 use std::str::FromStr;
 
 use git_apply_engine::Oid;
 
-/// What the digits of a commit follow.
+/// The prefix of a commit's digits.
 const ALGORITHM: &str = "sha1:";
 
 /// A commit and where it was found: `stable/2025.2@sha1:…`, or `sha1:…` for a commit that was named
@@ -18,12 +18,12 @@ pub struct Revision {
     pub commit: Oid,
 }
 
-/// A text is no revision.
+/// The error for a text that is not a revision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no revision: write REF@sha1:COMMIT, or sha1:COMMIT")]
 pub struct RevisionError(String);
 
-/// Digits of a commit where it is shown in short.
+/// The number of digits of an abbreviated commit.
 const SHORT_COMMIT: usize = 7;
 
 impl Revision {

@@ -1,5 +1,5 @@
-//! What the API server would refuse of an object, found without one: by the schema of its
-//! definition, and by the rules in it.
+//! Finds what the API server would refuse in an object, without an API server: by the schema of the
+//! object's definition and the rules in it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,13 +9,13 @@ use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-/// What every object has besides what its definition says. The status is not what a person writes.
+/// What every object has in addition to what its definition says. People do not write the status.
 const COMMON: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
-/// The most faults that are told.
+/// The maximum number of faults reported.
 const MOST: usize = 20;
 
-/// The longest value that is repeated in a message, in characters.
+/// The length in characters at which a value is cut in a message.
 const SHOWN: usize = 100;
 
 /// A field that would be refused.
@@ -33,18 +33,18 @@ impl fmt::Display for SchemaFault {
     }
 }
 
-/// What a kind's definition asks of its objects, prepared for many of them.
+/// What a kind's definition requires of its objects, compiled once for many of them.
 pub struct SchemaRules {
     schema: Value,
     patterns: Patterns,
     rules: CompiledSchema,
 }
 
-/// The patterns of a schema, by how they are written.
+/// The compiled patterns of a schema, by their source.
 type Patterns = HashMap<String, Regex>;
 
 impl SchemaRules {
-    /// Those of a kind.
+    /// The rules of a kind.
     #[must_use]
     pub fn new<K: CustomResourceExt>() -> Self {
         let definition = K::crd();
@@ -62,8 +62,8 @@ impl SchemaRules {
         }
     }
 
-    /// What would be refused of an object. A field that is unknown is, too: it would be dropped in
-    /// silence, or refused by `kubectl apply`.
+    /// What would be refused in an object. This includes unknown fields: they would be dropped
+    /// silently, or refused by `kubectl apply`.
     #[must_use]
     pub fn faults(&self, object: &Value) -> Vec<SchemaFault> {
         let Value::Object(fields) = object else {
@@ -102,7 +102,7 @@ impl SchemaRules {
     }
 }
 
-/// What would be refused of one object, as [`SchemaRules::faults`] has it.
+/// What would be refused in one object, as [`SchemaRules::faults`] finds it.
 #[must_use]
 pub fn faults<K: CustomResourceExt>(object: &Value) -> Vec<SchemaFault> {
     SchemaRules::new::<K>().faults(object)
@@ -125,7 +125,7 @@ fn collect_patterns(schema: &Value, patterns: &mut Patterns) {
     }
 }
 
-/// Takes out what is null: it counts as absent.
+/// Removes nulls: they count as absent.
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -290,7 +290,7 @@ impl Walk<'_> {
     }
 }
 
-/// A value as JSON, cut where it is long.
+/// A value as JSON, truncated if it is long.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= SHOWN {

@@ -1,4 +1,4 @@
-//! `releases/<release>/source-refs.yaml`: which ref of its upstream each component is built from.
+//! `releases/<release>/source-refs.yaml`: the upstream ref that each component is built from.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ const LISTED: usize = 20;
 /// Why a ref could not be read. Messages start with what is wrong, without the file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceRefsError {
-    /// More than is read.
+    /// The file is larger than the limit.
     #[error("has {0} bytes, more than {LARGEST}")]
     TooLarge(usize),
-    /// No text.
+    /// The file is not text.
     #[error("is not UTF-8")]
     Encoding,
-    /// No mapping.
+    /// The file is not a mapping.
     #[error("is no mapping of components to refs: {0}")]
     Syntax(String),
     /// A ref that YAML reads as a number, which may lose digits: `2.10` is `2.1`.
@@ -32,16 +32,16 @@ pub enum SourceRefsError {
         /// The number.
         number: String,
     },
-    /// A ref that is neither text nor number, or a number beyond all bounds, as YAML reads a commit
+    /// A ref that is neither text nor a number, or a number out of range, as YAML reads a commit
     /// such as `12e45678…`.
     #[error("the ref of {0} is not read as text; put it in quotes")]
     NoText(String),
-    /// The component is not there.
+    /// The file does not name the component.
     #[error("has no entry {component:?}; it has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     Absent {
         /// The component.
         component: String,
-        /// Components that are there.
+        /// Components that the file names.
         known: Vec<String>,
     },
 }
@@ -55,17 +55,17 @@ impl SourceRefs {
     ///
     /// # Errors
     ///
-    /// Where it is no mapping. Single refs are looked at by [`SourceRefs::get`].
+    /// If it is not a mapping. Individual refs are checked by [`SourceRefs::get`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SourceRefsError> {
         if bytes.len() > LARGEST {
             return Err(SourceRefsError::TooLarge(bytes.len()));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| SourceRefsError::Encoding)?;
-        // One ref that is a number beyond all bounds is the fault of its component alone.
+        // A ref that is a number out of range is a fault of its component alone.
         let options = serde_saphyr::options! {
             non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         };
-        // A file of comments alone names no component.
+        // A file with only comments names no component.
         let refs: Option<BTreeMap<String, Spanned<serde_json::Value>>> =
             serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| SourceRefsError::Syntax(yaml::fault(&error)))?;
@@ -77,7 +77,7 @@ impl SourceRefs {
         self.0.keys().map(String::as_str)
     }
 
-    /// The line that has a component's ref, from 1 on.
+    /// The line with a component's ref, from 1.
     #[must_use]
     pub fn line(&self, component: &str) -> Option<usize> {
         let line = self.0.get(component)?.referenced.line();
@@ -88,7 +88,7 @@ impl SourceRefs {
     ///
     /// # Errors
     ///
-    /// Where there is none, or one that is no text.
+    /// If there is none, or it is not text.
     pub fn get(&self, component: &str) -> Result<&str, SourceRefsError> {
         match self.0.get(component).map(|found| &found.value) {
             Some(serde_json::Value::String(value)) if !value.is_empty() => Ok(value),
@@ -127,7 +127,7 @@ mod tests {
                 .contains("put it in quotes")
         );
         assert!(matches!(refs.get("worse"), Err(SourceRefsError::NoText(_))));
-        // Commits in which YAML sees a number that it cannot hold.
+        // Commits that YAML reads as numbers too large to hold.
         for commit in [
             "12e4567890123456789012345678901234567890",
             "1234567890123456789012345678901234567890",

@@ -1,4 +1,4 @@
-//! What the controller says of a `PatchSet`.
+//! What the controller reports about a `PatchSet`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -16,74 +16,74 @@ use super::upstream_history::{
 };
 use super::{InputsDigest, Recorded, Revision};
 
-/// The generation of an object whose spec was not looked at yet.
+/// The observed generation of an object whose spec has not been observed yet.
 pub const NEVER_OBSERVED: i64 = -1;
 
 /// The observed state of a `PatchSet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatchSetStatus {
-    /// The generation of the spec that was last looked at; −1 where none was.
+    /// The generation of the spec that was last observed; −1 if none was.
     #[serde(default = "never_observed")]
     pub observed_generation: i64,
     /// `Ready` always; `Reconciling` and `Stalled` only while True; one condition for each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// What matters most, in at most 40 characters; the message of `Ready` has the whole.
+    /// What matters most, in at most 40 characters; the message of `Ready` has the full text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// The `reconcile.fluxcd.io/requestedAt` that was last answered.
+    /// The last `reconcile.fluxcd.io/requestedAt` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// The upstream as it was last resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamStatus>,
-    /// The revision of the patches: of their Git repository or artifact, or a digest of what was
-    /// given.
+    /// The revision of the patches: of their Git repository or artifact, or a digest of their
+    /// content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches_revision: Option<String>,
     /// How many patches apply, of how many: `3/4`. A merged patch that is skipped counts as
     /// applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
-    /// The tree after all patches (its SHA-1), where all apply.
+    /// The SHA-1 of the tree after all patches, if all apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patched_tree: Option<Recorded<Oid>>,
     /// Each patch of the series, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<PatchStatus>,
-    /// The patches that the list has no room for, by what became of them: an object's size is
-    /// bounded. Those that do not apply are listed first.
+    /// The patches that the list has no room for, by state: an object's size is bounded. Those that
+    /// do not apply are listed first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub omitted_patches: Option<OmittedPatches>,
     /// Why upstream's history could not be searched for patches that do not apply. It is searched
     /// again when the upstream, the patches or the spec change, or with `requestedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
-    /// What the folder of the patches has besides, and is not applied.
+    /// What else the folder of the patches contains that is not applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patches_note: Option<String>,
-    /// How far upstream's history was searched, where it was cut before the patches were written:
-    /// what is older was not found.
+    /// How far back upstream's history was searched, if it was cut off at a point after the patches
+    /// were written: older commits were not found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_cut: Option<String>,
     /// The same patches against the candidate refs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateStatus>,
-    /// A digest over all that this status was computed from.
+    /// A digest over everything this status was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs_digest: Option<InputsDigest>,
-    /// The build that the patched source asks for.
+    /// The build that the patched source requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Box<BuildStatus>>,
-    /// The newest image that was built. It stays while a newer one is awaited.
+    /// The newest image that counts. It stays until a newer one replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Box<ImageStatus>>,
     /// What was delivered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Box<DeliveryStatus>>,
-    /// What waits to be merged.
+    /// What is waiting to be merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<Box<ProposalStatus>>,
     /// What is to be done for the patches themselves, and where that is proposed.
@@ -139,7 +139,7 @@ impl PatchSetStatus {
     }
 }
 
-/// Patches of a series that are not listed, by what became of them.
+/// Patches of a series that are not listed, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OmittedPatches {
@@ -163,7 +163,7 @@ pub struct OmittedPatches {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(with = "i32")]
     pub conflict: u32,
-    /// They cannot be read, or ask for what is refused.
+    /// They cannot be read, or ask for something that is refused.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(with = "i32")]
     pub malformed: u32,
@@ -216,7 +216,7 @@ impl OmittedPatches {
 pub struct UpstreamStatus {
     /// Ref and commit in Flux's form, for instance `stable/2025.2@sha1:1f0c…`.
     pub revision: Recorded<Revision>,
-    /// The same with few digits, for instance `stable/2025.2@1f0c2d3`.
+    /// The same abbreviated, for instance `stable/2025.2@1f0c2d3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_revision: Option<String>,
     /// The commit's SHA-1.
@@ -241,7 +241,7 @@ impl UpstreamStatus {
 pub struct PatchStatus {
     /// Its file name.
     pub name: String,
-    /// What became of it.
+    /// Whether and how it applies.
     pub state: PatchState,
     /// The first line of its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,16 +252,16 @@ pub struct PatchStatus {
     /// Where it comes from, as DEP-3 writes it: `Origin`, or the commit that a note names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// What it says of upstream: `Upstream-Status`, or `Upstream status` as a sentence.
+    /// What it says about upstream: `Upstream-Status`, or `Upstream status` as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<String>,
     /// Whether it was sent upstream, and where: DEP-3's `Forwarded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forwarded: Option<String>,
-    /// The bugs that it claims to resolve, by their pages where they are known; the first some.
+    /// The first few bugs that it claims to resolve, by their pages if known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bugs: Vec<String>,
-    /// The CVE numbers that it claims to resolve; the first some.
+    /// The first few CVE numbers that it claims to resolve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cves: Vec<String>,
     /// The largest distance in lines between where a hunk says it belongs and where it applies.
@@ -270,23 +270,23 @@ pub struct PatchStatus {
     /// Why it does not apply, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The first place that does not fit.
+    /// The first place where it does not fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<ConflictStatus>,
-    /// That upstream has it.
+    /// How upstream has it, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<MergedStatus>,
-    /// That upstream had it, and took it back.
+    /// How upstream had it and reverted it, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reverted: Option<RevertedStatus>,
     /// What a refresh would make of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshStatus>,
-    /// The last revision of the upstream on which a patch of this name applied, where it does not
+    /// The last upstream revision to which a patch of this name applied, if this one does not
     /// apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_applied: Option<Recorded<Revision>>,
-    /// Git's id of its bytes.
+    /// The ID of its bytes as a Git blob.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<Recorded<Oid>>,
     /// When it was first seen in this state, with the same bytes.
@@ -295,7 +295,7 @@ pub struct PatchStatus {
 }
 
 impl PatchStatus {
-    /// A patch with its state, and nothing else to tell of it.
+    /// A patch with its state and nothing else.
     #[must_use]
     pub fn new(name: impl Into<String>, state: PatchState) -> Self {
         Self {
@@ -320,7 +320,7 @@ impl PatchStatus {
         }
     }
 
-    /// Whether `git apply` takes it.
+    /// Whether `git apply` accepts it.
     #[must_use]
     pub fn applies(&self) -> bool {
         matches!(self.state, PatchState::Clean | PatchState::Offset)
@@ -347,25 +347,25 @@ pub struct ConflictStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub line: Option<u32>,
-    /// What the hunk expects there; at most some dozen lines.
+    /// What the hunk expects there; at most a few dozen lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
-    /// What stands there instead.
+    /// What is there instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
-    /// Both, line by line: a line that begins with a space stands in both, with `-` it is expected
-    /// and not there, with `+` it is there and not expected.
+    /// Both, line by line: a line that begins with a space is in both, one with `-` is expected but
+    /// missing, one with `+` is present but not expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
-    /// Where the patch would apply with fuzz, as GNU patch does.
+    /// Where the patch would apply with fuzz, as by GNU patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuzz: Option<FuzzyFit>,
-    /// The line where the file resembles most what the hunk expects.
+    /// The line where the file most resembles what the hunk expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub nearest_line: Option<u32>,
-    /// The commit of the upstream that changed what the hunk expects, since the patch applied last
-    /// or was written.
+    /// The upstream commit that changed what the hunk expects, since the patch last applied or was
+    /// written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_by: Option<UpstreamCommitStatus>,
 }
@@ -383,27 +383,27 @@ pub struct CandidateStatus {
     /// How many patches apply, of how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
-    /// The patches that upstream has there, and that could be dropped; the first some dozen.
+    /// The first few dozen patches that upstream has there and that could be dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
     /// How many more patches upstream has there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted_merged: Option<u32>,
-    /// What becomes of the patches when one moves there.
+    /// What would become of the patches on a move there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<CandidateOutcome>,
-    /// The patches that do not apply there, and by which commits they were broken; the first some.
+    /// The first few patches that do not apply there, and the commits that broke them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<BrokenPatch>,
     /// Why upstream's history could not be searched for patches that do not apply there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_failure: Option<String>,
-    /// How far it was searched, where it was cut before the patches were written.
+    /// How far back it was searched, if it was cut off at a point after the patches were written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_cut: Option<String>,
-    /// The first patch that does not apply, with file and line; or why the ref could not be looked
-    /// at.
+    /// The first patch that does not apply, with file and line; or why the ref could not be
+    /// checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Pull requests to the patches' repository, that drop what upstream has and make anew what moved.
+//! Pull requests to the patches' repository that drop what upstream has and refresh what moved.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -12,25 +12,25 @@ use super::duration::FluxDuration;
 use super::upstream_history::{Evidence, RefreshKind};
 use git_apply_engine::Oid;
 
-/// The branch that commits go to, where a spec names none.
+/// The branch that commits go to if a spec names none.
 pub const DEFAULT_UPKEEP_BRANCH: &str = "patchset/upkeep";
 
-/// The label by which a person holds a request back for good.
+/// The label with which a person holds a request back permanently.
 pub const HANDS_OFF_LABEL: &str = "patchset/hands-off";
 
-/// The most entries of each list of a status.
+/// The maximum number of entries in each list of a status.
 pub const MOST_UPKEEP_ITEMS: usize = 50;
 
-/// The most declined changes that a status remembers.
+/// The maximum number of declined changes that a status remembers.
 pub const MOST_DECLINED: usize = 64;
 
-/// A rule for what requests need, and what is said where it is broken.
+/// A rule for what requests need, and the message if it is broken.
 const REQUEST_IS_DESCRIBED: (&str, &str) = (
     "has(self.pullRequest) || ((!has(self.drop) || self.drop != 'PullRequest') && (!has(self.refresh) || self.refresh != 'PullRequest'))",
     "a pull request is asked for: set pullRequest with its provider and Secret",
 );
 
-/// A rule for where patches are that are looked after, and what is said where it is broken.
+/// A rule for where maintained patches are, and the message if it is broken.
 pub(super) const PATCHES_ARE_IN_GIT: (&str, &str) = (
     "!has(self.upkeep) || !has(self.upkeep.pullRequest) || (has(self.patches) && has(self.patches.git))",
     "upkeep.pullRequest changes the repository of the patches: set patches.git, or leave it out",
@@ -42,35 +42,35 @@ pub(super) const SOURCE_IS_GIT: (&str, &str) = (
     "upkeep.pullRequest changes the repository of the patches: set source.git, or leave it out",
 );
 
-/// How a series is looked after when upstream has moved.
+/// How a series is maintained when upstream has moved.
 ///
-/// All `PatchSet`s of a namespace whose patches are in the same branch of the same repository share
+/// All `PatchSet`s of a namespace whose patches are on the same branch of the same repository share
 /// one branch and one pull request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(REQUEST_IS_DESCRIBED.0).message(REQUEST_IS_DESCRIBED.1))]
 pub struct Upkeep {
-    /// What becomes of patches that upstream has: `Report` names them in the status, `PullRequest`
+    /// What to do with patches that upstream has: `Report` names them in the status, `PullRequest`
     /// also proposes to drop them.
     #[serde(default)]
     pub drop: UpkeepAction,
-    /// What becomes of patches that apply only with an offset, with fuzz or by a three-way merge:
-    /// `Report` names them in the status, `PullRequest` also proposes them made anew.
+    /// What to do with patches that apply only with an offset, with fuzz or by a three-way merge:
+    /// `Report` names them in the status, `PullRequest` also proposes refreshed ones.
     #[serde(default)]
     pub refresh: UpkeepAction,
-    /// Whether the numbers in the names of the remaining patches close up behind a dropped one.
+    /// Whether the remaining patches are renumbered to close the gap that a dropped one leaves.
     #[serde(default)]
     pub renumber: Renumbering,
-    /// How long it must have been so before it is proposed.
+    /// How long a change must have been due before it is proposed.
     #[serde(default = "default_after")]
     pub after: FluxDuration,
-    /// The branch that the commits go to, of the same repository; `patchset/upkeep` where absent.
-    /// It is the controller's own, and is written anew as the patches change.
+    /// The branch in the same repository that the commits go to. Defaults to `patchset/upkeep`. It
+    /// belongs to the controller, which rewrites it as the patches change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
     pub branch: Option<String>,
-    /// The branch that is to be changed; the one that the patches are read from where absent.
+    /// The branch to change. Defaults to the one that the patches are read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = REF_NAME))]
     #[x_kube(validation = Rule::new(BRANCH_ALONE.0).message(BRANCH_ALONE.1))]
@@ -78,17 +78,17 @@ pub struct Upkeep {
     /// How the pull request is opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequestOptions>,
-    /// Who makes the commits; `patchset` where absent.
+    /// Who makes the commits. Defaults to `patchset`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<CommitAuthor>,
     /// Signs the commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<Signing>,
-    /// Secret with credentials that may push, as `delivery.git.secretRef`; that of the patches where
-    /// absent.
+    /// Secret with credentials that may push, as `delivery.git.secretRef`. Defaults to that of the
+    /// patches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
-    /// Secret with a proxy's `address`, and `username` and `password` where it asks for them.
+    /// Secret with a proxy's `address`, and `username` and `password` if it requires them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalReference>,
 }
@@ -100,24 +100,24 @@ impl Upkeep {
         self.branch.as_deref().unwrap_or(DEFAULT_UPKEEP_BRANCH)
     }
 
-    /// Whether a pull request is asked for.
+    /// Whether the spec asks for a pull request.
     #[must_use]
     pub fn proposes(&self) -> bool {
         [self.drop, self.refresh].contains(&UpkeepAction::PullRequest)
     }
 }
 
-/// What becomes of what is to be done for a series.
+/// What to do about the changes that are due for a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum UpkeepAction {
-    /// The status tells it.
+    /// The status reports them.
     #[default]
     Report,
-    /// It is proposed.
+    /// They are proposed.
     PullRequest,
 }
 
-/// Whether the names of patches are numbered anew.
+/// Whether patches are renumbered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Renumbering {
     /// They keep their names.
@@ -131,9 +131,9 @@ pub enum Renumbering {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpkeepStatus {
-    /// What became of it.
+    /// The state of the changes.
     pub state: UpkeepState,
-    /// Since when it is in this state.
+    /// Since when they have been in this state.
     pub since: Time,
     /// The pull request's page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,34 +144,34 @@ pub struct UpkeepStatus {
     /// The last commit of the branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Recorded<Oid>>,
-    /// Why it waits or stands back, in a sentence.
+    /// Why it waits or stands back, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The patches that upstream has, and that can be dropped; the first some.
+    /// The first few patches that upstream has and that can be dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drops: Vec<UpkeepDrop>,
-    /// The patches that can be made anew; the first some.
+    /// The first few patches that can be refreshed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refreshes: Vec<UpkeepRefresh>,
-    /// The patches that are left alone though something is to be done, and why; the first some.
+    /// The first few patches that are left alone although they need a change, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_alone: Vec<UpkeepLeftAlone>,
     /// How many entries the three lists have no room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>")]
     pub omitted: Option<u32>,
-    /// Changes that a person declined by closing the pull request. They are not proposed again while
-    /// what they follow from stays as it is.
+    /// Changes that a person declined by closing the pull request. They are not proposed again
+    /// while what they follow from is unchanged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declined: Vec<String>,
 }
 
-/// What became of what is to be done for a series.
+/// The state of the changes that are due for a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum UpkeepState {
-    /// Nothing is proposed: none is asked for, or there is nothing to do.
+    /// Nothing is proposed: no pull request is requested, or there is nothing to do.
     Reported,
-    /// It will be proposed: it has not been so for long enough, or requests come too fast.
+    /// It will be proposed: it has not been due for long enough, or requests would come too fast.
     Waiting,
     /// The pull request is open.
     Proposed,
@@ -181,7 +181,7 @@ pub enum UpkeepState {
     Closed,
     /// The pull request was merged.
     Merged,
-    /// It could not be proposed; that is tried again.
+    /// It could not be proposed, and will be retried.
     Failed,
 }
 
@@ -216,13 +216,13 @@ pub struct UpkeepDrop {
     pub commit: Option<Recorded<Oid>>,
 }
 
-/// A patch that can be made anew.
+/// A patch that can be refreshed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpkeepRefresh {
     /// Its file name.
     pub name: String,
-    /// By what means.
+    /// How it can be refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<RefreshKind>,
 }
@@ -231,7 +231,7 @@ pub struct UpkeepRefresh {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpkeepLeftAlone {
-    /// Its file name; the folder where all of it is left alone.
+    /// Its file name, or the folder if all of it is left alone.
     pub name: String,
     /// Why, in a sentence.
     pub reason: String,
@@ -241,13 +241,13 @@ pub struct UpkeepLeftAlone {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryUpkeepStatus {
-    /// The open pull requests' pages; the first some.
+    /// The pages of the first few open pull requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pull_requests: Vec<String>,
     /// How many patches can be dropped, as far as the PatchSets list them.
     #[schemars(with = "i32")]
     pub drops: u32,
-    /// How many patches can be made anew, as far as the PatchSets list them.
+    /// How many patches can be refreshed, as far as the PatchSets list them.
     #[schemars(with = "i32")]
     pub refreshes: u32,
     /// How many PatchSets a person has taken over, by closing or changing the pull request.

@@ -1,4 +1,4 @@
-//! What upstream did with a patch, as the status tells it.
+//! What upstream did with a patch, as the status reports it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -24,7 +24,7 @@ pub struct UpstreamCommitStatus {
     /// When it was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<Time>,
-    /// Its Change-Id, where reviews are Gerrit's.
+    /// Its Change-Id, if reviews are in Gerrit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_id: Option<String>,
     /// Where to read about it.
@@ -32,15 +32,15 @@ pub struct UpstreamCommitStatus {
     pub url: Option<String>,
 }
 
-/// That upstream has a patch.
+/// How upstream has a patch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergedStatus {
-    /// The commit's SHA-1; absent where the patch applies in reverse, and no commit was looked for.
+    /// The commit's SHA-1; absent if the patch applies in reverse and no commit was searched for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Recorded<Oid>>,
-    /// How that is known, from the most certain: the patch applies in reverse; its own commit; a
-    /// commit that says that it was picked from that; the same Change-Id; the same change
+    /// How that is known, most certain first: the patch applies in reverse; its own commit; a
+    /// commit that says that it was cherry-picked from that; the same Change-Id; the same change
     /// (`git patch-id`); the same author, date and subject.
     pub by: Evidence,
     /// The first line of the commit's message.
@@ -55,34 +55,34 @@ pub struct MergedStatus {
     /// Where to read about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Whether upstream's change is another than the patch, or could not be compared with it.
+    /// Whether upstream's change differs from the patch, or could not be compared with it.
     pub differs: bool,
-    /// The difference between the patch and upstream's change; at most some hundred lines.
+    /// The difference between the patch and upstream's change; at most a few hundred lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interdiff: Option<String>,
 }
 
-/// That upstream had a patch, and took it back.
+/// How upstream had a patch and reverted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevertedStatus {
-    /// The commit that brought it.
+    /// The commit that introduced it.
     pub merged: UpstreamCommitStatus,
-    /// The commit that took it back.
+    /// The commit that reverted it.
     pub by: UpstreamCommitStatus,
 }
 
-/// What becomes of the patches at a candidate.
+/// What would become of the patches at a candidate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CandidateOutcome {
     /// How many apply.
     #[schemars(with = "i32")]
     pub apply: u32,
-    /// How many upstream has there, so that they can be dropped.
+    /// How many upstream has there; they can be dropped.
     #[schemars(with = "i32")]
     pub merged: u32,
-    /// How many do not apply, and a refresh mends them.
+    /// How many do not apply but can be refreshed.
     #[schemars(with = "i32")]
     pub refresh: u32,
     /// How many need a person.

@@ -1,4 +1,4 @@
-//! Faults of YAML files, told to those who wrote them.
+//! Faults in YAML files, described for the people who wrote them.
 
 use serde_saphyr::{SnippetMode, UserMessageFormatter};
 

@@ -25,8 +25,8 @@ pub fn printable(text: &str, longest: usize) -> String {
     line
 }
 
-/// Returns the text with its lines kept, and every character replaced that a terminal or a page
-/// would obey.
+/// Returns the text with its lines kept, and every character that a terminal or a page would obey
+/// replaced.
 #[must_use]
 pub fn printable_lines(text: &str) -> String {
     let kept = |c: char| c == '\n' || c == '\t' || !is_obeyed(c);
@@ -41,8 +41,8 @@ pub fn is_plain(text: &str) -> bool {
     !text.chars().any(is_obeyed)
 }
 
-/// Returns one line of a file or a patch. White space is kept, every character replaced that a
-/// terminal or a page would obey, and a carriage return at the end shown as `␍`, because lines may
+/// Returns one line of a file or a patch. White space is kept, every character that a terminal or a
+/// page would obey is replaced, and a carriage return at the end is shown as `␍`, because lines may
 /// differ in that alone.
 #[must_use]
 pub fn printable_line(line: &str) -> String {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use guarded_egress::Destinations;
 
-/// An answer other than that the server fails or wants no requests.
+/// An answer, unless the server fails or limits requests.
 #[derive(Debug)]
 pub struct ApiAnswer {
     /// The status.
@@ -22,12 +22,12 @@ pub struct ApiAnswer {
     pub redirect: Option<Result<RedirectTarget, Error>>,
 }
 
-/// Where a server leads with a redirect.
+/// Where a redirect leads.
 #[derive(Clone, Debug)]
 pub struct RedirectTarget {
     /// The address, which may be a secret.
     pub url: Url,
-    /// What may be connected to for it.
+    /// Where it may connect to.
     pub(super) destinations: Destinations,
 }
 
@@ -41,7 +41,7 @@ impl ApiAnswer {
         serde_json::from_slice(&self.body).map_err(|error| unreadable_answer(&error, host, what))
     }
 
-    /// Whether a list goes on, as RFC 8288's `Link` tells it.
+    /// Whether a list continues, by RFC 8288's `Link`.
     #[must_use]
     pub fn has_next_page(&self) -> bool {
         let links = self.headers.get_all(LINK).iter();
@@ -50,7 +50,7 @@ impl ApiAnswer {
             .any(|link| link.contains("rel=\"next\""))
     }
 
-    /// Why an answer other than success is no success, and what to do about it.
+    /// Describes why an answer is not a success, and what to do about it.
     #[must_use]
     pub fn refusal(&self, host: &str, what: &str, advice: &str) -> Error {
         let (host, what) = (host.to_owned(), what.to_owned());

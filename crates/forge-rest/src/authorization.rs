@@ -1,5 +1,5 @@
 //! Tokens of an App's installation: limited to one repository, and kept until shortly before they
-//! end.
+//! expire.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ use super::http::HttpSender;
 use super::request::ApiRequest;
 use super::{ApiBaseUrl, Error, ForgeKind, ForgeRepository};
 
-/// How long before its end a token is used no more.
+/// How long before it expires a token stops being used.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How many repositories' tokens are kept.
 const MOST_TOKENS: usize = 256;
@@ -60,7 +60,7 @@ impl Authorization {
         }
     }
 
-    /// What to send to a repository's server.
+    /// Returns the token to send to a repository's server.
     pub(super) async fn token(
         &self,
         http: &HttpSender,
@@ -106,15 +106,15 @@ impl Authorization {
         Ok(secret)
     }
 
-    /// Drops a token that the server did not take.
+    /// Drops a token that the server did not accept.
     ///
-    /// Whether another can be had.
+    /// Returns whether another can be had.
     pub(super) async fn forget(&self, repository: &ForgeRepository, refused: &SecretString) -> bool {
         if matches!(self.login, ForgeLogin::Token(_)) {
             return false;
         }
         let mut tokens = self.tokens.lock().await;
-        // Somebody else may have got a new one in between.
+        // Another task may have got a new one in between.
         let is_refused = |token: &InstallationToken| token.secret.expose_secret() == refused.expose_secret();
         if tokens.get(repository).is_some_and(is_refused) {
             tokens.remove(repository);
@@ -165,7 +165,7 @@ async fn request_token(
     Ok(granted)
 }
 
-/// What to do where an App gets no token.
+/// What to do if an App gets no token.
 fn token_advice(answer: &ApiAnswer, permissions: &AppPermissions) -> String {
     let shown = permissions.shown;
     let message = answer.message.to_ascii_lowercase();

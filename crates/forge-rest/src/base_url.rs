@@ -18,19 +18,19 @@ impl ApiBaseUrl {
 
     /// Reads the address of an API.
     ///
-    /// Whether one without TLS is spoken to is for [`RequestConfig::plain_http`] to say.
+    /// [`RequestConfig::plain_http`] decides whether one without TLS is used.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for what is no `https` or `http` address, or holds a login, a query or a
-    /// fragment; also where the path is not that of GitLab's or Gitea's API.
+    /// [`Error::Invalid`] if it is not an `https` or `http` address, or holds a login, a query or a
+    /// fragment; also if the path is not that of GitLab's or Gitea's API.
     ///
     /// [`RequestConfig::plain_http`]: super::RequestConfig::plain_http
     pub fn parse(kind: ForgeKind, text: &str) -> Result<Self, Error> {
         let wrong = |reason| invalid_input(kind.api_address(), text, reason);
         let text = text.trim();
         let mut url = Url::parse(text).map_err(|_| {
-            // What cannot be read may hold a login all the same, and is not shown.
+            // An unreadable address may still hold a login, and is not shown.
             invalid_input(kind.api_address(), "the address", kind.api_example())
         })?;
         if !url.username().is_empty() || url.password().is_some() {
@@ -60,8 +60,8 @@ impl ApiBaseUrl {
         Ok(Self(url))
     }
 
-    /// Where the API of a site is by convention: the scheme, host and port under which its
-    /// repositories are.
+    /// Returns where a site's API is by convention: on the scheme, host and port of its
+    /// repositories.
     pub(super) fn for_site(kind: ForgeKind, site: &Url) -> Result<Self, Error> {
         let host = host_and_port(site);
         let address = match kind {

@@ -1,4 +1,4 @@
-//! Requests with a login, and again where that helps.
+//! Requests with a login, retried where that helps.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Error, ForgeCredentials, ForgeRepository, RedirectTarget, RequestCon
 
 /// A client for one login.
 ///
-/// It holds the tokens of a GitHub App, and knows until when servers want no requests.
+/// It holds the tokens of a GitHub App, and knows until when servers limit requests.
 pub struct ApiClient {
     http: HttpSender,
     authorization: Authorization,
@@ -22,7 +22,7 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Makes a client whose tokens of a GitHub App have these permissions.
+    /// Makes a client that asks for GitHub App tokens with these permissions.
     ///
     /// # Errors
     ///
@@ -39,10 +39,10 @@ impl ApiClient {
         })
     }
 
-    /// Asks with the repository's login, and once more with a new token of the App where the server
-    /// has withdrawn the previous one.
+    /// Sends a request with the repository's login, and once more with a new token of the App if
+    /// the server withdrew the previous one.
     ///
-    /// What was answered with 401 has not happened.
+    /// A request that was answered with 401 had no effect.
     ///
     /// # Errors
     ///
@@ -62,20 +62,20 @@ impl ApiClient {
         Ok(answer)
     }
 
-    /// Returns the login for a repository, for what is not asked by its API.
+    /// Returns the login for a repository, for access other than by its API.
     ///
     /// # Errors
     ///
-    /// Where a GitHub App gets no token, with what to do.
+    /// If a GitHub App gets no token; the message says what to do.
     pub async fn access_token(&self, repository: &ForgeRepository) -> Result<SecretString, Error> {
         self.authorization.token(&self.http, repository).await
     }
 
-    /// Gets what a server redirected to, as [`HttpSender::fetch`].
+    /// Fetches what a server redirected to, like [`HttpSender::fetch`].
     ///
     /// # Errors
     ///
-    /// As for that.
+    /// As for [`HttpSender::fetch`].
     pub async fn fetch(
         &self,
         target: &RedirectTarget,
@@ -85,7 +85,7 @@ impl ApiClient {
         self.http.fetch(target, what, first_byte).await
     }
 
-    /// Repeats what failed on the way, with growing waits.
+    /// Retries what failed in transit, with growing delays.
     ///
     /// # Errors
     ///

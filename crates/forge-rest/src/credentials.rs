@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::github_app::GitHubApp;
 use super::{ApiBaseUrl, Error, ForgeKind};
 
-/// How this side proves who it is: by an access token, or as a GitHub App.
+/// How this side authenticates: by an access token, or as a GitHub App.
 ///
 /// `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ impl ForgeCredentials {
     /// github.com, `githubAppBaseURL`; or an access token as one of `token`, `password` and
     /// `bearerToken`.
     ///
-    /// `ca.crt` is for servers whose certificate no public authority signed. Other keys are passed
-    /// over, and `password` beside `identity`, where it is the SSH key's.
+    /// `ca.crt` is for servers whose certificate no public authority signed. Other keys are
+    /// ignored, and so is `password` beside `identity`, where it is the SSH key's.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ fn read_app(data: &BTreeMap<String, Vec<u8>>) -> Result<(ForgeLogin, Option<ApiB
     Ok((ForgeLogin::App(app), base))
 }
 
-/// A key's text without the space around it, or nothing where that is empty.
+/// Returns a key's text without the space around it; `None` if that is empty.
 fn text_of_key(data: &BTreeMap<String, Vec<u8>>, key: &str) -> Result<Option<String>, Error> {
     let Some(bytes) = data.get(key) else {
         return Ok(None);

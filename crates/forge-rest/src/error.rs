@@ -12,7 +12,7 @@ pub enum Error {
     /// The Secret cannot be used.
     #[error("the Secret cannot be used: {0}")]
     Secret(String),
-    /// A name or an address is none.
+    /// A name or an address is invalid.
     #[error("{text:?} is no {what}: {reason}")]
     Invalid {
         /// What it should be.
@@ -22,7 +22,7 @@ pub enum Error {
         /// Why it is not, and what to write.
         reason: &'static str,
     },
-    /// An address that nothing is sent to.
+    /// Nothing is sent to this address.
     #[error("{address} is not spoken to: {reason}")]
     Address {
         /// Scheme and host.
@@ -30,7 +30,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The server does not take the login (401).
+    /// The server does not accept the login (401).
     #[error("{host} refuses the login (401) for {what}: {reason}")]
     Authentication {
         /// The server.
@@ -60,7 +60,7 @@ pub enum Error {
         /// What to do.
         reason: String,
     },
-    /// The server answers, and does not do what it is asked for.
+    /// The server answers, but does not do what it is asked for.
     #[error("{host} refuses {what}: {reason}")]
     Refused {
         /// The server.
@@ -70,7 +70,7 @@ pub enum Error {
         /// What it said, and what to do.
         reason: String,
     },
-    /// The server wants no request before a point in time. Until then none is sent.
+    /// The server accepts no requests before a point in time. Until then none is sent.
     #[error("{host} limits the rate of requests: nothing is sent before {until}")]
     Limited {
         /// The server.
@@ -78,8 +78,7 @@ pub enum Error {
         /// When to ask again.
         until: Timestamp,
     },
-    /// The server cannot be reached, or fails. What was asked for has not happened, or does no harm
-    /// twice.
+    /// The server cannot be reached, or fails. The request had no effect, or does no harm twice.
     #[error("{host}: {what}: {reason}")]
     Unavailable {
         /// The server.
@@ -89,8 +88,8 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// What must not be done twice was sent, and the answer does not tell whether it was done: look
-    /// for what comes of it before sending it again.
+    /// A request that must not be repeated was sent, and the answer does not say whether it had an
+    /// effect: look for that before sending it again.
     #[error("{host}: {what}: {reason}; whether it was done is not known, and has to be looked for")]
     Ambiguous {
         /// The server.
@@ -100,7 +99,7 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
-    /// More than is sent or read.
+    /// Something is larger than what is sent or read.
     #[error("{what} is more than {limit}")]
     TooLarge {
         /// What is too large.
@@ -111,10 +110,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another attempt may succeed without anybody changing anything, once
+    /// Whether another attempt may succeed without anyone changing anything, once
     /// [`Error::Limited`]'s time has come.
     ///
-    /// Not so for [`Error::Ambiguous`], where another attempt may do it a second time.
+    /// `false` for [`Error::Ambiguous`], where another attempt may have the effect a second time.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Limited { .. })

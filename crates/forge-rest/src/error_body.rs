@@ -50,10 +50,10 @@ pub(super) fn error_message(body: &[u8], token: &SecretString) -> String {
     printable(&text.replace(char::is_control, " "), MAX_MESSAGE_CHARACTERS)
 }
 
-/// The most texts of one answer that are looked at.
+/// The most texts of one answer that are read.
 const MAX_TEXTS: usize = 16;
 
-/// The texts of a part of a error.
+/// Collects the texts of a part of an error.
 fn collect_texts(part: &Value, into: &mut Vec<String>) {
     if into.len() >= MAX_TEXTS {
         return;

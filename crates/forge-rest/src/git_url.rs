@@ -11,7 +11,7 @@ const EXAMPLE: &str =
 
 /// Returns the site that an address is at, and the path there.
 pub(super) fn split_git_url(text: &str) -> Result<(Url, String), Error> {
-    // What cannot be read may hold a login all the same, and is not shown.
+    // An unreadable address may still hold a login, and is not shown.
     let unreadable = || invalid_input(GIT_ADDRESS, "the address", EXAMPLE);
     if text.len() > 2048 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(unreadable());
@@ -50,7 +50,7 @@ pub(super) fn split_git_url(text: &str) -> Result<(Url, String), Error> {
             let port = address.port().map(|port| format!(":{port}")).unwrap_or_default();
             format!("{}://{host}{port}/", address.scheme())
         }
-        // The port of SSH is not that of the site, and some sites have a host of its own for it.
+        // The port of SSH is not that of the site, and some sites have a separate host for it.
         "ssh" | "git+ssh" | "ssh+git" => {
             let host = match host {
                 "ssh.github.com" => "github.com",

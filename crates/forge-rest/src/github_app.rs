@@ -14,12 +14,12 @@ use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::Serialize;
 
-/// How long the token holds, in seconds. GitHub takes at most 10 minutes.
+/// How long the token is valid, in seconds. GitHub takes at most 10 minutes.
 const LIFETIME: i64 = 540;
-/// How far the token's start lies back, in seconds, for clocks that differ. GitHub's own advice.
+/// How far the token is backdated, in seconds, for clocks that differ. GitHub's own advice.
 const CLOCK_MARGIN: i64 = 60;
 
-/// A GitHub App where it is installed.
+/// A GitHub App with its installation.
 ///
 /// `Debug` shows no key.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ struct AppClaims<'a> {
 impl GitHubApp {
     /// An App with its private key in PEM, as PKCS#1 (what GitHub gives out) or PKCS#8.
     ///
-    /// `None` where the key is no RSA key of 2,048 to 4,096 bits.
+    /// `None` if the key is not an RSA key of 2,048 to 4,096 bits.
     pub(super) fn new(id: String, installation: u64, pem: &[u8]) -> Option<Self> {
         let key = match PrivateKeyDer::from_pem_slice(pem).ok()? {
             PrivateKeyDer::Pkcs1(der) => SecretSlice::from(der.secret_pkcs1_der().to_vec()),
@@ -61,7 +61,7 @@ impl GitHubApp {
     pub(super) fn signed_token(&self, now: Timestamp) -> Result<SecretString> {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
-            // Only fails where a provider is there already, which is as good.
+            // Fails only if a provider is already installed, which is as good.
             let _ = RING.install_default();
         });
         let now = now.as_second();

@@ -1,5 +1,5 @@
-//! Requests: bounded in time and size, never to a host that is not meant, and none while the server
-//! wants none.
+//! Requests: bounded in time and size, never to an unintended host, and none while the server
+//! limits them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,20 +21,20 @@ use guarded_egress::{CrossOriginPolicy, Destinations, RefusedAddress, check_redi
 /// each.
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 
-/// Sends requests: each bounded in time and size, none to a host that is not meant, and none while
-/// a host wants none.
+/// Sends requests: each bounded in time and size, none to an unintended host, and none while a host
+/// limits them.
 #[derive(Debug)]
 pub struct HttpSender {
     client: Client,
-    /// What clients are made of for the servers that others lead to.
+    /// The settings of clients for servers that others redirect to.
     config: RequestConfig,
     certificates: Vec<Certificate>,
-    /// Until when a host wants no requests.
+    /// Until when a host limits requests.
     limited_hosts: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl HttpSender {
-    /// Makes one that trusts these authorities, in PEM, besides the system's.
+    /// Makes a sender that trusts these authorities, in PEM, besides the system's.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl HttpSender {
         })
     }
 
-    /// Asks the API of a server of some kind with a token.
+    /// Sends a request to the API of a server of some kind, with a token.
     pub(super) async fn send_with_token(
         &self,
         kind: ForgeKind,
@@ -74,8 +74,8 @@ impl HttpSender {
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] where nothing is sent to the server, [`Error::Limited`] while it wants no
-    /// requests, [`Error::Unavailable`] or [`Error::Ambiguous`] where it is not reached or fails,
+    /// [`Error::Address`] if nothing is sent to the server, [`Error::Limited`] while it limits
+    /// requests, [`Error::Unavailable`] or [`Error::Ambiguous`] if it is unreachable or fails,
     /// [`Error::TooLarge`] for its answer.
     pub async fn send(&self, request: Request, purpose: &RequestPurpose<'_>) -> Result<ApiAnswer, Error> {
         let url = request.url().clone();
@@ -102,7 +102,7 @@ impl HttpSender {
         let headers = std::mem::take(response.headers_mut());
         let body = match read_body(&mut response).await {
             Ok(Some(body)) => body,
-            // The status has told already whether it was done.
+            // The status already says whether it was done.
             _ if purpose.idempotence == Idempotence::NotIdempotent => Vec::new(),
             Ok(None) => {
                 return Err(Error::TooLarge {
@@ -134,9 +134,9 @@ impl HttpSender {
         })
     }
 
-    /// Reads where an answer leads: over https, or to a host that may be spoken to without TLS, and
-    /// to no network that is closer than the server's. `None` where it does not redirect, or gives
-    /// no address.
+    /// Returns where an answer redirects: over https, or to a host that may be used without TLS,
+    /// and to no network closer than the server's. `None` if it does not redirect, or gives no
+    /// address.
     fn redirect_target(
         &self,
         from: &Url,
@@ -163,8 +163,8 @@ impl HttpSender {
         }))
     }
 
-    /// Gets what a server redirected to, from some byte on where one is given; or where that leads,
-    /// or the status of a refusal.
+    /// Fetches what a server redirected to, from `first_byte` on if given. Returns that, a further
+    /// redirect, or the status of a refusal.
     ///
     /// Such an address is itself a secret: it is in no message, and no login is sent.
     ///
@@ -190,7 +190,7 @@ impl HttpSender {
         if let Some(Ok(range)) = range {
             request.headers_mut().insert(RANGE, range);
         }
-        // No connection of another rule is used again.
+        // Connections made under another rule are not reused.
         let client = client(&self.config, &self.certificates, target.destinations)?;
         let response = client
             .execute(request)
@@ -226,7 +226,7 @@ impl HttpSender {
         }
     }
 
-    /// Whether an address may be spoken to.
+    /// Whether requests may be sent to an address.
     fn check_address(&self, url: &Url, destinations: Destinations) -> Result<(), Error> {
         let refused = |reason: &str| {
             Err(Error::Address {
@@ -248,18 +248,18 @@ impl HttpSender {
     }
 }
 
-/// What was fetched from where a server leads.
+/// What was fetched from where a redirect leads.
 #[derive(Debug)]
 pub enum Fetched {
     /// What is there.
     Found(Response),
     /// Another redirect.
     Redirected(RedirectTarget),
-    /// A status that says no.
+    /// The status of a refusal.
     Refused(StatusCode),
 }
 
-/// An address that a name stands for and that is not connected to.
+/// The error for a name whose address is not connected to.
 fn refused_address(host: &str, error: &reqwest::Error) -> Error {
     let refused = RefusedAddress::find(error);
     Error::Address {
@@ -276,8 +276,8 @@ fn client(
     client_settings(config, destinations)
         .tls_certs_merge(certificates.iter().cloned())
         .build()
-        // A system without authorities, as small images are, fails here. What needs none shall work
-        // there.
+        // A system without authorities, such as a small image, fails here. What needs none should
+        // work there.
         .or_else(|_| {
             client_settings(config, destinations)
                 .tls_certs_only(certificates.iter().cloned())

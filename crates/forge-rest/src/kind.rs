@@ -42,7 +42,7 @@ impl ForgeKind {
         }
     }
 
-    /// What the path of an API ends with on a server of one's own.
+    /// What the path of an API ends with on a self-hosted server.
     pub(super) const fn api_path(self) -> &'static str {
         match self {
             Self::GitHub => "/api/v3",

@@ -1,4 +1,4 @@
-//! How long a server wants no requests.
+//! How long a server limits requests.
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
@@ -9,7 +9,7 @@ const DEFAULT_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// The longest wait that is believed: GitHub counts by the hour.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Until when the server wants no requests, where an answer says that.
+/// Returns until when the server limits requests, if an answer says that.
 ///
 /// The order is that of GitHub's documentation: `retry-after`, then `x-ratelimit-reset`, else a
 /// minute.

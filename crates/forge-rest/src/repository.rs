@@ -14,7 +14,7 @@ pub struct ForgeRepository {
     pub(super) kind: ForgeKind,
     /// Where the API begins.
     pub(super) base_url: ApiBaseUrl,
-    /// A user or organisation; of GitLab the group with the groups that it is in (`infra/apps`).
+    /// A user or organisation; for GitLab, the group with its parent groups (`infra/apps`).
     owner: String,
     /// Its name.
     pub(super) name: String,
@@ -25,7 +25,7 @@ impl ForgeRepository {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for names that servers of its kind do not have.
+    /// [`Error::Invalid`] for names that servers of its kind do not allow.
     pub fn new(kind: ForgeKind, base_url: ApiBaseUrl, owner: &str, name: &str) -> Result<Self, Error> {
         let is_owner = match kind {
             ForgeKind::GitHub => is_identifier(owner, "-_"),
@@ -54,16 +54,15 @@ impl ForgeRepository {
         })
     }
 
-    /// A repository by the address that Git has for it: `https://`, `http://`, `ssh://` or
+    /// Returns a repository by its Git address: `https://`, `http://`, `ssh://` or
     /// `git@host:owner/name`.
     ///
-    /// Of GitLab it may be in groups of groups. Without the address of the API it is the one that
-    /// the site has by convention, over TLS but for a site at `http://`.
+    /// A GitLab repository may be in nested groups. Without the address of the API, the site's
+    /// conventional one is used, over TLS except for a site at `http://`.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for what is no address of a repository at such a server, or none of an
-    /// API.
+    /// [`Error::Invalid`] if it is not the address of a repository at such a server, or of an API.
     pub fn from_git_url(kind: ForgeKind, git_url: &str, api: Option<&str>) -> Result<Self, Error> {
         let (site, path) = split_git_url(git_url.trim())?;
         let base_url = match api {
@@ -112,8 +111,8 @@ impl ForgeRepository {
         self.base_url.host()
     }
 
-    /// Returns the user or organisation that it belongs to; of GitLab the group with the groups
-    /// that it is in.
+    /// Returns the user or organisation that it belongs to; for GitLab, the group with its parent
+    /// groups.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
@@ -133,7 +132,7 @@ impl ForgeRepository {
             .endpoint(start.into_iter().chain(parts.iter().copied()))
     }
 
-    /// Returns `owner/name`; of GitLab with all its groups.
+    /// Returns `owner/name`; for GitLab with all its groups.
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.name)
@@ -144,7 +143,7 @@ fn is_path_segment(text: &str) -> bool {
     is_identifier(text, "-_.") && !matches!(text, "." | "..")
 }
 
-/// Whether a text is 1 to 100 letters, digits and some more characters.
+/// Whether a text is 1 to 100 letters, digits and characters of `more`.
 #[must_use]
 pub fn is_identifier(text: &str, more: &str) -> bool {
     (1..=100).contains(&text.len())

@@ -1,4 +1,4 @@
-//! A request to an API, and what has to be known of it.
+//! A request to an API, and what has to be known about it.
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, Request, Url};
@@ -9,7 +9,7 @@ use super::{Error, ForgeKind};
 
 /// Where GitLab takes personal, project and group access tokens.
 const PRIVATE_TOKEN: HeaderName = HeaderName::from_static("private-token");
-/// The version that github.com and all supported Enterprise Servers know of GitHub's API. Later
+/// The version of GitHub's API that github.com and all supported Enterprise Servers know. Later
 /// ones do not take `return_run_details`.
 const GITHUB_API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 
@@ -18,7 +18,7 @@ const GITHUB_API_VERSION: HeaderValue = HeaderValue::from_static("2022-11-28");
 pub enum Idempotence {
     /// It may be repeated.
     Idempotent,
-    /// It must not be: where no answer says whether it was carried out, that is
+    /// It must not be repeated: if no answer says whether it was carried out, that is
     /// [`Error::Ambiguous`].
     NotIdempotent,
 }
@@ -51,7 +51,7 @@ impl<'a> ApiRequest<'a> {
         }
     }
 
-    /// Makes a request that gets something.
+    /// Makes a `GET` request.
     #[must_use]
     pub fn get(url: Url, what: &'a str) -> Self {
         Self::new(Method::GET, url, what)
@@ -66,13 +66,13 @@ impl<'a> ApiRequest<'a> {
         }
     }
 
-    /// Asks for an answer only where it is another than the one with this tag.
+    /// Asks for an answer only if it differs from the one with this tag.
     #[must_use]
     pub fn with_etag(self, etag: Option<HeaderValue>) -> Self {
         Self { etag, ..self }
     }
 
-    /// Says that it must not be carried out twice.
+    /// Marks it as one that must not be carried out twice.
     #[must_use]
     pub fn not_idempotent(self) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl<'a> ApiRequest<'a> {
     }
 }
 
-/// What a request is for, where it has its login already.
+/// What a request is for, if it already has its login.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPurpose<'a> {
     /// What it is about, for messages.

@@ -1,18 +1,18 @@
-//! How a server is spoken to.
+//! How servers are accessed.
 
 use std::time::Duration;
 
-/// How a server is spoken to.
+/// How servers are accessed.
 #[derive(Clone, Debug)]
 pub struct RequestConfig {
-    /// Who is spoken to without TLS. What is sent there, the login as well, can be read and changed
-    /// on the way.
+    /// Which servers are accessed without TLS. What is sent there, including the login, can be read
+    /// and changed in transit.
     pub plain_http: PlainHttp,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long one request may take, from its start to the last byte of its answer.
     pub timeout: Duration,
-    /// How often something that does no harm twice, and that failed on the way, is tried again.
+    /// How often something that does no harm twice is retried after it failed in transit.
     pub retries: usize,
     /// What this side calls itself: name and version.
     pub user_agent: &'static str,
@@ -31,7 +31,7 @@ impl Default for RequestConfig {
     }
 }
 
-/// Who is spoken to without TLS.
+/// Which servers are accessed without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlainHttp {
     /// These hosts, with their port where the address has one.
@@ -50,7 +50,7 @@ impl PlainHttp {
 }
 
 impl Default for PlainHttp {
-    /// Nobody.
+    /// None.
     fn default() -> Self {
         Self::Hosts(Vec::new())
     }

@@ -21,8 +21,8 @@ const PERMISSIONS: AppPermissions = AppPermissions {
     shown: "Pull requests: read and write and Contents: read",
 };
 
-/// The same for making labels. A token that asks for what the App was not given is refused, so it
-/// is a token of its own.
+/// The same for making labels. A request for permissions that the App was not given is refused, so
+/// this is a token of its own.
 const LABEL_PERMISSIONS: AppPermissions = AppPermissions {
     requested: &[
         ("contents", "read"),
@@ -32,10 +32,10 @@ const LABEL_PERMISSIONS: AppPermissions = AppPermissions {
     shown: "Issues: read and write, Pull requests: read and write and Contents: read",
 };
 
-/// When labels that were refused are asked for again.
+/// When to ask again for labels that were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskAgain {
-    /// When some minutes have passed.
+    /// After some minutes.
     Later,
     /// Now.
     Now,
@@ -43,11 +43,11 @@ pub enum AskAgain {
 
 /// A client for the requests of one repository.
 ///
-/// It is meant to be kept: it holds the tokens of a GitHub App, and sends nothing while the server
-/// wants no requests.
+/// Meant to be reused: it holds the tokens of a GitHub App, and sends nothing while the server
+/// limits requests.
 pub struct PullRequestClient {
     server: Server,
-    /// What makes labels where a GitHub App may.
+    /// Makes labels where a GitHub App may.
     label_maker: Option<ApiClient>,
     refused_labels: RefusedLabels,
 }
@@ -75,17 +75,17 @@ impl PullRequestClient {
         })
     }
 
-    /// Has a request be open between two branches, with this title and text and at least these
-    /// labels.
+    /// Ensures that a request is open between two branches, with this title and text and at least
+    /// these labels.
     ///
-    /// What is as it should be is not written. One that was closed is not opened again: there is a
-    /// new one then. Where labels cannot be added, it is open without them, and says so
+    /// Only what differs is written. A closed request is not reopened: a new one is opened. If
+    /// labels cannot be added, it is open without them, and says so
     /// ([`PullRequest::missing_labels`]).
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where there is nothing to merge or a branch is not there; where
-    /// [`Error::is_transient`], it may be repeated as it is.
+    /// [`Error::Refused`] if there is nothing to merge or a branch does not exist; if
+    /// [`Error::is_transient`], it may be repeated unchanged.
     pub async fn ensure(&self, request: &DesiredPullRequest<'_>) -> Result<PullRequest, Error> {
         let prepared = PreparedRequest::new(self.server.repository.kind(), request)?;
         let client = &self.server.client;
@@ -119,9 +119,9 @@ impl PullRequestClient {
         }
     }
 
-    /// The newest request between two branches, in whatever state.
+    /// Returns the newest request between two branches, in any state.
     ///
-    /// `None` where there never was one.
+    /// `None` if there never was one.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl PullRequestClient {
         Ok(found.map(|found| found.request))
     }
 
-    /// The same, with title, text and labels.
+    /// Like [`PullRequestClient::find`], with title, text and labels.
     ///
     /// # Errors
     ///
@@ -144,9 +144,9 @@ impl PullRequestClient {
         server.client.retry(look).await
     }
 
-    /// Gives a request that was read this title and text, and at least these labels.
+    /// Updates a request, as it was read, to this title and text, and at least these labels.
     ///
-    /// What is as it should be is not written; what became of the request stays.
+    /// Only what differs is written; the request's state stays.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl PullRequestClient {
         client.retry(|| self.update(found.clone(), &prepared)).await
     }
 
-    /// Whether a request has a title, but for what makes it a draft.
+    /// Whether a request has a title, apart from what makes it a draft.
     #[must_use]
     pub fn has_title(&self, found: &ServerRequest, title: &str) -> bool {
         title_to_set(self.server.repository.kind(), found, &one_line_title(title)).is_none()
@@ -175,7 +175,7 @@ impl PullRequestClient {
 
     /// Asks people and teams (`owner/team`) to review a request.
     ///
-    /// Gives those who could not be asked: the request is open, and goes on without them.
+    /// Returns those who could not be asked: the request is open, and goes on without them.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl PullRequestClient {
         client.retry(|| asking.ask(number, reviewers)).await
     }
 
-    /// Says a word at a request that is open, once, and closes it.
+    /// Comments on an open request, once, and closes it.
     ///
     /// One that is not open stays as it is.
     ///
@@ -246,7 +246,7 @@ impl PullRequestClient {
 
     /// Adds labels that a request could not be given before.
     ///
-    /// Gives those that it still lacks.
+    /// Returns those that it still lacks.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl PullRequestClient {
         }
     }
 
-    /// Changes what is not as it should be.
+    /// Changes what differs.
     async fn update(
         &self,
         mut found: ServerRequest,
@@ -300,7 +300,7 @@ impl PullRequestClient {
         self.add_missing_labels(found, prepared).await
     }
 
-    /// Adds the labels that a request lacks, where they are not part of it.
+    /// Adds the labels that a request lacks, if they are not part of it.
     async fn add_missing_labels(
         &self,
         found: ServerRequest,

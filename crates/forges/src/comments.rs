@@ -1,4 +1,4 @@
-//! Says something at a request.
+//! Comments on requests.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,26 +11,26 @@ use super::server::Server;
 /// How many pages of comments are read at most.
 const MAX_PAGES: u32 = 5;
 
-/// A comment, as all servers give it.
+/// A comment, as all servers return it.
 #[derive(Deserialize)]
 struct WireComment {
     body: Option<String>,
 }
 
-/// The comments at requests of one repository.
+/// The comments on requests of one repository.
 pub(super) struct Comments<'a> {
     pub(super) server: &'a Server,
 }
 
 impl Comments<'_> {
-    /// Says a word at a request where it was not said there yet.
+    /// Adds a comment to a request that does not have it yet.
     pub(super) async fn say_once(&self, number: u64, comment: &str) -> Result<(), Error> {
         let server = self.server;
         let what = format!("the comments of {}", server.request_name(number));
         let body = text_to_send(server.repository.kind(), comment);
         match self.is_said(number, &body, &what).await {
             Ok(true) => return Ok(()),
-            // There are more than are read: a word that is said twice does no harm.
+            // There are more comments than are read: a duplicate does no harm.
             Ok(false) | Err(Error::TooLarge { .. }) => {}
             Err(error) => return Err(error),
         }

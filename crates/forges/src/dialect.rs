@@ -11,7 +11,7 @@ use forge_rest::ForgeRepository;
 pub(super) enum RequestFilter {
     /// Those that can be merged.
     Open,
-    /// All that there ever were.
+    /// All, in any state.
     Any,
 }
 
@@ -28,9 +28,9 @@ pub(super) struct ListPage<'a> {
 /// A request as a server has it, with what people see of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRequest {
-    /// Which it is, and what became of it.
+    /// Its number, page and state.
     pub request: PullRequest,
-    /// Its title, with the prefix of a draft where the server has it there.
+    /// Its title, with the prefix of a draft if the server marks drafts that way.
     pub title: String,
     /// Whether the server says that it is a draft.
     pub is_draft: bool,
@@ -40,7 +40,7 @@ pub struct ServerRequest {
     pub labels: Vec<String>,
 }
 
-/// What of a request is to be changed.
+/// What to change in a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RequestChanges<'a> {
     pub(super) title: Option<String>,
@@ -52,7 +52,7 @@ pub(super) struct RequestChanges<'a> {
 /// Where a server keeps the labels of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LabelPlacement {
-    /// In what opens and changes the request.
+    /// In the bodies that open and change the request.
     InRequest,
     /// At an address of their own.
     Beside,
@@ -66,14 +66,13 @@ pub(super) trait Dialect: Sync {
     /// How many pages of a list are read at most.
     fn max_pages(&self) -> u32;
 
-    /// The states that are looked through, one after the other.
+    /// The states to search, one after the other.
     fn states(&self, filter: RequestFilter) -> &'static [&'static str];
 
     /// A page of the requests between two branches, newest first. It may have others as well.
     fn list_url(&self, repository: &ForgeRepository, page: ListPage<'_>) -> Url;
 
-    /// Where a server tells of one request between two branches, whichever it is, and answers 404
-    /// where there is none.
+    /// Where a server returns some request between two branches, or 404 if there is none.
     fn between_url(&self, _repository: &ForgeRepository, _branches: Branches<'_>) -> Option<Url> {
         None
     }
@@ -81,7 +80,7 @@ pub(super) trait Dialect: Sync {
     /// The requests of a page that are between two branches of the repository itself.
     fn read_list(&self, answer: &[u8], branches: Branches<'_>) -> serde_json::Result<Vec<ServerRequest>>;
 
-    /// What requests are kept below, in the repository.
+    /// The path that requests are below, in the repository.
     fn collection(&self) -> &'static str;
 
     /// Where requests are opened.
@@ -89,30 +88,30 @@ pub(super) trait Dialect: Sync {
         repository.endpoint(&[self.collection()])
     }
 
-    /// Where one is.
+    /// The address of a request.
     fn request_url(&self, repository: &ForgeRepository, number: u64) -> Url {
         repository.endpoint(&[self.collection(), &number.to_string()])
     }
 
-    /// Reads one that was looked at, opened or changed.
+    /// Reads a request that was fetched, opened or changed.
     fn read_one(&self, answer: &[u8]) -> serde_json::Result<ServerRequest>;
 
-    /// What opens one.
+    /// The body that opens a request.
     fn opening_body(&self, request: &PreparedRequest<'_>) -> Value;
 
-    /// Where its labels are.
+    /// Where a request's labels are.
     fn label_placement(&self) -> LabelPlacement;
 
     /// The method by which a request is changed.
     fn change_method(&self) -> Method;
 
-    /// What changes one.
+    /// The body that changes a request.
     fn change_body(&self, changes: &RequestChanges<'_>) -> Value;
 
-    /// What closes one.
+    /// The body that closes a request.
     fn closing_body(&self) -> Value;
 
-    /// Where its comments are.
+    /// Where a request's comments are.
     fn comments_url(&self, repository: &ForgeRepository, number: u64) -> Url;
 }
 

@@ -16,25 +16,25 @@ const WRITE: AppPermissions = AppPermissions {
     shown: "Contents: read and write",
 };
 
-/// What is done with a repository.
+/// What a repository is accessed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GitPurpose {
-    /// It is fetched from.
+    /// To fetch from it.
     Fetch,
-    /// It is pushed to as well.
+    /// To push to it as well.
     Push,
 }
 
 /// A GitHub App's access to one repository by git.
 ///
-/// It is meant to be kept: it holds the token until shortly before that ends.
+/// Meant to be reused: it holds the token until shortly before it expires.
 pub struct GitAccess {
     rest: ApiClient,
     repository: ForgeRepository,
 }
 
 impl GitAccess {
-    /// The access to the repository at an address.
+    /// Makes the access to the repository at an address.
     ///
     /// The App's server is the one that its Secret names, or github.com: nothing is sent to any
     /// other, whatever the address says.
@@ -42,8 +42,8 @@ impl GitAccess {
     /// # Errors
     ///
     /// [`Error::Address`] for an address that is not `https`, or at another server;
-    /// [`Error::Invalid`] for what is no address of a repository; [`Error::Secret`] or
-    /// [`Error::Unavailable`] where TLS cannot be set up.
+    /// [`Error::Invalid`] if it is not the address of a repository; [`Error::Secret`] or
+    /// [`Error::Unavailable`] if TLS cannot be set up.
     pub fn new(
         config: &RequestConfig,
         git_url: &str,
@@ -83,7 +83,7 @@ impl GitAccess {
     ///
     /// # Errors
     ///
-    /// Where the App gets none, with what to do.
+    /// If the App gets none; the message says what to do.
     pub async fn token(&self) -> Result<SecretString, Error> {
         self.rest.retry(|| self.rest.access_token(&self.repository)).await
     }
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// The proof that this side has the App's key goes to the App's own server alone.
+    /// The proof that this side has the App's key goes only to the App's own server.
     #[test]
     fn an_app_is_of_one_server() {
         let made = std::process::Command::new("openssl")

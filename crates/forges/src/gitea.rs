@@ -1,6 +1,6 @@
 //! Gitea's and Forgejo's pull requests.
 //!
-//! Their lists cannot be narrowed to a branch that is to be merged, older ones not even to the
+//! Their lists cannot be filtered by the branch to be merged, on older servers not even by the
 //! other: they are read page by page, newest first.
 
 use reqwest::Url;

@@ -13,7 +13,7 @@ use forge_rest::{ApiClient, ApiRequest, ForgeKind};
 
 /// How many pages of a repository's or organisation's labels are read at most.
 const MAX_PAGES: u32 = 20;
-/// The colour of a label that is made here: that which GitHub gives to those that it makes.
+/// The colour of labels that are made here: the one that GitHub gives to those that it makes.
 const COLOUR: &str = "#ededed";
 
 /// A label of Gitea.
@@ -23,13 +23,13 @@ struct GiteaLabel {
     name: String,
 }
 
-/// What of labels has a number already.
+/// Labels, by whether their number is known.
 struct LabelIds<'a> {
     missing: Vec<&'a str>,
     ids: Vec<Value>,
 }
 
-/// Who may hold labels of Gitea's.
+/// Who may own labels in Gitea.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LabelOwner {
     Repository,
@@ -39,14 +39,14 @@ enum LabelOwner {
 /// Adds labels to requests of one repository.
 pub(super) struct Labels<'a> {
     pub(super) server: &'a Server,
-    /// What makes labels where a GitHub App may.
+    /// Makes labels where a GitHub App may.
     pub(super) label_maker: Option<&'a ApiClient>,
 }
 
 impl Labels<'_> {
     /// Adds labels to a request that lacks them.
     ///
-    /// Gives those that it still lacks: the request is open, and goes on without them.
+    /// Returns those that it still lacks: the request is open, and goes on without them.
     pub(super) async fn add(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
         match self.server.dialect.label_placement() {
             LabelPlacement::InRequest => self.add_by_change(number, labels).await,
@@ -66,7 +66,7 @@ impl Labels<'_> {
         Ok((!missing.is_empty()).then(|| self.labels_left_out(number, &missing)))
     }
 
-    /// Labels that a server left out without a word.
+    /// Returns labels that a server silently left out.
     pub(super) fn labels_left_out(&self, number: u64, labels: &[&str]) -> MissingLabels {
         MissingLabels {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
@@ -78,14 +78,14 @@ impl Labels<'_> {
         }
     }
 
-    /// Adds labels all together, and one by one where that is refused.
+    /// Adds labels all together, and one by one if that is refused.
     async fn add_beside(&self, number: u64, labels: &[&str]) -> Result<Option<MissingLabels>, Error> {
         let Some(refusal) = refusal_of_labels(self.add_all(number, labels).await)? else {
             return Ok(None);
         };
         let mut refused = Vec::new();
         for label in labels {
-            // Alone it was asked for already.
+            // A single label was already asked for alone.
             let is_refused =
                 labels.len() == 1 || refusal_of_labels(self.add_all(number, &[label]).await)?.is_some();
             if is_refused {
@@ -98,7 +98,7 @@ impl Labels<'_> {
         }))
     }
 
-    /// Adds labels to a request, all or none. GitHub makes those that are not there; of Gitea they
+    /// Adds labels to a request, all or none. GitHub makes missing labels itself; for Gitea they
     /// are made here.
     async fn add_all(&self, number: u64, labels: &[&str]) -> Result<(), Error> {
         let repository = &self.server.repository;
@@ -125,7 +125,7 @@ impl Labels<'_> {
         Err(self.server.refusal(&answer, &what, RefusedOperation::Labels))
     }
 
-    /// Gitea's numbers of labels. Those that are not there are made.
+    /// Returns Gitea's numbers of labels, making those that do not exist.
     async fn gitea_ids(&self, labels: &[&str], what: &str) -> Result<Vec<Value>, Error> {
         let server = self.server;
         let mut found = LabelIds {
@@ -149,7 +149,7 @@ impl Labels<'_> {
         Ok(found.ids)
     }
 
-    /// Looks for labels among those that are there.
+    /// Looks for labels among the existing ones.
     async fn look_for(&self, found: &mut LabelIds<'_>, owner: LabelOwner, what: &str) -> Result<(), Error> {
         let server = self.server;
         for page in 1..=MAX_PAGES {
@@ -162,7 +162,7 @@ impl Labels<'_> {
                 .append_pair("page", &page.to_string());
             let answer = server.get(url, what).await?;
             if answer.status.is_client_error() && owner == LabelOwner::Organisation {
-                // The owner is a user, or the token may not look at what the organisation has.
+                // The owner is a user, or the token may not read the organisation's labels.
                 return Ok(());
             }
             if !answer.status.is_success() {
@@ -195,7 +195,7 @@ impl Labels<'_> {
     }
 }
 
-/// Parts a refusal of labels, `Some`, from other errors.
+/// Separates a refusal of labels, `Some`, from other errors.
 fn refusal_of_labels(result: Result<(), Error>) -> Result<Option<Error>, Error> {
     match result {
         Ok(()) => Ok(None),
@@ -204,7 +204,7 @@ fn refusal_of_labels(result: Result<(), Error>) -> Result<Option<Error>, Error> 
     }
 }
 
-/// Whether a server refuses what a request is to be given, rather than that it was not reached, or takes no login.
+/// Whether a server refuses what a request is to be given: it was reached, and took the login.
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(
         error,

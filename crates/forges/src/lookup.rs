@@ -7,11 +7,11 @@ use super::request::{Branches, PullRequestState};
 use super::server::Server;
 use forge_rest::unreadable_answer;
 
-/// What a server tells at the address of two branches.
+/// What a server answers at the address of two branches.
 enum BetweenBranches {
     /// There never was a request.
     None,
-    /// One that is there for certain, though maybe not the newest.
+    /// One that certainly exists, though it may not be the newest.
     Some(Box<ServerRequest>),
     /// It has no such address, or does not say.
     Unknown,
@@ -49,7 +49,7 @@ pub(super) async fn newest_request(
                 other = None;
                 break;
             }
-            // Long lists are not read where there is nothing in them.
+            // Spares reading long lists that have nothing to find.
             if number == 1 {
                 match ask_between(server, branches, &what).await? {
                     BetweenBranches::None => return Ok(None),

@@ -1,4 +1,4 @@
-//! The form of pull requests that GitHub gave them, and Gitea took over.
+//! The form of pull requests that GitHub defined and Gitea adopted.
 
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub(super) struct WirePull {
     html_url: Option<String>,
     state: PullState,
     merged_at: Option<String>,
-    /// GitHub has it only where one request is asked for.
+    /// GitHub has it only in the answer for a single request.
     merged: Option<bool>,
     title: Option<String>,
     draft: Option<bool>,
@@ -41,12 +41,12 @@ struct WireLabel {
     name: String,
 }
 
-/// A branch of a repository; there is no repository any more where that was deleted.
+/// A branch of a repository; without the repository if that was deleted.
 #[derive(Deserialize)]
 pub(super) struct WireBranch {
     #[serde(rename = "ref")]
     pub(super) reference: Option<String>,
-    /// Of Gitea the branch's name, also when the branch is gone.
+    /// For Gitea, the branch's name, even when the branch is gone.
     pub(super) label: Option<String>,
     repo: Option<WireRepository>,
 }
@@ -97,8 +97,7 @@ pub(super) trait PullsDialect: Sync {
     /// A page of the pull requests between two branches, newest first. It may have others as well.
     fn list_url(&self, pulls: Url, repository: &ForgeRepository, page: ListPage<'_>) -> Url;
 
-    /// Where a server tells of one request between two branches, whichever it is, and answers 404
-    /// where there is none.
+    /// Where a server returns some request between two branches, or 404 if there is none.
     fn between_url(&self, _repository: &ForgeRepository, _branches: Branches<'_>) -> Option<Url> {
         None
     }
@@ -106,10 +105,10 @@ pub(super) trait PullsDialect: Sync {
     /// The name of a pull request's branch.
     fn branch_name<'a>(&self, branch: &'a WireBranch) -> Option<&'a str>;
 
-    /// Whether a field makes a draft of one that is opened, and not its title.
+    /// Whether a field, and not the title, makes a new request a draft.
     fn has_draft_field(&self) -> bool;
 
-    /// The title by which one is opened.
+    /// The title to open a pull request with.
     fn opening_title(&self, request: &PreparedRequest<'_>) -> String {
         request.title.clone()
     }

@@ -1,14 +1,14 @@
-//! What a refusal of a server means here, and what to do about it.
+//! What a server's refusal means here, and what to do about it.
 
 use reqwest::StatusCode;
 
 use super::Error;
 use forge_rest::{ApiAnswer, ForgeKind, ForgeRepository};
 
-/// What was refused, for what to advise.
+/// What was refused, to choose the advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusedOperation {
-    /// To look at or change requests that are there.
+    /// To read or change existing requests.
     Requests,
     /// To open a request.
     Opening,
@@ -20,8 +20,8 @@ pub(super) enum RefusedOperation {
     Comments,
 }
 
-/// Whether an answer says that there is a request between the two branches already: 422 of GitHub,
-/// 409 of the others.
+/// Whether an answer says that a request between the two branches already exists: 422 from GitHub,
+/// 409 from the others.
 pub(super) fn says_that_it_exists(answer: &ApiAnswer) -> bool {
     matches!(
         answer.status,
@@ -34,7 +34,7 @@ pub(super) fn says_that_there_is_none(answer: &ApiAnswer) -> bool {
     answer.status == StatusCode::NOT_FOUND && answer.message.contains("target couldn't be found")
 }
 
-/// Why an answer other than success is no success.
+/// Describes why an answer is not a success.
 pub(super) fn refusal(
     answer: &ApiAnswer,
     repository: &ForgeRepository,
@@ -64,7 +64,7 @@ pub(super) fn refusal(
 
 fn advice_where_forbidden(kind: ForgeKind, operation: RefusedOperation) -> &'static str {
     match (kind, operation) {
-        // Since 2025 `Pull requests: write` adds only labels that are there.
+        // Since 2025 `Pull requests: write` adds only existing labels.
         (ForgeKind::GitHub, RefusedOperation::Labels) => {
             "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which one that is not there needs"
         }

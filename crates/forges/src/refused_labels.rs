@@ -1,4 +1,4 @@
-//! Labels that were refused, so that they are not asked for all the time.
+//! Remembers refused labels, so that they are not asked for all the time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::request::MissingLabels;
 
-/// How long a label that was refused is not asked for again: what is missing is mended by people.
+/// How long until a refused label is asked for again: people have to fix what is missing.
 const PAUSE: Duration = Duration::from_secs(600);
-/// The most requests of which refused labels are remembered.
+/// The most requests whose refused labels are remembered.
 const MOST_REQUESTS: usize = 1000;
 
 /// The labels that requests could not be given, by their number, and when they were last asked for.

@@ -1,4 +1,4 @@
-//! What is asked for, made fit for the servers, and what is there.
+//! Requests that should exist, made fit for the servers, and existing ones.
 
 use super::Error;
 use forge_rest::{ForgeKind, invalid_input};
@@ -14,7 +14,7 @@ const MAX_LABEL_CHARACTERS: usize = 50;
 /// The most labels: GitHub keeps 100.
 const MAX_LABELS: usize = 50;
 
-/// A request that there should be.
+/// A request that should exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DesiredPullRequest<'a> {
     /// The branch that is to be merged.
@@ -25,10 +25,10 @@ pub struct DesiredPullRequest<'a> {
     pub title: &'a str,
     /// Its text in Markdown, cut at 60,000 characters.
     pub body: &'a str,
-    /// Labels that it should have. Others stay. They are made where they are not there, as far as
-    /// that is permitted.
+    /// Labels that it should have. Others stay. Missing labels are made, as far as that is
+    /// permitted.
     pub labels: &'a [String],
-    /// Whether one that is opened asks for reviews. What people make of it later stays.
+    /// Whether a new request asks for reviews. Later changes by people stay.
     pub readiness: Readiness,
 }
 
@@ -38,21 +38,20 @@ pub enum Readiness {
     /// It asks for reviews.
     #[default]
     Ready,
-    /// It is a draft, which is not merged before somebody says that it is ready.
+    /// It is a draft, which is not merged before someone marks it as ready.
     Draft,
 }
 
-/// A request that is there.
+/// An existing request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullRequest {
     /// Its number in the repository.
     pub number: u64,
-    /// Its page, for people; empty where the server gives no address of one.
+    /// Its page, for people; empty if the server gives none.
     pub url: String,
-    /// What became of it.
+    /// Its state.
     pub state: PullRequestState,
-    /// The labels that it could not be given; `None` where it has all, and where it was only looked
-    /// for.
+    /// The labels that it could not be given; `None` if it has all, or was only looked for.
     pub missing_labels: Option<MissingLabels>,
 }
 
@@ -65,7 +64,7 @@ pub struct MissingLabels {
     pub reason: String,
 }
 
-/// What became of a request.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullRequestState {
     /// It can be merged, or is about to be.
@@ -88,7 +87,7 @@ pub(super) struct Branches<'a> {
 impl<'a> Branches<'a> {
     /// # Errors
     ///
-    /// [`Error::Invalid`] for what Git takes for no branch, and where they are the same.
+    /// [`Error::Invalid`] for what Git does not accept as a branch, and if they are the same.
     pub(super) fn validate(head: &'a str, base: &'a str) -> Result<Self, Error> {
         for branch in [head, base] {
             let outside = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
@@ -114,7 +113,7 @@ impl<'a> Branches<'a> {
     }
 }
 
-/// A request as it is sent, and as a server that keeps it gives it back.
+/// A request as it is sent, and as a server returns it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PreparedRequest<'a> {
     pub(super) branches: Branches<'a>,
@@ -127,7 +126,7 @@ pub(super) struct PreparedRequest<'a> {
 impl<'a> PreparedRequest<'a> {
     /// # Errors
     ///
-    /// [`Error::Invalid`] for names of branches or labels that cannot be, and without a title.
+    /// [`Error::Invalid`] for invalid names of branches or labels, and without a title.
     pub(super) fn new(kind: ForgeKind, request: &DesiredPullRequest<'a>) -> Result<Self, Error> {
         let branches = Branches::validate(request.head, request.base)?;
         let title = one_line_title(request.title);
@@ -162,13 +161,13 @@ impl<'a> PreparedRequest<'a> {
         })
     }
 
-    /// The labels that are not among those that are there.
+    /// Returns the labels that are not among the existing ones.
     pub(super) fn missing_labels(&self, there: &[String]) -> Vec<&'a str> {
         missing_labels(&self.labels, there)
     }
 }
 
-/// The labels that are not among those that are there.
+/// Returns the labels that are not among the existing ones.
 pub(super) fn missing_labels<'a>(labels: &[&'a str], there: &[String]) -> Vec<&'a str> {
     let is_there = |label: &&str| there.iter().any(|known| same_label(known, label));
     labels.iter().copied().filter(|label| !is_there(label)).collect()
@@ -217,9 +216,9 @@ fn shorten(text: &str, most: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A text that GitLab takes no commands from: a line that begins with one (`/merge`, `/assign`) is
-/// carried out with the token's rights, and taken out of the text. What the backslash escapes is
-/// shown as before.
+/// Escapes a text so that GitLab takes no commands from it: a line that begins with one (`/merge`,
+/// `/assign`) is executed with the token's rights, and removed from the text. The escaped text is
+/// displayed as before.
 fn escape_commands(text: &str) -> String {
     let escaped = |line: &str| {
         let start = line.trim_start();
@@ -258,7 +257,7 @@ mod tests {
         assert_eq!(prepared.body, "one\ntwo");
         assert_eq!(prepared.labels, ["Images", "bot"]);
         assert_eq!(prepared.missing_labels(&["IMAGES".to_owned()]), ["bot"]);
-        // What is normal stays as it is.
+        // A normal title is unchanged.
         assert_eq!(one_line_title(&prepared.title), prepared.title);
         assert_eq!(normal_body(&prepared.body), prepared.body);
     }

@@ -11,7 +11,7 @@ use super::request::same_label as same_name;
 use super::server::Server;
 use forge_rest::{ApiRequest, ForgeKind, invalid_input};
 
-/// The most who are asked.
+/// The most people who are asked.
 const MAX_REVIEWERS: usize = 50;
 /// The longest name, in characters.
 const MAX_NAME_CHARACTERS: usize = 255;
@@ -44,7 +44,7 @@ pub(super) struct Reviewers<'a> {
 }
 
 impl Reviewers<'_> {
-    /// Asks all together, and one by one where that is refused. Gives those who could not be asked.
+    /// Asks all together, and one by one if that is refused. Returns those who could not be asked.
     pub(super) async fn ask(
         &self,
         number: u64,
@@ -62,7 +62,7 @@ impl Reviewers<'_> {
         };
         let mut refused = Vec::new();
         for name in &names {
-            // Alone it was asked already.
+            // A single one was already asked alone.
             if names.len() == 1 || refusal_of_reviews(self.ask_all(number, &[*name]).await)?.is_some() {
                 refused.push((*name).to_owned());
             }
@@ -95,7 +95,7 @@ impl Reviewers<'_> {
         Err(server.refusal(&answer, &what, RefusedOperation::Reviews))
     }
 
-    /// GitLab takes the numbers of users, in place of those that are there.
+    /// Asks at GitLab, which takes users by number, and replaces the existing reviewers.
     async fn ask_gitlab(&self, number: u64, names: &[&str]) -> Result<Option<MissingReviewers>, Error> {
         let server = self.server;
         let (what, host) = (self.what(number), server.repository.host());
@@ -146,7 +146,7 @@ impl Reviewers<'_> {
     }
 }
 
-/// Parts a refusal of reviewers, `Some`, from other errors.
+/// Separates a refusal of reviewers, `Some`, from other errors.
 fn refusal_of_reviews(result: Result<(), Error>) -> Result<Option<Error>, Error> {
     match result {
         Ok(()) => Ok(None),
@@ -155,7 +155,7 @@ fn refusal_of_reviews(result: Result<(), Error>) -> Result<Option<Error>, Error>
     }
 }
 
-/// Each name once.
+/// Returns each name once.
 fn valid_names(reviewers: &[String]) -> Result<Vec<&str>, Error> {
     if reviewers.len() > MAX_REVIEWERS {
         return Err(invalid_input(

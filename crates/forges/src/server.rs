@@ -44,7 +44,7 @@ impl Server {
         self.client.send(&self.repository, &request).await
     }
 
-    /// Changes a request, whatever becomes of it.
+    /// Changes a request, and returns the answer whatever it is.
     pub(super) async fn send_change(&self, number: u64, body: &Value) -> Result<ApiAnswer, Error> {
         let what = self.request_name(number);
         let url = self.dialect.request_url(&self.repository, number);
@@ -63,13 +63,13 @@ impl Server {
         Err(self.refusal(&answer, &self.request_name(number), RefusedOperation::Requests))
     }
 
-    /// Reads a request that was looked at, opened or changed.
+    /// Reads a request that was fetched, opened or changed.
     pub(super) fn read_request(&self, answer: &ApiAnswer, what: &str) -> Result<ServerRequest, Error> {
         let request = self.dialect.read_one(&answer.body);
         request.map_err(|error| unreadable_answer(&error, &self.repository.host(), what))
     }
 
-    /// Why an answer other than success is no success.
+    /// Describes why an answer is not a success.
     pub(super) fn refusal(&self, answer: &ApiAnswer, what: &str, operation: RefusedOperation) -> Error {
         refusal(answer, &self.repository, what, operation)
     }

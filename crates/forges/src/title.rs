@@ -1,4 +1,4 @@
-//! Titles that make a request a draft, which GitLab and Gitea have in place of a field.
+//! Titles that make a request a draft, which GitLab and Gitea use in place of a field.
 
 use super::dialect::ServerRequest;
 use super::request::{PreparedRequest, Readiness, shorten_title};
@@ -9,11 +9,11 @@ use forge_rest::ForgeKind;
 /// Gitea's setting `WORK_IN_PROGRESS_PREFIXES`.
 const PREFIXES: [&str; 5] = ["draft:", "[draft]", "(draft)", "wip:", "[wip]"];
 
-/// The title to give to a request; `None` where it may stay.
+/// Returns the title to set on a request; `None` if it may stay.
 ///
-/// A person holds a request back by a prefix, and with auto-merge it would be merged at once
-/// without: the prefix that is there stays. Where Gitea says that a request is a draft and has been
-/// told other prefixes, the title stays as it is, unless the wanted one begins with the same word.
+/// People hold a request back with a prefix, and auto-merge would merge it at once without one: an
+/// existing prefix stays. If Gitea says that a request is a draft and is set up with other
+/// prefixes, the title stays, unless the wanted one begins with the same word.
 pub(super) fn title_to_set(kind: ForgeKind, found: &ServerRequest, wanted: &str) -> Option<String> {
     let there = found.title.trim();
     let prefix = match kind {
@@ -31,7 +31,7 @@ pub(super) fn title_to_set(kind: ForgeKind, found: &ServerRequest, wanted: &str)
     (title != there).then_some(title)
 }
 
-/// The title by which a request is opened, with a prefix where it is to be a draft and has none.
+/// Returns the title to open a request with, prefixed if it is to be a draft and has no prefix.
 pub(super) fn title_to_open(request: &PreparedRequest<'_>, prefix: &str) -> String {
     match request.readiness {
         Readiness::Draft if draft_prefix(&request.title).is_empty() => {
@@ -41,7 +41,7 @@ pub(super) fn title_to_open(request: &PreparedRequest<'_>, prefix: &str) -> Stri
     }
 }
 
-/// The prefixes at the start of a title, with the white space behind them.
+/// The prefixes at the start of a title, with the white space after them.
 fn draft_prefix(title: &str) -> &str {
     let mut rest = title;
     let starts = |rest: &str, prefix: &&str| {

@@ -1,12 +1,11 @@
-//! Verdicts, trees and time against libgit2 and diffy, with the installed `git` as the reference.
+//! Compares verdicts, trees and time with libgit2 and diffy, with the installed `git` as reference.
 //!
 //! `cargo bench --bench peers -- REPOSITORY COUNT FROM ONTO...`: the last COUNT commits of FROM
-//! that are no merges, each as a patch on the tree of each ONTO. With `REPOSITORY FOLDER ONTO...`
+//! that are not merges, each as a patch on the tree of each ONTO. With `REPOSITORY FOLDER ONTO...`
 //! the patches are the files of a folder. Prints the rows of a Markdown table. Nothing is written
 //! to the repository.
 //!
-//! What is told is time on a processor, as Linux accounts it, so that other work on the machine
-//! matters little.
+//! Times are processor times, as Linux accounts them, so other work on the machine matters little.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // A measurement that cannot be made has no other answer.
 
@@ -32,14 +31,14 @@ struct Case<'a> {
     patch: &'a [u8],
 }
 
-/// What a peer said, and how long that took.
+/// A peer's verdicts, and how long they took.
 #[derive(Default)]
 struct Told {
     verdicts: Vec<Verdict>,
     time: Duration,
 }
 
-/// What a peer said of the patches that apply by the reference, and of those that do not.
+/// A peer's verdicts on the patches that apply by the reference, and on those that do not.
 struct Both {
     applying: Told,
     failing: Told,
@@ -117,7 +116,7 @@ fn main() {
     }
 }
 
-/// The last commits of a branch that are no merges, each as a patch.
+/// The last commits of a branch that are not merges, each as a patch.
 fn commits(git: &Oracle, count: &str, from: &str) -> Vec<Vec<u8>> {
     let limit = format!("--max-count={count}");
     let commits = git.run(&["log", "--no-merges", "--format=%H", &limit, from]);
@@ -151,7 +150,7 @@ fn row(name: &str, told: &Both, ours: &Both, reference: &Both) {
     println!();
 }
 
-/// Asks a peer for each case, again and again; the quickest time counts.
+/// Asks a peer for each case, `RUNS` times; the quickest time counts.
 fn each(cases: &[Case<'_>], judge: &dyn Fn(&Case<'_>) -> Verdict) -> Told {
     let run = || {
         let start = own_time();
@@ -212,8 +211,9 @@ fn by_libgit2(repository: &Repository, case: &Case<'_>) -> Result<String, git2::
     Ok(index.write_tree_to(repository)?.to_string())
 }
 
-/// diffy reads the patch and changes texts. Which file goes where is done here, as somebody who
-/// uses it would: what is made must not be there, and of what is deleted nothing may be left.
+/// diffy reads the patch and changes texts. Which file goes where is decided here, as a user of
+/// diffy would: a file that is created must not exist, and of one that is deleted nothing may be
+/// left.
 fn by_diffy(repository: &Repository, case: &Case<'_>) -> Verdict {
     let tree = repository.find_tree(Oid::from_str(case.tree).ok()?).ok()?;
     let mut update = TreeUpdateBuilder::new();

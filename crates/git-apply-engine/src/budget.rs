@@ -1,5 +1,5 @@
-//! What a series may still hold in memory and do. Both are counted and not measured, so that the
-//! verdict on a patch is the same on every machine.
+//! How much memory and work a series has left. Both are counted, not measured, so that the verdict
+//! on a patch is the same on every machine.
 
 use std::cell::Cell;
 use std::fmt;
@@ -72,7 +72,7 @@ impl Budget {
         self.spent.get()
     }
 
-    /// Begins a patch, where the series holds so many bytes.
+    /// Begins a patch; the series already holds `held` bytes.
     pub(super) fn begin_patch(&self, held: u64) {
         self.held.set(held);
         let share = self.limits.effort / PATCH_SHARE;
@@ -85,7 +85,7 @@ impl Budget {
         self.held.get()
     }
 
-    /// Gives back all that is held beyond so many bytes.
+    /// Releases all that is held beyond `held` bytes.
     pub(super) fn fall_back_to(&self, held: u64) {
         self.held.set(held.min(self.held.get()));
     }
@@ -97,7 +97,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether so many more bytes may be held. They are not counted.
+    /// Checks that more bytes may be held, without counting them.
     pub(super) fn may_hold(&self, bytes: u64) -> Result<(), Exceeded> {
         if self.held.get().saturating_add(bytes) > self.limits.memory_bytes {
             return Err(Exceeded::Memory(self.limits.memory_bytes));
@@ -110,7 +110,7 @@ impl Budget {
         self.hold(bytes(count.saturating_mul(size_of::<T>())))
     }
 
-    /// Gives back bytes that are held no longer.
+    /// Releases bytes that were held.
     pub(super) fn release(&self, bytes: u64) {
         self.held.set(self.held.get().saturating_sub(bytes));
     }
@@ -124,12 +124,12 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts work that has to be done in any case; what comes after it may then be refused.
+    /// Counts work that has to be done in any case; later work may then be refused.
     pub(super) fn count(&self, units: u64) {
         self.spent.set(self.spent.get().saturating_add(units));
     }
 
-    /// Counts work on the description of a conflict; whether it may be done.
+    /// Counts work on describing a conflict, and returns whether it may be done.
     pub(super) fn may_describe(&self, units: u64) -> bool {
         let described = self.described.get().saturating_add(units);
         let allowed = described <= self.limits.effort / REPORT_SHARE;
@@ -145,7 +145,7 @@ impl Budget {
         self.described.get()
     }
 
-    /// Counts bytes of the lines that a report is about to show; whether it may show them.
+    /// Counts bytes of lines that a report is about to show, and returns whether it may show them.
     pub(super) fn may_show(&self, bytes: u64) -> bool {
         let shown = self.description_bytes.get().saturating_add(bytes);
         let allowed = shown <= self.limits.report_bytes;
@@ -155,8 +155,8 @@ impl Budget {
         allowed
     }
 
-    /// The same for what is around a conflict: it may take half of what reports may show, so that
-    /// the conflicts themselves have the rest.
+    /// Like `may_show`, for the lines around a conflict: they may take half of what reports may
+    /// show, so that the rest is left to the conflicts themselves.
     pub(super) fn may_show_surroundings(&self, bytes: u64) -> bool {
         let shown = self.description_bytes.get().saturating_add(bytes);
         shown <= self.limits.report_bytes / 2 && self.may_show(bytes)

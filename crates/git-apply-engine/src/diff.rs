@@ -1,4 +1,4 @@
-//! What a patch says, for those who compare it with another change.
+//! What a patch says, for comparing it with another change.
 
 use super::budget::Budget;
 use super::options::Options;
@@ -9,7 +9,7 @@ use super::report::FileChange;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileDiff<'a> {
-    /// The file before, without what `-p` strips; `None` where the patch makes it.
+    /// The file before, without what `-p` strips; `None` if the patch creates it.
     pub old_path: Option<Vec<u8>>,
     /// The file after; `None` where the patch deletes it.
     pub new_path: Option<Vec<u8>>,
@@ -19,11 +19,11 @@ pub struct FileDiff<'a> {
     pub old_mode: u32,
     /// Its mode after; 0 where the patch does not say.
     pub new_mode: u32,
-    /// The blob before it, as far as the line `index` spells its id.
+    /// The id of the blob before, as far as the `index` line spells it.
     pub old_id: &'a [u8],
-    /// The blob after it, as far as the line `index` spells its id.
+    /// The id of the blob after, as far as the `index` line spells it.
     pub new_id: &'a [u8],
-    /// The header as it stands in the patch, to the first hunk.
+    /// The header as it stands in the patch, up to the first hunk.
     pub header: &'a [u8],
     /// The hunks; none where only names or modes change, and where the contents are binary.
     pub hunks: Vec<HunkDiff<'a>>,
@@ -42,18 +42,18 @@ pub struct HunkDiff<'a> {
 }
 
 impl<'a> HunkDiff<'a> {
-    /// Returns the lines behind the header with their line feeds, each with ` `, `-`, `+` or `\`
-    /// in front.
+    /// Returns the lines after the header with their line feeds, each with ` `, `-`, `+` or `\` in
+    /// front.
     pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.text.split_inclusive(|byte| *byte == b'\n').skip(1)
     }
 }
 
-/// Reads the diffs of a patch, by the rules by which it is applied.
+/// Reads the diffs of a patch, by the same rules as for applying it.
 ///
 /// # Errors
 ///
-/// If it cannot be read, in a sentence.
+/// If it cannot be read: why, in a sentence.
 pub fn read_diffs<'a>(patch: &'a [u8], options: &Options) -> Result<Vec<FileDiff<'a>>, String> {
     let budget = Budget::new(&options.limits);
     let files = parse(patch, options, &budget).map_err(|malformed| malformed.to_string())?;

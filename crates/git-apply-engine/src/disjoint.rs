@@ -1,18 +1,18 @@
-//! Which patches of a series speak of files that no other speaks of.
+//! Which patches of a series touch only files that no other patch touches.
 
 use std::collections::{HashMap, HashSet};
 
 use super::report::{FileReport, PatchReport};
 
-/// The most bytes of names and of the folders that lead to them that are looked at.
+/// The most bytes of names, and of the folders that lead to them, that are compared.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Whether each patch stands for itself: what other patches do to the tree changes nothing for it,
-/// and what it does changes nothing for them.
+/// Whether each patch is independent: what other patches do to the tree changes nothing for it, and
+/// what it does changes nothing for them.
 ///
-/// That holds where no other patch names its files, a folder that leads to them, or anything below
-/// them, and where it is one of those `of_lines` alone: what is binary can be taken from whatever
-/// another patch made. Where it would take too long to find out, none is said to.
+/// That holds if no other patch names its files, a folder that leads to them, or anything below
+/// them, and if it is in `of_lines`: binary contents can come from whatever another patch made. If
+/// finding out would take too long, no patch is said to be independent.
 pub(super) fn stand_alone(reports: &[PatchReport], of_lines: &HashSet<usize>) -> Vec<bool> {
     let of_all = || reports.iter().flat_map(|report| &report.files).flat_map(paths);
     let size: usize = of_all()
@@ -58,7 +58,7 @@ mod tests {
     use crate::report::{FileChange, PatchState};
 
     /// Reports of patches that change files with these names; `old => new` renames one, and a `!`
-    /// before a name says that what changes is binary.
+    /// before a name makes the change binary.
     fn alone(patches: &[&[&str]]) -> Vec<bool> {
         let file = |name: &&str| {
             let name = name.trim_start_matches('!');
@@ -98,12 +98,12 @@ mod tests {
             (&[&["a/b"][..], &["a/c"]][..], &[true, true][..]),
             (&[&["a/b"], &["a/b"]], &[false, false]),
             (&[&["a/b", "x"], &["a/b"], &["c"]], &[false, false, true]),
-            // Two diffs of one patch may be of one file.
+            // Two diffs of one patch may change one file.
             (&[&["a", "a"], &["b"]], &[true, true]),
             (&[&["a => b"], &["b"]], &[false, false]),
             (&[&["a => b"], &["a"]], &[false, false]),
             (&[&["a => b"], &["c"]], &[true, true]),
-            // A file where another has a folder.
+            // A file where another patch has a folder.
             (&[&["a"], &["a/b/c"], &["ab"]], &[false, false, true]),
             (&[&["!a"], &["b"]], &[false, true]),
             (&[&["b", "!a"], &["c"]], &[false, true]),

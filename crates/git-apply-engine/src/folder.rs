@@ -1,4 +1,4 @@
-//! A folder of a tree under change: what the store has of it, and what stands in place of that.
+//! A folder of a tree being changed: the store's entries, and the changes on top of them.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use bstr::{BStr, BString, ByteSlice};
 use super::budget::{Budget, bytes};
 use super::object::{EntryMode, Oid, TreeEntry, serialise};
 
-/// What an entry that is hashed costs in units of effort.
+/// What hashing an entry costs, in units of effort.
 const HASHED_ENTRY: u64 = 64;
 
 /// A file of a tree.
@@ -21,7 +21,7 @@ pub(super) struct Leaf {
     pub(super) id: Oid,
 }
 
-/// What stands under a name of a folder.
+/// What a folder has under a name.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Leaf(Leaf),
@@ -30,21 +30,21 @@ pub(super) enum Node {
 
 /// A folder: as the store has it, or open because something below changed.
 ///
-/// Folders are opened along the paths of patches alone, so that no recursion is deeper than
-/// [`Limits::path_depth`](super::options::Limits::path_depth), whatever tree they are in.
+/// Folders are opened only along the paths of patches, so recursion is never deeper than
+/// [`Limits::path_depth`](super::options::Limits::path_depth), whatever the tree.
 #[derive(Clone, Debug)]
 pub(super) enum Folder {
     Stored(Oid),
     Open(OpenFolder),
 }
 
-/// What is found under a name of a folder.
+/// What looking up a name in a folder finds.
 pub(super) enum Found<'a> {
     Leaf(Leaf),
     Folder(FoundFolder<'a>),
 }
 
-/// A folder that is looked at.
+/// A folder, borrowed for reading.
 #[derive(Clone, Copy)]
 pub(super) enum FoundFolder<'a> {
     Stored(Oid),
@@ -55,16 +55,16 @@ pub(super) enum FoundFolder<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenFolder {
     stored: Arc<Vec<TreeEntry>>,
-    /// What stands in place of what the store has under a name; nothing where that is gone.
+    /// What replaces the store's entry under a name; `None` where the entry is removed.
     changes: BTreeMap<BString, Option<Node>>,
     /// How many entries there are.
     count: usize,
-    /// The folder's id, where nothing changed since it was hashed.
+    /// The folder's id, if nothing has changed since it was hashed.
     hashed: Cell<Option<Oid>>,
 }
 
 impl Folder {
-    /// The folder, to look at.
+    /// The folder, for reading.
     pub(super) fn as_found(&self) -> FoundFolder<'_> {
         match self {
             Self::Stored(id) => FoundFolder::Stored(*id),
@@ -72,7 +72,7 @@ impl Folder {
         }
     }
 
-    /// The folder's id, of which what changed is hashed.
+    /// The folder's id; hashes it if it has changed.
     pub(super) fn id(&self, budget: &Budget) -> Oid {
         match self {
             Self::Stored(id) => *id,
@@ -95,7 +95,7 @@ impl OpenFolder {
         self.count == 0
     }
 
-    /// What stands under a name.
+    /// What the folder has under a name.
     pub(super) fn get(&self, name: &[u8]) -> Option<Found<'_>> {
         match self.changes.get(name) {
             None => stored_entry(&self.stored, name),
@@ -105,7 +105,7 @@ impl OpenFolder {
         }
     }
 
-    /// The folder that stands under a name, for a change below it.
+    /// The folder under a name, for a change below it.
     pub(super) fn folder_mut(&mut self, name: &[u8]) -> Option<&mut Folder> {
         if !self.changes.contains_key(name)
             && let Some(Found::Folder(FoundFolder::Stored(id))) = stored_entry(&self.stored, name)
@@ -119,14 +119,14 @@ impl OpenFolder {
         }
     }
 
-    /// Puts something under a name, in place of what stands there.
+    /// Puts a node under a name, replacing any that is there.
     pub(super) fn insert(&mut self, name: &[u8], node: Node) {
         self.count += usize::from(self.get(name).is_none());
         self.changes.insert(name.into(), Some(node));
         self.hashed.set(None);
     }
 
-    /// Removes what stands under a name.
+    /// Removes what is under a name.
     pub(super) fn remove(&mut self, name: &[u8]) {
         self.count -= usize::from(self.get(name).is_some());
         if stored_entry(&self.stored, name).is_some() {
@@ -158,7 +158,7 @@ impl OpenFolder {
         self.changes.values().flatten()
     }
 
-    /// The entries in Git's order, where `id` gives those of folders that may have changed.
+    /// The entries in Git's order; `id` gives the ids of folders that may have changed.
     pub(super) fn entries<E>(
         &self,
         mut id: impl FnMut(&Folder) -> Result<Oid, E>,
@@ -174,15 +174,15 @@ impl OpenFolder {
             Some(id.map(|id| (mode, name.as_bstr(), id)))
         });
         let mut entries = kept.chain(put).collect::<Result<Vec<_>, E>>()?;
-        // Those of the store are in order.
+        // The store's entries are in order already.
         entries.sort_by(|one, other| git_order((one.1, one.0), (other.1, other.0)));
         Ok(entries)
     }
 }
 
-/// What the store has under a name, of entries as [`canonical`] gives them.
+/// What the store has under a name, given entries as [`canonical`] returns them.
 ///
-/// A folder stands as if its name ended in `/`; a name can therefore stand in one of two places.
+/// A folder sorts as if its name ended in `/`, so a name can be in one of two places.
 pub(super) fn stored_entry(entries: &[TreeEntry], name: &[u8]) -> Option<Found<'static>> {
     let entry = find(entries, name, EntryMode::Regular).or_else(|| find(entries, name, EntryMode::Tree))?;
     Some(match entry.mode {
@@ -210,8 +210,7 @@ fn git_order(one: (&BStr, EntryMode), other: (&BStr, EntryMode)) -> Ordering {
         .then(one.0.len().cmp(&other.0.len()))
 }
 
-/// Entries in Git's order, and one alone of each name: the last, where somebody made a tree that
-/// has more.
+/// Entries in Git's order, each name once: the last entry wins in a tree that repeats a name.
 pub(super) fn canonical(entries: Vec<TreeEntry>) -> Vec<TreeEntry> {
     let order = |one: &TreeEntry, other: &TreeEntry| {
         git_order((one.name.as_bstr(), one.mode), (other.name.as_bstr(), other.mode))

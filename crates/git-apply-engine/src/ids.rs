@@ -1,4 +1,4 @@
-//! Conversions of ids from and to those of other libraries of Git.
+//! Converts ids from and to those of other Git libraries.
 
 #[cfg(feature = "git2")]
 mod libgit2 {
@@ -7,16 +7,16 @@ mod libgit2 {
     /// Returns the id as libgit2 holds it.
     impl From<Oid> for git2::Oid {
         fn from(id: Oid) -> Self {
-            // libgit2 refuses other lengths than 20 bytes alone.
+            // libgit2 refuses only lengths other than 20 bytes.
             Self::from_bytes(id.as_bytes()).unwrap_or(Self::ZERO_SHA1)
         }
     }
 
-    /// Returns the id of an object of libgit2's.
+    /// Converts an id of libgit2.
     ///
     /// # Errors
     ///
-    /// If it is no SHA-1.
+    /// If it is not a SHA-1.
     impl TryFrom<git2::Oid> for Oid {
         type Error = OidError;
 
@@ -57,11 +57,11 @@ mod gitoxide {
         }
     }
 
-    /// Returns the id of an object of gitoxide's.
+    /// Converts an id of gitoxide.
     ///
     /// # Errors
     ///
-    /// If it is no SHA-1.
+    /// If it is not a SHA-1.
     impl TryFrom<gix_hash::ObjectId> for Oid {
         type Error = OidError;
 

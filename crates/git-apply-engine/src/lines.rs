@@ -1,4 +1,4 @@
-//! The lines of a file: where each starts, and which stand where.
+//! The lines of a file: where each starts, and where a given one occurs.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::budget::{Budget, Exceeded, bytes};
 
-/// How many of the first bits of hashes tell groups of lines apart at most.
+/// The most leading bits of a hash by which lines are grouped.
 const MOST_GROUP_BITS: u32 = 16;
 
 /// What finding a line of the index costs besides its bytes, in units of effort.
 const LOOK_UP: u64 = 64;
 
-/// The lines of a file; the last may lack its line feed. Four bytes a line, and twelve where they
-/// are looked up.
+/// The lines of a file; the last may lack its line feed. Takes four bytes a line, and twelve once
+/// lines are looked up.
 #[derive(Debug)]
 pub(super) struct Lines {
     contents: Bytes,
@@ -24,7 +24,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Finds the lines. That they are held is counted with [`Lines::held_bytes`].
+    /// Finds the lines. The caller counts the memory, as [`Lines::held_bytes`].
     pub(super) fn new(contents: Bytes, budget: &Budget) -> Result<Self, Exceeded> {
         budget.spend(bytes(contents.len()))?;
         let feeds = count(&contents, b'\n');
@@ -62,13 +62,13 @@ impl Lines {
         bytes(self.contents.len()) + self.held_bytes() + self.index_bytes()
     }
 
-    /// Whether the index is made.
+    /// Whether the index has been built.
     pub(super) fn has_index(&self) -> bool {
         self.index.get().is_some()
     }
 
-    /// Which lines stand where. The index is made when it is first asked for; that it is held is
-    /// counted with [`Lines::index_bytes`].
+    /// The index of the lines, built on first use. The caller counts the memory, as
+    /// [`Lines::index_bytes`].
     pub(super) fn index(&self, budget: &Budget) -> Result<&LineIndex, Exceeded> {
         if let Some(index) = self.index.get() {
             return Ok(index);
@@ -102,8 +102,8 @@ impl Lines {
     }
 }
 
-/// Which lines stand where. Eight bytes a line: its hash in the upper half, its number in the
-/// lower, in order.
+/// Which lines are where, sorted. Eight bytes a line: its hash in the upper half, its number in the
+/// lower.
 #[derive(Debug)]
 pub(super) struct LineIndex(Vec<u64>);
 
@@ -117,8 +117,8 @@ impl LineIndex {
         Ok(Self(in_order(&hashes)))
     }
 
-    /// The lines that may be the given one, in order: those with its hash. They are still to be
-    /// compared.
+    /// The lines that may be the given one, in order: those with its hash. The caller has to
+    /// compare them.
     pub(super) fn candidates(&self, line: &[u8]) -> Candidates<'_> {
         let wanted = hash(line);
         let start = self.0.partition_point(|entry| upper(*entry) < wanted);
@@ -135,11 +135,11 @@ impl LineIndex {
 
 /// The entries of an index of lines with these hashes.
 ///
-/// Hashes are spread evenly: by their first bits, each entry is put close to its place.
+/// Hashes are spread evenly, so their leading bits put each entry close to its final place.
 fn in_order(hashes: &[u32]) -> Vec<u64> {
     let bits = hashes.len().checked_ilog2().unwrap_or(0).min(MOST_GROUP_BITS);
     let group = |hash: u32| usize::try_from(u64::from(hash) << bits >> 32).unwrap_or(usize::MAX);
-    // How many there are of each group, and then where the next of it goes.
+    // First the size of each group, then where its next entry goes.
     let mut places = vec![0; 1 << bits];
     for hash in hashes {
         places
@@ -178,7 +178,7 @@ impl<'i> Candidates<'i> {
         self.0.iter().map(|entry| line_number(*entry))
     }
 
-    /// Those before a line, and the others.
+    /// The lines before the given one, and the others.
     pub(super) fn split_at_line(self, line: usize) -> (Self, Self) {
         let count = self.0.partition_point(|entry| line_number(*entry) < line);
         let (before, after) = self.0.split_at(count);
@@ -191,14 +191,14 @@ fn bytes_of_places(places: usize) -> u64 {
     bytes(places * size_of::<u32>())
 }
 
-/// A place in a file, which is smaller than 4 GiB by `Limits::file_bytes`.
+/// A position in a file; `Limits::file_bytes` keeps files below 4 GiB.
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// How often a byte stands in a text.
+/// How often a byte occurs in a text.
 ///
-/// As many bytes at once as a byte can count are added in lanes of a byte.
+/// Counts in chunks as long as a byte can count to, so that the sums fit into lanes of a byte.
 pub(super) fn count(text: &[u8], byte: u8) -> usize {
     let in_chunk = |chunk: &[u8]| {
         chunk
@@ -211,14 +211,14 @@ pub(super) fn count(text: &[u8], byte: u8) -> usize {
 
 /// Calls `found` with the place of each line feed, in order.
 ///
-/// Lines are short, so that looking at eight bytes at once beats a search that begins anew behind
-/// each line feed.
+/// Lines are short, so looking at eight bytes at once beats a search that restarts after each line
+/// feed.
 fn for_each_feed(text: &[u8], mut found: impl FnMut(usize)) {
     const FEEDS: u64 = u64::from_le_bytes([b'\n'; 8]);
     const LOWER: u64 = u64::from_le_bytes([0x7f; 8]);
     let (words, rest) = text.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {
-        // Of each byte the highest bit, set where the byte is a line feed.
+        // The highest bit of each byte, set if the byte is a line feed.
         let differing = u64::from_le_bytes(*word) ^ FEEDS;
         let mut feeds = !(((differing & LOWER) + LOWER) | differing | LOWER);
         while feeds != 0 {
@@ -240,8 +240,8 @@ fn line_number(entry: u64) -> usize {
     usize::try_from(entry & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
 
-/// A hash as compilers use it for what is short. Lines made to have the same are as many
-/// candidates as so many equal lines, which is bounded by the work that comparing them is.
+/// A hash for short inputs, as used in compilers. Lines made to collide are only as many candidates
+/// as so many equal lines, and comparing them counts as work, which is bounded.
 fn hash(line: &[u8]) -> u32 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(FACTOR);
@@ -362,7 +362,7 @@ mod tests {
         let mut lines: Vec<Vec<u8>> = (0..40).map(|size| vec![0; size]).collect();
         lines.extend((1..=255).map(|byte| vec![byte; 9]));
         lines.extend((0..5000).map(|number| format!("    line {number}\n").into_bytes()));
-        // Each place of a byte counts.
+        // Each position of a byte counts.
         lines.extend((0..24).map(|place| {
             let mut line = vec![b'-'; 24];
             line[place] = b'+';
@@ -370,7 +370,7 @@ mod tests {
         }));
         let hashes: std::collections::HashSet<u32> = lines.iter().map(|line| hash(line)).collect();
         assert_eq!(hashes.len(), lines.len());
-        // The same on every machine, as the work that is counted depends on them.
+        // The same on every machine, because the counted work depends on them.
         for (line, expected) in [
             (&b""[..], 0x0000_0000),
             (&b"a line\n"[..], 0x2905_b2a9),

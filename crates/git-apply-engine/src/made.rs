@@ -1,5 +1,4 @@
-//! The contents that a patch made of a file: whole, or as what changed in a blob that can be read
-//! again.
+//! The contents of a file that a patch made: whole, or as changes to a blob that can be read again.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use super::object::Oid;
 #[derive(Clone, Debug, Default)]
 pub(super) struct MadeFile {
     pub(super) contents: Bytes,
-    /// The blob of which its hunks made that, and how; absent where it was not made so, or the
-    /// changes are not small.
+    /// The blob that its hunks changed, and how; `None` if there is no such blob, or the changes
+    /// are not small.
     pub(super) changes: Option<(Oid, Changes)>,
 }
 
@@ -35,17 +34,17 @@ impl From<Bytes> for MadeFile {
     }
 }
 
-/// Contents that a patch made, as they are kept for later ones and for who writes them.
+/// Contents that a patch made, as kept for later patches and for writing.
 #[derive(Clone, Debug)]
 pub(super) enum MadeContents {
     /// As they are.
     Whole(Bytes),
-    /// By what changed in a blob of the store.
+    /// As changes to a blob of the store.
     Changed { base: Oid, changes: Arc<Changes> },
 }
 
 impl MadeContents {
-    /// The contents, where they take no more memory.
+    /// The contents, if they take no additional memory.
     pub(super) fn whole(&self) -> Option<&Bytes> {
         match self {
             Self::Whole(contents) => Some(contents),
@@ -77,20 +76,20 @@ pub(super) struct Changes {
     size: usize,
     /// In the order of the text.
     replacements: Vec<Replacement>,
-    /// What stands in place of others, one after the other.
+    /// All bytes that were put in, one replacement after the other.
     put: Vec<u8>,
 }
 
-/// Bytes that others stand in place of.
+/// Bytes that are replaced.
 #[derive(Clone, Debug)]
 struct Replacement {
     gone: Range<usize>,
-    /// Where those in their place end in all that was put. They start where those before end.
+    /// Where the bytes in their place end in `put`. They start where the previous ones end.
     put_end: usize,
 }
 
 impl Changes {
-    /// No changes of a text of a size.
+    /// No changes to a text of a given size.
     pub(super) fn none(size: usize) -> Self {
         Self {
             size_before: size,
@@ -100,7 +99,7 @@ impl Changes {
         }
     }
 
-    /// Puts lines in place of bytes that stand behind all that are gone already.
+    /// Replaces bytes with lines. The bytes come after all those that are already gone.
     pub(super) fn replace<'a>(&mut self, gone: Range<usize>, lines: impl Iterator<Item = &'a [u8]>) {
         let start = self.put.len();
         lines.for_each(|line| self.put.extend_from_slice(line));
@@ -124,7 +123,7 @@ impl Changes {
         self.held_bytes() <= bytes(self.size / 4) && self.size_before / 2 <= self.size
     }
 
-    /// How many bytes are held while the text is made anew of one in a store, which reads an object
+    /// How many bytes are held while the text is rebuilt from one in a store, which reads an object
     /// and copies it.
     pub(super) fn held_by_reading(&self) -> u64 {
         bytes(self.size_before).saturating_mul(2) + bytes(self.size)
@@ -182,7 +181,7 @@ mod tests {
         assert!(changed(1000, 10, 10).are_small());
         assert!(!changed(1000, 10, 300).are_small());
         assert!(!changed(20, 1, 1).are_small());
-        // A file of which little is left is cheaper to keep than to make anew.
+        // A file of which little remains is cheaper to keep than to rebuild.
         assert!(changed(1000, 500, 50).are_small());
         assert!(!changed(1000, 800, 10).are_small());
         let changes = changed(1000, 100, 50);

@@ -1,5 +1,5 @@
-//! What a report shows of a hunk that does not fit: what it expects, what stands there, and the
-//! place that resembles it most.
+//! What a report shows of a hunk that does not fit: what it expects, what is there, and the place
+//! that resembles it most.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use super::patched_file::{PatchedFile, Preimage, visible};
 use super::place::expected_place;
 use super::report::{NEIGHBOURS, NearestMatch, Rejection, readable};
 
-/// The most lines of a conflict that a report shows of each side.
+/// The most lines that a report shows of each side of a conflict.
 const SHOWN_LINES: usize = 60;
 
 /// The most bytes that it shows of a line.
@@ -20,7 +20,7 @@ const SHOWN_BYTES: usize = 4096;
 /// The most places of expected lines that are compared for the nearest match.
 const MOST_PLACES: usize = 4_000_000;
 
-/// How many places are counted before a look at whether one of them has won.
+/// How many places are counted before the first check whether one of them has won.
 const FIRST_LOOK: usize = 16;
 
 /// What it costs to count one such place, in units of effort.
@@ -73,8 +73,8 @@ fn shown<'l>(lines: impl Iterator<Item = &'l [u8]>, count: usize) -> Vec<String>
         .collect()
 }
 
-/// The place where most of the expected lines stand in their order; the closest to where the hunk
-/// was expected of those with as many.
+/// The place where most of the expected lines are, in their order; among equals, the one closest to
+/// where the hunk was expected.
 fn nearest(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<NearestMatch> {
     if old.lines == 0 {
         return None;
@@ -116,18 +116,18 @@ fn nearest(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Opti
 
 /// An expected line that is not blank.
 struct Wanted<'a, 'i> {
-    /// Where it stands in what the hunk expects.
+    /// Its position among the lines that the hunk expects.
     at: usize,
     line: &'a [u8],
-    /// The lines of before that may be it.
+    /// The original lines that may be it.
     candidates: Candidates<'i>,
 }
 
-/// The place where most of the expected lines that are not blank stand, each in its place.
+/// The place where most of the expected lines that are not blank are, each in its position.
 ///
-/// Each line that stands somewhere votes for the place where the hunk would then stand, the rarest
-/// lines first. As soon as the lines that are left are too few to put another place first, the
-/// places that have votes are compared, so that lines that stand everywhere are mostly not counted.
+/// Each line that is found votes for where the hunk would then start, the rarest lines first. As
+/// soon as the remaining lines are too few to put another place first, the places with votes are
+/// compared, so that lines that occur everywhere are mostly not counted.
 fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> Option<usize> {
     let mut wanted = lines_to_find(image, old)?;
     wanted.sort_by_key(|line| line.candidates.len());
@@ -163,7 +163,7 @@ fn resembling(image: &PatchedFile<'_>, old: &Preimage<'_>, expected: usize) -> O
     closest(runs.filter_map(|run| Some((start_of(run)?, run.len()))), expected)
 }
 
-/// The expected lines that are not blank, and where they may stand.
+/// The expected lines that are not blank, and where they may be.
 fn lines_to_find<'a, 'i>(image: &'i PatchedFile<'_>, old: &Preimage<'a>) -> Option<Vec<Wanted<'a, 'i>>> {
     let index = image.index().ok()?;
     let mut wanted = Vec::new();
@@ -179,7 +179,7 @@ fn lines_to_find<'a, 'i>(image: &'i PatchedFile<'_>, old: &Preimage<'a>) -> Opti
     Some(wanted)
 }
 
-/// The places for which the lines vote that hunks left.
+/// The votes of the lines that hunks left.
 fn votes_of_left(image: &PatchedFile<'_>, wanted: &[Wanted<'_, '_>]) -> Option<Vec<u32>> {
     let mut places = Vec::new();
     if image.replaced() == 0 {
@@ -200,15 +200,15 @@ fn votes_of_left(image: &PatchedFile<'_>, wanted: &[Wanted<'_, '_>]) -> Option<V
     Some(places)
 }
 
-/// Adds the places where a hunk stands whose line at `at` stands where it was found; `None` where
-/// they are too many.
+/// Adds where the hunk would start for each place where its line `at` was found; `None` if there
+/// are too many.
 fn vote(places: &mut Vec<u32>, found: impl Iterator<Item = usize>, at: usize) -> Option<()> {
     let starts = found.filter_map(|found| u32::try_from(found.checked_sub(at)?).ok());
     places.extend(starts.take(MOST_PLACES + 1 - places.len()));
     (places.len() <= MOST_PLACES).then_some(())
 }
 
-/// The places that may win where so many lines have not voted; `None` where one without votes may.
+/// The places that can still win if `left` lines have not voted; `None` if one without votes can.
 /// `places` is sorted.
 fn likely(places: &[u32], left: usize) -> Option<Vec<usize>> {
     let runs = || places.chunk_by(|one, other| one == other);
@@ -217,7 +217,7 @@ fn likely(places: &[u32], left: usize) -> Option<Vec<usize>> {
     (left < most).then(|| may_win.filter_map(start_of).collect())
 }
 
-/// The place that wins among some, by a look at each.
+/// The place that wins among some, by comparing each.
 fn compared(image: &PatchedFile<'_>, old: &Preimage<'_>, places: &[usize], expected: usize) -> Option<usize> {
     let work = bytes(places.len().saturating_mul(old.lines)).saturating_mul(COUNTED);
     let size: usize = old.each().map(<[u8]>::len).sum();
@@ -233,7 +233,7 @@ fn compared(image: &PatchedFile<'_>, old: &Preimage<'_>, places: &[usize], expec
     closest(places.iter().map(|place| (*place, matching(*place))), expected)
 }
 
-/// Of places with how many lines stand there, the one with most; of those with as many the one
+/// The place with the most matching lines, of places and their counts; among equals, the one
 /// closest to where the hunk was expected.
 fn closest(places: impl Iterator<Item = (usize, usize)>, expected: usize) -> Option<usize> {
     let ranked = places.map(|(place, count)| (count, Reverse(place.abs_diff(expected)), place));
@@ -254,8 +254,7 @@ mod tests {
     use crate::options::{Limits, Options};
     use crate::parse::{Content, Direction, parse};
 
-    /// The place that is told of a hunk that expects some lines; nothing where it takes too much
-    /// work.
+    /// The place reported for a hunk that expects these lines; nothing if it takes too much work.
     fn told(file: &str, expected: &[&str], at: usize, effort: u64) -> Option<usize> {
         told_with_work(file, expected, at, effort).0
     }
@@ -283,7 +282,7 @@ mod tests {
         (resembling(&image, &old, at), budget.described())
     }
 
-    /// The same, found by a look at each place.
+    /// The same, found by checking each place.
     fn by_looking(file: &str, expected: &[&str], at: usize) -> Option<usize> {
         let lines: Vec<&str> = file.split_inclusive('\n').collect();
         let matching = |place: usize| {
@@ -298,7 +297,7 @@ mod tests {
             .map(|(.., place)| place)
     }
 
-    /// Numbers that look random, and are the same in each run.
+    /// Pseudorandom numbers, the same in each run.
     struct Draws(u64);
 
     impl Draws {
@@ -307,7 +306,7 @@ mod tests {
             usize::try_from(self.0 >> 33).unwrap() % most
         }
 
-        /// Some lines of a file, of which some are changed, gone, or come from elsewhere.
+        /// Some lines of a file, some of them changed, removed, or taken from elsewhere.
         fn resembling<'l>(&mut self, lines: &[&'l str]) -> Vec<&'l str> {
             let (start, size) = (self.below(lines.len()), 1 + self.below(40));
             let (often, mut expected) = (1 + self.below(12), Vec::new());
@@ -339,7 +338,7 @@ mod tests {
             let file = if round % 2 == 0 {
                 SOURCES[draw.below(SOURCES.len())]
             } else {
-                // Some lines stand everywhere, and others once.
+                // Some lines are everywhere, and others occur once.
                 let mut line = || match draw.below(4) {
                     0 => "}\n".to_owned(),
                     1 => format!("{}\n", draw.below(3)),
@@ -379,7 +378,7 @@ mod tests {
         assert_eq!(told(&file, &common, 9, u64::MAX), Some(9));
     }
 
-    /// Work to look expected lines up, to count so many places, and to compare one.
+    /// The work to look up expected lines, to count this many places, and to compare one.
     fn work(expected: &[&str], counted: u64) -> u64 {
         let size: usize = expected.iter().map(|line| line.len()).sum();
         let looked_up = expected
@@ -393,9 +392,10 @@ mod tests {
     fn lines_are_counted_until_those_left_are_too_few() {
         const COMMON: &str = "    )\n";
         let rare: Vec<String> = (0..9).map(|line| format!("line {line}\n")).collect();
-        // Of how many rare lines, how often the common one stands in the file, and how many places
-        // are counted: the nine, before a look at sixteen; those and the seven that make sixteen;
-        // the seven, after the first look left it open, and two more lines until the next one.
+        // The number of rare lines, how often the common one occurs in the file, and how many
+        // places are counted: the nine, before a look at sixteen; those and the seven that make
+        // sixteen; the seven, after the first look was inconclusive, and two more lines until the
+        // next one.
         for (rares, times, counted) in [(9, 100, 9), (9, 7, 16), (7, 100, 207)] {
             let rare = &rare[..rares];
             let above = COMMON.repeat(3);
@@ -441,7 +441,7 @@ mod tests {
         let mut many = vec![0; MOST_PLACES - 1];
         assert_eq!(vote(&mut many, [5].into_iter(), 0), Some(()));
         assert_eq!(many.len(), MOST_PLACES);
-        // No more are taken than show that they are too many.
+        // No more are taken than needed to show that they are too many.
         assert_eq!(vote(&mut many, 5..500, 0), None);
         assert_eq!(many.len(), MOST_PLACES + 1);
     }

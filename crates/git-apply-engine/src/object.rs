@@ -1,4 +1,4 @@
-//! Git's objects as far as patches need them: ids, trees and blobs, over traits that a store
+//! Git objects, as far as patches need them: ids, trees and blobs, behind traits that a store
 //! implements.
 
 use std::fmt;
@@ -21,7 +21,7 @@ use sha1::{Digest, Sha1};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Oid([u8; 20]);
 
-/// What was given is not an object id.
+/// The given value is not an object id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an object id is a SHA-1, written as 40 hexadecimal digits")]
 pub struct OidError;
@@ -39,7 +39,7 @@ impl Oid {
         &self.0
     }
 
-    /// Returns the id that 40 hexadecimal digits spell; `None` if they are something else.
+    /// Returns the id that 40 hexadecimal digits spell; `None` for anything else.
     #[must_use]
     pub fn from_hex(hex: &[u8]) -> Option<Self> {
         if hex.len() != 40 {
@@ -54,7 +54,7 @@ impl Oid {
         Some(Self(bytes))
     }
 
-    /// Returns whether this is the id of zeros, which stands for "no object" in the headers of
+    /// Returns whether this is the all-zero id, which stands for "no object" in the headers of
     /// patches.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -179,7 +179,7 @@ pub fn serialise_tree(entries: &[TreeEntry]) -> Vec<u8> {
     serialise(entries.map(|entry| (entry.mode, entry.name.as_bstr(), entry.id)))
 }
 
-/// The same of entries that are elsewhere.
+/// Like [`serialise_tree`], for entries that are not [`TreeEntry`] values.
 pub(crate) fn serialise<'e>(entries: impl ExactSizeIterator<Item = (EntryMode, &'e BStr, Oid)>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * 48);
     for (mode, name, id) in entries {
@@ -192,13 +192,13 @@ pub(crate) fn serialise<'e>(entries: impl ExactSizeIterator<Item = (EntryMode, &
     bytes
 }
 
-/// Why an object cannot be had.
+/// Why an object cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     /// It is not in the store.
     #[error("object {0} is not in the repository")]
     NotFound(Oid),
-    /// It is another kind of object than was asked for.
+    /// It is not the kind of object that was asked for.
     #[error("object {0} is of another kind")]
     WrongKind(Oid),
     /// It is larger than allowed.
@@ -209,7 +209,7 @@ pub enum ObjectError {
         /// The limit, with its unit.
         limit: String,
     },
-    /// The store stopped to give out objects: whoever waits for the result has given up.
+    /// The store has stopped serving objects: the caller has given up waiting.
     #[error("object {0} was not read: the time for reading is over")]
     Interrupted(Oid),
     /// The store failed.
@@ -233,7 +233,7 @@ pub trait Objects {
     /// [`ObjectError::NotFound`] if the store lacks it, another one if it cannot be read.
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError>;
 
-    /// Returns the contents of a blob. Its size was asked for before and is within
+    /// Returns the contents of a blob. The caller has checked that its size is within
     /// [`Limits::file_bytes`](crate::Limits).
     ///
     /// # Errors

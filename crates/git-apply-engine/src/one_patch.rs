@@ -24,7 +24,7 @@ const KIND: u32 = 0o170_000;
 const SYMLINK: u32 = 0o120_000;
 const REGULAR: u32 = 0o100_644;
 
-/// How a patch ended on a tree.
+/// The result of applying a patch to a tree.
 pub(super) struct Attempt {
     /// The files, in the patch's order.
     pub(super) files: Vec<FileReport>,
@@ -53,13 +53,13 @@ pub(super) enum ProblemKind {
 /// What a patch is applied for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// The tree after it, and a report on all that does not fit.
+    /// The tree after it, and a report on everything that does not fit.
     Report,
-    /// The tree after it, and where its hunks were put. The first fault ends it.
+    /// The tree after it, and where its hunks went. Stops at the first fault.
     Place,
-    /// The tree after it. The first fault ends it.
+    /// The tree after it. Stops at the first fault.
     Apply,
-    /// Whether it would apply. The overlay stays as it is, and the first fault ends it.
+    /// Whether it would apply. Leaves the overlay unchanged, and stops at the first fault.
     Try,
 }
 
@@ -69,7 +69,7 @@ enum Failed {
 }
 
 impl Purpose {
-    /// Whether each hunk is told.
+    /// Whether hunks are reported.
     fn tells_hunks(self) -> bool {
         matches!(self, Self::Report | Self::Place)
     }
@@ -91,7 +91,7 @@ fn too_large(message: String) -> Failed {
     })
 }
 
-/// Says of which file it is that a limit would be exceeded.
+/// Turns an exceeded limit into a failure that names the file.
 fn exceeded(patch: &FilePatch<'_>) -> impl Fn(Exceeded) -> Failed {
     let name = patch.name();
     move |exceeded| too_large(format!("{}: {exceeded}", lossy(name)))
@@ -122,11 +122,11 @@ enum Seen {
     Left(usize),
 }
 
-/// What stands in a file before the diff of it is applied.
+/// A file's contents before its diff is applied.
 #[derive(Default)]
 struct Preceding {
     contents: Bytes,
-    /// The blob that this is, where no diff of the same patch made it.
+    /// The blob with these contents, unless a diff of the same patch made them.
     blob: Option<Oid>,
 }
 
@@ -147,11 +147,11 @@ struct Check<'c, 'o, 'p> {
     patches: Vec<FilePatch<'p>>,
     seen: HashMap<Vec<u8>, Seen>,
     links: HashMap<Vec<u8>, LinkChange>,
-    /// What each diff left; of one that another changed further, nothing.
+    /// What each diff left; `None` if a later diff changed that further.
     results: Vec<Option<MadeFile>>,
 }
 
-/// Applies a patch to the overlay, or leaves the overlay as it is and tells why.
+/// Applies a patch to the overlay, or leaves the overlay unchanged and says why.
 pub(super) fn apply(
     cache: &Cache<'_>,
     overlay: &mut Overlay,
@@ -200,7 +200,7 @@ pub(super) fn apply(
     Ok(Attempt { files, problem })
 }
 
-/// The report on a file of a patch of which is told only what it touches.
+/// The report on a file of a patch for which only the files are reported.
 pub(super) fn touched_file(patch: &FilePatch<'_>) -> FileReport {
     file_report(patch, None, Vec::new())
 }
@@ -361,8 +361,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         }
     }
 
-    /// Gives up what an earlier diff left under the name where this one leaves something else:
-    /// nothing of it is written.
+    /// Drops what an earlier diff left under the name if this one replaces it: it is never written.
     fn release_previous(&mut self, patch: &FilePatch<'_>) {
         let stays = patch.new_name == patch.old_name && patch.is_delete != Tri::Yes;
         let Ok(Some(previous)) = self.previous(patch) else {
@@ -422,7 +421,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         Ok(leaf)
     }
 
-    /// Why a file is not there, as far as the tree shows it.
+    /// Why a file does not exist, as far as the tree shows it.
     fn why_missing(&self, patch: &FilePatch<'_>, name: &[u8]) -> Option<String> {
         if self.purpose != Purpose::Report {
             return None;
@@ -446,8 +445,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
 
     /// `path_is_beyond_symlink`.
     fn is_beyond_symlink(&self, path: &[u8]) -> Result<bool, Failed> {
-        // Below a file there is nothing, so that one folder of the path at most is a link of the
-        // tree.
+        // There is nothing below a file, so at most one folder of the path is a link in the tree.
         let link = self
             .overlay
             .first_leaf(self.cache, path)?
@@ -592,7 +590,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         self.read_blob(patch, leaf.id)
     }
 
-    /// Reads a blob as far as its size is allowed.
+    /// Reads a blob if its size is allowed.
     fn read_blob(&self, patch: &FilePatch<'_>, id: Oid) -> Result<Bytes, Failed> {
         let known = self.overlay.known_blob(self.cache, id);
         let size = match &known {
@@ -728,8 +726,7 @@ fn check_paths(patch: &FilePatch<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `write_out_results`: first all that goes, then all that comes. Gives the steps by which it is
-/// taken back.
+/// `write_out_results`: all removals, then all additions. Returns the steps for undoing it.
 fn write(
     cache: &Cache<'_>,
     overlay: &mut Overlay,
@@ -767,7 +764,7 @@ fn write(
             continue;
         };
         let written = match mode_and_commit(patch, &made.contents) {
-            // What is taken back is not hashed.
+            // This is undone, so it need not be hashed.
             Ok((mode, None)) if purpose == Purpose::Try => {
                 let id = Oid::from_bytes([0; 20]);
                 overlay.put(cache, new, Leaf { mode, id })?
@@ -797,7 +794,7 @@ fn write(
     Ok(Ok(undo))
 }
 
-/// `add_index_file`: the mode of what is written, and the commit where that is a submodule.
+/// `add_index_file`: the mode of what is written, and the commit if it is a submodule.
 fn mode_and_commit(patch: &FilePatch<'_>, contents: &[u8]) -> Result<(EntryMode, Option<Oid>), String> {
     let mode = match EntryMode::from_bits(if patch.new_mode == 0 {
         REGULAR

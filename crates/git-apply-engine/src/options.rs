@@ -13,8 +13,8 @@ use bstr::BString;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Leading components to remove from names (`-p`). `None` means 1, which a traditional diff of
-    /// names without folders makes 0, as in Git.
+    /// Leading components to remove from names (`-p`). `None` means 1, unless a traditional diff
+    /// whose names have no folders makes it 0, as in Git.
     pub strip: Option<usize>,
     /// Folder that all names are relative to (`--directory`).
     pub directory: BString,
@@ -29,11 +29,11 @@ pub struct Options {
 /// What is kept of the trees and blobs that patches make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Results {
-    /// What the next patch of the series needs. That is all where patches are stacked.
+    /// What the next patch of the series needs, which is everything if patches are stacked.
     #[default]
     Needed,
-    /// All that [`Series::write`](super::Series::write) writes, also of patches that are applied
-    /// each alone.
+    /// All that [`Series::write`](super::Series::write) writes, also for patches that are each
+    /// applied alone.
     All,
 }
 
@@ -58,14 +58,13 @@ pub struct Limits {
     pub path_depth: usize,
     /// Entries of one folder that a patch touches.
     pub folder_entries: usize,
-    /// Bytes that a series may hold at once: what its patches say, the files under change and their
-    /// lines, the results, and the reports. The patches themselves, as they are given, do not
-    /// count.
+    /// Bytes that a series may hold at once: the parsed patches, the files being changed and their
+    /// lines, the results, and the reports. The input patches themselves do not count.
     pub memory_bytes: u64,
     /// Bytes of the lines that the reports of a series show.
     pub report_bytes: u64,
-    /// Work that a series may make, in units of about one byte that is read, compared or hashed.
-    /// One patch may use a quarter of it.
+    /// Work that a series may take, in units of about one byte read, compared or hashed. One patch
+    /// may use a quarter of it.
     pub effort: u64,
 }
 

@@ -24,8 +24,8 @@ const KEPT_TREE_BYTES: usize = 16 << 20;
 /// Bytes of blobs that patches made and later ones replaced. They cannot be read again.
 const KEPT_MADE_BYTES: usize = 16 << 20;
 
-/// Bytes of files, with where their lines are, that are kept for a further look at a patch that
-/// does not apply.
+/// Bytes of files, with the positions of their lines, that are kept for further attempts at a patch
+/// that does not apply.
 const KEPT_LINE_BYTES: usize = 1 << 20;
 
 /// What an entry of a tree takes in memory besides its name.
@@ -44,7 +44,7 @@ pub(super) struct Cache<'o> {
     lines: RefCell<Kept<Rc<Lines>>>,
 }
 
-/// Values with how many bytes all of them have.
+/// Values, and how many bytes they take in total.
 struct Kept<T>(HashMap<Oid, T>, usize);
 
 impl<T> Default for Kept<T> {
@@ -165,7 +165,7 @@ impl<'o> Cache<'o> {
     }
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Nothing.
@@ -176,15 +176,15 @@ pub(super) enum Standing {
     Folder,
 }
 
-/// A change that was made, by which it can be taken back.
+/// A change that was made, with what is needed to undo it.
 pub(super) struct Undo {
     path: Vec<u8>,
     before: Option<Leaf>,
-    /// What was put, where it was added as a blob.
+    /// What was put there, if it was added as a blob.
     put: Option<Leaf>,
 }
 
-/// The contents that a patch made, and at how many places they stand.
+/// Contents that a patch made, and in how many places they are.
 #[derive(Clone, Debug)]
 struct Made {
     contents: MadeContents,
@@ -214,7 +214,7 @@ impl Overlay {
         self.held
     }
 
-    /// What stands at a path.
+    /// What is at a path.
     pub(super) fn standing(&self, cache: &Cache<'_>, path: &[u8]) -> Result<Standing, ObjectError> {
         let mut folder = self.root.as_found();
         let mut components = path.split(|b| *b == b'/').peekable();
@@ -237,8 +237,7 @@ impl Overlay {
         })
     }
 
-    /// How many names of a path lead to a file, and that file, where there is one on the way or at
-    /// its end.
+    /// The first file along a path or at its end, and how many of the path's names lead to it.
     pub(super) fn first_leaf(
         &self,
         cache: &Cache<'_>,
@@ -263,7 +262,7 @@ impl Overlay {
         }
     }
 
-    /// A blob that takes no more memory, because this overlay or the cache has it.
+    /// A blob that takes no additional memory, because this overlay or the cache has it.
     pub(super) fn known_blob(&self, cache: &Cache<'_>, id: Oid) -> Option<Bytes> {
         let made = self.blobs.get(&id).and_then(|made| made.contents.whole());
         made.cloned().or_else(|| cache.kept_blob(id))
@@ -277,7 +276,7 @@ impl Overlay {
         }
     }
 
-    /// How many bytes are held while a blob is read that is not known.
+    /// How many bytes are held while reading a blob that is not known.
     pub(super) fn held_by_reading(&self, cache: &Cache<'_>, id: Oid, size: u64) -> u64 {
         match self.made_contents(cache, id) {
             Some(MadeContents::Changed { changes, .. }) => changes.held_by_reading(),
@@ -291,8 +290,7 @@ impl Overlay {
         made.or_else(|| cache.kept_made(id))
     }
 
-    /// Opens the folders along a path, as far as they are there, so that what follows needs
-    /// nothing of the store.
+    /// Opens the existing folders along a path, so that later changes need nothing from the store.
     pub(super) fn open(&mut self, cache: &Cache<'_>, path: &[u8]) -> Result<(), ObjectError> {
         let mut folder = &mut self.root;
         for name in path.split(|b| *b == b'/') {
@@ -305,8 +303,8 @@ impl Overlay {
         Ok(())
     }
 
-    /// Puts a file with the contents that a patch made at a path, where neither a file stands in
-    /// the place of its folder nor a folder in its own.
+    /// Puts a file with contents that a patch made at a path; `None` if a file is in the place of
+    /// one of its folders, or a folder in its own.
     pub(super) fn put_made(
         &mut self,
         cache: &Cache<'_>,
@@ -341,7 +339,7 @@ impl Overlay {
         }))
     }
 
-    /// Puts a file at a path, where neither a file stands in the place of its folder nor a folder
+    /// Puts a file at a path; `None` if a file is in the place of one of its folders, or a folder
     /// in its own.
     pub(super) fn put(
         &mut self,
@@ -376,7 +374,7 @@ impl Overlay {
         })
     }
 
-    /// Takes changes back.
+    /// Undoes changes, last to first.
     pub(super) fn take_back(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) -> Result<(), ObjectError> {
         for step in steps.into_iter().rev() {
             self.replace(cache, &step.path, step.before)?;
@@ -387,9 +385,9 @@ impl Overlay {
         Ok(())
     }
 
-    /// Gives up what changes replaced: the contents that a patch made and that stand nowhere any
-    /// more. The cache keeps them as long as it has room, because Git has them too, and a later
-    /// patch may name them.
+    /// Drops what changes replaced: contents that a patch made and that are in no place any more.
+    /// The cache keeps them while it has room, because Git has them too, and a later patch may name
+    /// them.
     pub(super) fn settle(&mut self, cache: &Cache<'_>, steps: Vec<Undo>) {
         for before in steps.into_iter().filter_map(|step| step.before) {
             if let Some(contents) = self.forget(before.id) {
@@ -398,8 +396,7 @@ impl Overlay {
         }
     }
 
-    /// Counts one place less for contents that a patch made, and gives them where that was the
-    /// last.
+    /// Counts one place less for contents that a patch made, and returns them if that was the last.
     fn forget(&mut self, id: Oid) -> Option<MadeContents> {
         let made = self.blobs.get_mut(&id)?;
         made.places = made.places.saturating_sub(1);
@@ -416,12 +413,12 @@ impl Overlay {
         replace_in(&mut self.root, cache, &components, leaf, &mut self.held)
     }
 
-    /// The id of the tree. Changed folders are hashed, and not written.
+    /// The id of the tree. Changed folders are hashed, but not written.
     pub(super) fn tree_id(&self, budget: &Budget) -> Oid {
         self.root.id(budget)
     }
 
-    /// Writes what the store lacks, and gives the id of the tree.
+    /// Writes what the store lacks, and returns the id of the tree.
     pub(super) fn write(&self, store: &mut dyn WriteObjects) -> Result<Oid, ObjectError> {
         let mut needed = Vec::new();
         collect_leaves(&self.root, &mut needed);
@@ -440,7 +437,7 @@ impl Overlay {
 }
 
 impl<'a> FoundFolder<'a> {
-    /// What has a name in the folder.
+    /// What the folder has under a name.
     fn entry(self, cache: &Cache<'_>, name: &[u8]) -> Result<Option<Found<'a>>, ObjectError> {
         cache.budget.count(STEP);
         Ok(match self {

@@ -1,9 +1,8 @@
-//! A file under change: the lines of before, and the places where hunks put others.
+//! A file being patched: its original lines, and the places where hunks put others.
 //!
-//! What a hunk left is never matched again, so that each hunk replaces lines of before. They are
-//! kept as they are, with a list of what replaces which. Hunks mostly come in the order of the
-//! file; the list therefore has a gap at the last change, and the numbers behind the gap count from
-//! the file's end.
+//! What a hunk left is never matched again, so each hunk replaces original lines. They are kept as
+//! they are, with a list of what replaces which. Hunks mostly come in the order of the file, so the
+//! list has a gap at the last change, and the numbers after the gap count from the file's end.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -19,16 +18,16 @@ use super::parse::{Direction, Hunk, Side};
 /// What a look at a place costs besides the bytes, in units of effort.
 const LOOK: u64 = 32;
 
-/// A file under change.
+/// A file being patched.
 #[derive(Debug)]
 pub(super) struct PatchedFile<'a> {
     pub(super) budget: &'a Budget,
     base: Rc<Lines>,
-    /// Whether the index of the lines of before is counted among what is held.
+    /// Whether the index of the original lines is counted as held.
     holds_index: Cell<bool>,
     /// What hunks left before the gap, in the order of the file.
     before: Vec<Replaced<'a>>,
-    /// What hunks left behind the gap, in the reverse order.
+    /// What hunks left after the gap, in reverse order.
     after: Vec<Replaced<'a>>,
     len: usize,
     held: u64,
@@ -37,15 +36,15 @@ pub(super) struct PatchedFile<'a> {
 /// Lines that a hunk left in place of others.
 #[derive(Clone, Copy, Debug)]
 struct Replaced<'a> {
-    /// The lines of before that are gone.
+    /// The original lines that are gone.
     base: (usize, usize),
-    /// How many lines stand before it; of those behind the gap, how many from its start to the end
-    /// of the file.
+    /// How many lines are before it; after the gap, how many there are from its start to the end of
+    /// the file.
     at: usize,
     left: Left<'a>,
 }
 
-/// Lines of what a hunk leaves.
+/// Some of the lines that a hunk leaves.
 #[derive(Clone, Copy, Debug)]
 struct Left<'a> {
     hunk: &'a Hunk<'a>,
@@ -61,7 +60,7 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Where a preimage has to stand besides its place.
+/// Where in the file a preimage has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     /// Anywhere.
@@ -70,9 +69,9 @@ pub(super) enum Anchor {
     End,
 }
 
-/// Neighbouring lines of an image that are of one kind.
+/// Consecutive lines of an image that are of one kind.
 enum LineRun<'a> {
-    /// Lines of before.
+    /// Original lines.
     Base(Range<usize>),
     /// Lines that a hunk left.
     Left(Left<'a>),
@@ -87,7 +86,7 @@ pub(super) struct Preimage<'a> {
     bytes: Vec<u8>,
     /// How many lines it has.
     pub(super) lines: usize,
-    /// How many of them stand before the first that lacks its line feed.
+    /// How many of them come before the first that lacks its line feed.
     complete: usize,
 }
 
@@ -123,13 +122,13 @@ impl<'a> Preimage<'a> {
         self.direction
     }
 
-    /// The lines, each for itself.
+    /// The lines, one by one.
     pub(super) fn each(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.hunk.lines(Side::Old, self.direction)
     }
 
-    /// The first lines, as far as they have line feeds: those stand in the file as they are,
-    /// wherever the hunk fits.
+    /// The lines before the first that lacks its line feed: wherever the hunk fits, the file has
+    /// exactly these.
     pub(super) fn exact(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.each().take(self.complete)
     }
@@ -160,7 +159,7 @@ impl<'a> PatchedFile<'a> {
         self.len
     }
 
-    /// The index of the lines of before, made when it is first asked for.
+    /// The index of the original lines, built on first use.
     pub(super) fn index(&self) -> Result<&LineIndex, Exceeded> {
         let index = self.base.index(self.budget)?;
         if !self.holds_index.get() {
@@ -170,18 +169,17 @@ impl<'a> PatchedFile<'a> {
         Ok(index)
     }
 
-    /// Whether the index is made.
+    /// Whether the index has been built.
     pub(super) fn has_index(&self) -> bool {
         self.base.has_index()
     }
 
-    /// How many hunks left something.
+    /// How many replacements there are.
     pub(super) fn replaced(&self) -> usize {
         self.before.len() + self.after.len()
     }
 
-    /// Where a hunk left something, by its number in the order of the file; the second value is
-    /// where it starts.
+    /// A replacement, by its number in the order of the file, and where it starts.
     fn replacement(&self, number: usize) -> Option<(&Replaced<'a>, usize)> {
         if let Some(replaced) = self.before.get(number) {
             return Some((replaced, replaced.at));
@@ -191,7 +189,8 @@ impl<'a> PatchedFile<'a> {
         Some((replaced, self.len - replaced.at))
     }
 
-    /// How many of the replacements, from the first on, satisfy a condition that no later one does.
+    /// How many replacements satisfy a condition that holds for the first ones and for none after
+    /// them.
     fn count_first(&self, condition: impl Fn(&Replaced<'a>, usize) -> bool) -> usize {
         let (mut low, mut high) = (0, self.replaced());
         while low < high {
@@ -208,8 +207,8 @@ impl<'a> PatchedFile<'a> {
         low
     }
 
-    /// Where the lines behind a number of replacements start: in the image, and in the file of
-    /// before.
+    /// Where the lines after the first `count` replacements start: in the image, and in the
+    /// original file.
     fn behind(&self, count: usize) -> (usize, usize) {
         match count.checked_sub(1).and_then(|last| self.replacement(last)) {
             Some((replaced, at)) => (at + replaced.left.count, replaced.base.1),
@@ -270,12 +269,12 @@ impl<'a> PatchedFile<'a> {
             .flat_map(|(replaced, at)| (at..).zip(replaced.left.lines()))
     }
 
-    /// Whether a line of before is the given one.
+    /// Whether an original line is the given one.
     pub(super) fn is_line(&self, number: usize, line: &[u8]) -> bool {
         self.base.get(number) == line
     }
 
-    /// Where a line of before stands, if it does.
+    /// Where an original line is, if it is still there.
     pub(super) fn place_of(&self, line: usize) -> Option<usize> {
         let count = self.count_first(|replaced, _| replaced.base.1 <= line);
         if self
@@ -288,13 +287,13 @@ impl<'a> PatchedFile<'a> {
         Some(end + (line - base))
     }
 
-    /// The first line of before that stands at a place or after it.
+    /// The first original line at or after a place.
     pub(super) fn base_from(&self, place: usize) -> usize {
         let (end, base) = self.behind(self.count_first(|_, at| at <= place));
         base + place.saturating_sub(end)
     }
 
-    /// Whether a preimage stands at a place, in lines that no hunk left.
+    /// Whether a preimage matches at a place, in lines that no hunk left.
     pub(super) fn matches(&self, old: &Preimage<'_>, place: usize, anchor: Anchor) -> Result<bool, Exceeded> {
         self.budget.spend(LOOK)?;
         if place + old.lines > self.len || (anchor == Anchor::End && place + old.lines != self.len) {
@@ -328,9 +327,9 @@ impl<'a> PatchedFile<'a> {
         Ok(left == 0 && wanted.is_empty())
     }
 
-    /// Git compares bytes, not lines: a preimage with a line that lacks its line feed can match
-    /// where the bytes agree and the lines do too but for white space. A last line without line
-    /// feed so matches one with.
+    /// Matches a preimage that has a line without line feed. Git compares bytes, not lines: it can
+    /// match where the bytes agree, and the lines do too except for white space. So a last line
+    /// without line feed matches one with it.
     fn matches_across_lines(
         &self,
         old: &Preimage<'_>,
@@ -364,7 +363,7 @@ impl<'a> PatchedFile<'a> {
         Ok(left == 0 && wanted.is_empty())
     }
 
-    /// Puts what a hunk leaves in place of the lines that it expects, and that stand there.
+    /// Replaces the lines that a hunk expects, and that are at a place, with those that it leaves.
     pub(super) fn replace(&mut self, place: usize, old: &Preimage<'a>) -> Result<(), Exceeded> {
         let size = bytes(old.hunk.text.len());
         self.budget.spend(size)?;
@@ -381,7 +380,7 @@ impl<'a> PatchedFile<'a> {
         let (end, base) = self.behind(self.before.len());
         let start = base + (place - end);
         let mut stop = start + old.lines;
-        // Hunks that left nothing stand between lines that another one may expect.
+        // Replacements that left nothing can be between lines that another hunk expects.
         while let Some(next) = self.after.last().copied()
             && self.len - next.at < place + old.lines
         {
@@ -477,7 +476,7 @@ impl<'a> PatchedFile<'a> {
         changes
     }
 
-    /// The file's contents after changes that it was asked for.
+    /// The file's contents after its `changes`.
     pub(super) fn contents(&self, changes: &Changes) -> Bytes {
         changes.apply(self.base.contents())
     }
@@ -494,7 +493,7 @@ impl Drop for PatchedFile<'_> {
     }
 }
 
-/// The bytes of a line that are no white space.
+/// The bytes of a line that are not white space.
 pub(super) fn visible(line: &[u8]) -> impl Iterator<Item = u8> {
     line.iter()
         .copied()

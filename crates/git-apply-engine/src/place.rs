@@ -8,14 +8,14 @@ use super::parse::{Direction, Hunk, Side};
 use super::patched_file::{Anchor, PatchedFile, Preimage};
 use super::report::HunkOutcome;
 
-/// How far around the place that a hunk names each line is looked at, before the index of all lines
-/// is made.
+/// How many lines away from the place that a hunk names are tried before the index of all lines is
+/// built.
 const NEAR: usize = 64;
 
-/// How many lines of a hunk are looked up to find one that stands in few places.
+/// How many lines of a hunk are looked up in the index to find a rare one.
 const LOOKED_UP: usize = 256;
 
-/// Applies a hunk and tells where it went, or leaves the file as it is and gives back what the hunk
+/// Applies a hunk and returns where it went, or leaves the file unchanged and returns what the hunk
 /// expects.
 pub(super) fn place<'a>(
     image: &mut PatchedFile<'a>,
@@ -49,7 +49,7 @@ fn find(
         Anchor::End
     };
     if at_start || anchor == Anchor::End {
-        // Only the first or the last place can match, and the search would come to no other.
+        // Only the first or the last place can match; a search would find no other.
         let only = if at_start {
             Some(0)
         } else {
@@ -68,7 +68,7 @@ fn find(
     let has_exact = old.exact().next().is_some();
     let furthest = start.max(count - start);
     let looked_at = if !has_exact {
-        // Without a line that stands there as it is, there is nothing to look up.
+        // Without a line that has to match exactly, there is nothing to look up.
         furthest
     } else if image.has_index() {
         0
@@ -91,9 +91,9 @@ fn find(
     find_by_index(image, old, start)
 }
 
-/// The place nearest to `start`, below before above, where a preimage stands.
+/// The place nearest to `start`, below before above, where a preimage matches.
 ///
-/// It stands nowhere but where its rarest line does, and the index has the places of that.
+/// It can only match where its rarest line is, and the index has the places of that line.
 fn find_by_index(
     image: &PatchedFile<'_>,
     old: &Preimage<'_>,
@@ -157,7 +157,7 @@ mod tests {
     use crate::parse::{Content, parse};
     use crate::report::{HunkOutcome, HunkReport};
 
-    /// Applies the hunks of a diff on one file; nothing where one does not fit.
+    /// Applies the hunks of a diff to one file; the reports alone if one does not fit.
     fn apply(file: &str, hunks: &str) -> Result<(String, Vec<HunkReport>), Vec<HunkReport>> {
         let budget = Budget::new(&Limits::default());
         let reports = apply_within(&budget, file, hunks).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn searches_forwards_before_backwards() {
         let file = "x\na\ny\nq\nx\na\ny\n";
-        // Expected at line 3; the same lines stand two above and two below.
+        // Expected at line 3; the same lines are two above and two below.
         let hunk = "@@ -3,3 +3,3 @@\n x\n-a\n+b\n y\n";
         let (result, reports) = apply(file, hunk).unwrap();
         assert_eq!(result, "x\na\ny\nq\nx\nb\ny\n");
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!((nearest.line, nearest.matching, nearest.differs_at), (3, 3, 2));
     }
 
-    /// Where most of the expected lines stand, found by looking at each place.
+    /// The place with most of the expected lines, found by checking each place.
     fn nearest_by_looking(file: &[&str], old: &[&str], expected: usize) -> Option<usize> {
         let matching = |place: usize| {
             let here = file.iter().skip(place).zip(old);
@@ -278,7 +278,7 @@ mod tests {
             let expected = 1 + next(file.len() + 5);
             let context: String = old.iter().flat_map(|line| [" ", line]).collect();
             let (start, count) = (expected + 1, old.len() + 1);
-            // The line that is to go stands nowhere, so that the hunk fits nowhere.
+            // The line to be removed is nowhere, so that the hunk fits nowhere.
             let hunk = format!("@@ -{start},{count} +{start},{count} @@\n-gone\n+x\n{context}");
             let reports = apply(&file.concat(), &hunk).unwrap_err();
             let HunkOutcome::Rejected(rejection) = &reports[0].outcome else {
@@ -306,7 +306,7 @@ mod tests {
         removed: Vec<&'w str>,
         added: Vec<&'w str>,
         behind: Vec<&'w str>,
-        /// A blank line of context that loses its line feed stands last: it counts as trailing
+        /// A blank line of context that loses its line feed is the last: it counts as trailing
         /// context, and is no line.
         ends_open: bool,
     }
@@ -344,8 +344,8 @@ mod tests {
         }
     }
 
-    /// `find_pos` of Git's apply.c, as it is written there: `lines` are those of the file, and
-    /// whether a hunk left them.
+    /// `find_pos` of Git's apply.c, as written there: `lines` are those of the file, each with
+    /// whether a hunk left it.
     fn find_by_looking(lines: &[(&str, bool)], hunk: &RandomHunk<'_>) -> Option<usize> {
         let old = hunk.preimage();
         let at_end = hunk.behind.is_empty() && !hunk.ends_open;
@@ -367,7 +367,7 @@ mod tests {
         places.find_map(|place| matches(place?))
     }
 
-    /// Numbers that look random, and are the same in each run.
+    /// Pseudorandom numbers, the same in each run.
     struct RandomSource(u64);
 
     impl RandomSource {
@@ -381,7 +381,8 @@ mod tests {
             let from = self.below(lines.len() + 1);
             let mut taken = lines[from..].iter().map(|(line, _)| *line);
             let mut take = |count: usize| -> Vec<&'w str> { taken.by_ref().take(count).collect() };
-            // One in three expects no line at all, and so may stand within what another one left.
+            // One in three expects no line at all, and so may be placed within what another one
+            // left.
             let most = if self.below(3) == 0 { 1 } else { 4 };
             let before = take(self.below(most));
             let removed = take(self.below(most));
@@ -412,7 +413,7 @@ mod tests {
         let mut draw = RandomSource(11);
         let (mut placed, mut far, mut above) = (0, 0, 0);
         for round in 0..1500 {
-            // Some files are larger than what is looked at before the index is made.
+            // Some files are larger than what is searched before the index is made.
             let (size, kinds) = if round % 3 == 0 {
                 (draw.below(700), 2 + draw.below(words.len() - 1))
             } else {
@@ -457,8 +458,8 @@ mod tests {
         );
     }
 
-    /// What is told of a hunk: where it went, or what stands where it was expected, and which place
-    /// is like it.
+    /// What is reported about a hunk: where it went, or what is where it was expected, and which
+    /// place resembles it.
     #[derive(Debug, PartialEq, Eq)]
     struct HunkPlacement {
         place: Option<usize>,
@@ -572,7 +573,7 @@ mod tests {
                 &hunk,
             )
         };
-        // One that stands nowhere is known to by its rarest line.
+        // The rarest line of a hunk that fits nowhere shows that it does.
         assert!(within(16 << 20).is_ok());
         assert_eq!(within(1 << 20).err(), Some(Exceeded::Effort));
     }

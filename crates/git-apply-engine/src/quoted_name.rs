@@ -1,19 +1,19 @@
-//! Names as diffs have them (`quote_c_style` in Git's quote.c, with `core.quotePath`).
+//! Names as diffs write them (`quote_c_style` in Git's quote.c, with `core.quotePath`).
 
-/// Whether a diff has a name in quotes.
+/// Returns whether a diff writes a name in quotes.
 #[must_use]
 pub fn needs_quotes(name: &[u8]) -> bool {
     name.iter()
         .any(|byte| !(0x20..0x7f).contains(byte) || matches!(byte, b'"' | b'\\'))
 }
 
-/// A name, in quotes where it needs them.
+/// Returns a name, in quotes if it needs them.
 #[must_use]
 pub fn quoted_name(name: &[u8]) -> Vec<u8> {
     quoted_with_prefix(b"", name)
 }
 
-/// A name behind a prefix such as `a/`, in quotes where it needs them.
+/// Returns a name after a prefix such as `a/`, in quotes if it needs them.
 #[must_use]
 pub fn quoted_with_prefix(prefix: &[u8], name: &[u8]) -> Vec<u8> {
     if !needs_quotes(name) {

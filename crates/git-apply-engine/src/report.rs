@@ -1,4 +1,4 @@
-//! What became of patches, in enough detail to mend them without a checkout.
+//! Reports on patches, in enough detail to mend them without a checkout.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl fmt::Display for PatchState {
     }
 }
 
-/// What became of one patch.
+/// The report on one patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -68,12 +68,12 @@ pub struct PatchReport {
     pub subject: Option<String>,
     /// Who wrote it, from the header `From` or `Author`.
     pub author: Option<String>,
-    /// What became of it.
+    /// The verdict on it.
     pub state: PatchState,
     /// The tree after it; `None` if it does not apply.
     pub tree: Option<Oid>,
-    /// The files that it touches, in the patch's order; none if it cannot be read. Of a patch that
-    /// is there already, they come without hunks.
+    /// The files that it touches, in the patch's order; none if it cannot be read. For a patch that
+    /// is in the tree already, they come without hunks.
     pub files: Vec<FileReport>,
     /// Why it does not apply, in a sentence; `None` if it does.
     pub error: Option<String>,
@@ -120,17 +120,17 @@ impl PatchReport {
 pub enum FileChange {
     /// It changes the contents or the mode.
     Modify,
-    /// It makes the file.
+    /// It creates the file.
     Create,
     /// It deletes the file.
     Delete,
     /// It gives the file another name.
     Rename,
-    /// It makes the file from another one, which stays.
+    /// It creates the file from another one, which stays.
     Copy,
 }
 
-/// What became of the diff of one file.
+/// The report on the diff of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -151,14 +151,14 @@ pub struct FileReport {
     pub hunks: Vec<HunkReport>,
 }
 
-/// What became of one hunk.
+/// The report on one hunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct HunkReport {
     /// Its number in the file's diff, from 1.
     pub number: usize,
-    /// The line where its header stands in the patch, from 1.
+    /// The line of its header in the patch, from 1.
     pub patch_line: usize,
     /// The line where its preimage starts, as its header says; from 1.
     pub old_start: u64,
@@ -194,21 +194,21 @@ pub struct Rejection {
     /// The lines that the hunk expects, without line feeds: the first 60, and of each the first
     /// 4096 bytes.
     pub expected: Vec<String>,
-    /// The lines that stand there.
+    /// The lines that are there.
     pub found: Vec<String>,
-    /// The place that resembles most what the hunk expects; `None` if no line of it stands
-    /// anywhere.
+    /// The place that most resembles what the hunk expects; `None` if none of its lines is anywhere
+    /// in the file.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub nearest: Option<NearestMatch>,
-    /// Whether neither lines nor the nearest place are told, because the series' reports have shown
-    /// as many as they may.
+    /// Whether the lines and the nearest place are left out, because the series' reports have shown
+    /// as much as they may.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
     pub lines_left_out: bool,
 }
 
 impl Rejection {
-    /// Returns what to do if the hunk and the file differ in how their lines end, in all lines that
-    /// are shown.
+    /// Returns what to do if the line endings of the hunk and the file differ in all lines that are
+    /// shown.
     #[must_use]
     pub fn line_ends(&self) -> Option<&'static str> {
         let found = self.closest();
@@ -230,14 +230,14 @@ impl Rejection {
         }
     }
 
-    /// The lines that stand where the hunk belongs most likely.
+    /// The lines where the hunk most likely belongs.
     fn closest(&self) -> &[String] {
         self.nearest
             .as_ref()
             .map_or(&self.found, |nearest| &nearest.found)
     }
 
-    /// Returns what to do if the hunk and the file differ in white space alone, in all lines that
+    /// Returns what to do if the hunk and the file differ only in white space, in all lines that
     /// are shown.
     #[must_use]
     pub fn white_space(&self) -> Option<&'static str> {
@@ -253,7 +253,7 @@ impl Rejection {
     }
 }
 
-/// The place of a file that resembles most what a hunk expects.
+/// The place in a file that most resembles what a hunk expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
@@ -261,22 +261,22 @@ impl Rejection {
 pub struct NearestMatch {
     /// Its first line, from 1.
     pub line: usize,
-    /// How many of the expected lines stand there, each in its place.
+    /// How many of the expected lines are there, each in its position.
     pub matching: usize,
-    /// The first expected line that does not stand there, counted from 1 in the hunk's preimage.
+    /// The first expected line that is not there, counted from 1 in the hunk's preimage.
     pub differs_at: usize,
-    /// The lines that stand there.
+    /// The lines that are there.
     pub found: Vec<String>,
     /// The lines before those, at most eight.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub before: Vec<String>,
-    /// The lines behind those, at most eight.
+    /// The lines after those, at most eight.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub after: Vec<String>,
 }
 
-/// How many lines on each side of the nearest match are told: where the file has more lines than
-/// the hunk expects, the rest of them stands there.
+/// How many lines are shown on each side of the nearest match: if the file has more lines than the
+/// hunk expects, the rest are there.
 pub const NEIGHBOURS: usize = 8;
 
 /// Why a patch cannot be read.
@@ -303,7 +303,7 @@ impl Malformed {
     }
 }
 
-/// Bytes as text for people: what is not UTF-8 is replaced, and the line feed goes.
+/// Bytes as readable text: what is not UTF-8 is replaced, and the line feed is dropped.
 pub(crate) fn readable(bytes: &[u8]) -> String {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     line.to_str_lossy().into_owned()

@@ -1,4 +1,4 @@
-//! Applies patches one on top of the other, or each alone, and goes on after one that fails.
+//! Applies patches on top of each other, or each alone, and continues after one that fails.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -24,8 +24,8 @@ pub struct PatchInput {
     pub name: String,
     /// Its text: a mail of `git format-patch`, or a diff with anything around it.
     pub bytes: Vec<u8>,
-    /// Leading components to remove from its names, where it has its own number: a quilt series has
-    /// `-pN` behind a name. It goes before [`Options::strip`].
+    /// Leading components to remove from its names, for a patch with its own number: a quilt series
+    /// can have `-pN` after a name. Takes precedence over [`Options::strip`].
     pub strip: Option<u8>,
 }
 
@@ -39,13 +39,14 @@ impl PatchInput {
         }
     }
 
-    /// Returns it with its own number of leading components to remove.
+    /// Returns the patch with its own number of leading components to remove.
     #[must_use]
     pub fn with_strip(self, strip: Option<u8>) -> Self {
         Self { strip, ..self }
     }
 
-    /// The options that it is read by.
+    /// Returns the options for reading this patch: the series' options, with its own `strip` if it
+    /// has one.
     #[must_use]
     pub fn options<'a>(&self, series: &'a Options) -> Cow<'a, Options> {
         match self.strip.map(usize::from) {
@@ -67,7 +68,7 @@ pub enum Sequence {
     Independent,
 }
 
-/// Why a series could not be looked at.
+/// Why a series could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The store failed.
@@ -94,13 +95,13 @@ pub struct Series {
 }
 
 impl Series {
-    /// Returns what became of each patch, in order.
+    /// Returns the report on each patch, in order.
     #[must_use]
     pub fn patches(&self) -> &[PatchReport] {
         &self.patches
     }
 
-    /// Returns what became of each patch, and gives up the rest.
+    /// Returns the report on each patch, and drops the rest.
     #[must_use]
     pub fn into_patches(self) -> Vec<PatchReport> {
         self.patches
@@ -119,8 +120,8 @@ impl Series {
     }
 
     /// Writes the trees and blobs that the patches made into a store that has what they were
-    /// applied to, and returns the id of [`Series::tree`]. Those of patches that were applied each
-    /// alone are written if [`Results::All`] was asked for.
+    /// applied to, and returns the id of [`Series::tree`]. Those of patches that were each applied
+    /// alone are written only with [`Results::All`].
     ///
     /// # Errors
     ///
@@ -136,12 +137,12 @@ impl Series {
 /// Applies patches to a tree. Nothing is written.
 ///
 /// Verdicts and trees are those of `git apply --cached`, run once for each patch in the given
-/// order. Patches behind one that does not apply are applied all the same.
+/// order. Patches after one that does not apply are still applied.
 ///
 /// # Errors
 ///
 /// If the store fails, or there are more patches than [`Limits::patches`](super::Limits::patches).
-/// That a patch does not apply is no error: its report says why.
+/// A patch that does not apply is not an error: its report says why.
 pub fn apply(
     objects: &dyn Objects,
     base: Oid,
@@ -193,8 +194,8 @@ pub fn apply(
     })
 }
 
-/// Tells whether patches would apply to a tree, one on top of the other, without finding out where
-/// or why not: this ends at the first fault, and describes nothing.
+/// Returns whether patches would apply to a tree, on top of each other. Stops at the first fault,
+/// and reports neither where hunks go nor why one does not fit.
 ///
 /// # Errors
 ///
@@ -227,7 +228,7 @@ pub fn applies(
     Ok(true)
 }
 
-/// Adds to why a patch does not apply that it is an encoded mail, where that is not said.
+/// Adds to an error that the patch is an encoded mail, unless the error says so.
 fn with_encoding(error: String, patch: &[u8]) -> String {
     match encoded_mail(patch) {
         Some(what) if !error.contains(what) => format!("{error}; {what}"),
@@ -235,7 +236,7 @@ fn with_encoding(error: String, patch: &[u8]) -> String {
     }
 }
 
-/// A patch that does not fit, until it is known which ones upstream has.
+/// A patch that does not fit, kept until it is known which patches upstream has.
 struct Misfit {
     /// Its number in the series.
     number: usize,
@@ -251,11 +252,11 @@ struct SeriesRun<'c, 'o> {
     cache: &'c Cache<'o>,
     options: &'c Options,
     overlay: Overlay,
-    /// Names that patches touch that did not apply, and the first such patch.
+    /// Names touched by patches that did not apply, each with the first such patch.
     failed: HashMap<Vec<u8>, String>,
     /// The patches that conflict, and are not known to be upstream's.
     misfits: Vec<Misfit>,
-    /// The numbers of the patches each of whose files has hunks of lines.
+    /// The numbers of the patches whose files all have hunks of lines.
     of_lines: HashSet<usize>,
     /// Bytes of all reports, without the lines that they show.
     reported: u64,
@@ -305,7 +306,7 @@ impl SeriesRun<'_, '_> {
                 (report.state, report.error) = (PatchState::Merged, Some(self.merged_error().to_owned()));
                 return Ok(report);
             }
-            // What is there already is not asked what does not fit.
+            // A patch that is in the tree already needs no report on what does not fit.
             attempt = self.attempt(&parsed, Purpose::Report)?;
         }
         report.files = attempt.files;
@@ -341,7 +342,7 @@ impl SeriesRun<'_, '_> {
         one_patch::apply(self.cache, &mut self.overlay, files, direction, purpose)
     }
 
-    /// Says of a patch that applies the other way round why it does not apply.
+    /// Why a patch that applies in the other direction does not apply in this one.
     fn merged_error(&self) -> &'static str {
         if self.options.reverse {
             "it is not in the tree, so that there is nothing to take back: it applies as it is"
@@ -350,7 +351,7 @@ impl SeriesRun<'_, '_> {
         }
     }
 
-    /// Keeps of a patch that does not fit what the verdict on it and on those behind it needs.
+    /// Records what the verdicts on a patch that does not fit, and on those after it, depend on.
     fn remember(&mut self, number: usize, name: &str, names: Vec<Vec<u8>>, problem: Problem) {
         for touched in &names {
             let failed = self.failed.entry(touched.clone());
@@ -364,9 +365,9 @@ impl SeriesRun<'_, '_> {
         });
     }
 
-    /// Takes the patches that upstream has back from its tree, from the last to the first, as
-    /// `git apply -R` would: one under another that upstream has too is seen only then. Those that
-    /// were blocked by what upstream has are judged anew.
+    /// Takes back from the tree, last to first, the patches that upstream has, as `git apply -R`
+    /// would: a patch below another one that upstream has is recognised only this way. Patches that
+    /// were blocked by these are judged again.
     fn unwind(
         &mut self,
         base: Oid,
@@ -380,12 +381,12 @@ impl SeriesRun<'_, '_> {
         let kept = self.overlay.held_bytes().saturating_add(self.reported);
         let (mut unwound, mut taken_back) = (Overlay::new(base), 0);
         let is_alone = disjoint::stand_alone(reports, &self.of_lines);
-        // From the last to the first, as the patches are looked at.
+        // From the last to the first, the order in which the patches are visited.
         let mut open = std::mem::take(&mut self.misfits);
         let mut misfits = Vec::new();
         for (number, (patch, report)) in patches.iter().zip(&mut *reports).enumerate().skip(lowest).rev() {
             let misfit = open.pop_if(|misfit| misfit.number == number);
-            // As long as none is taken back, the tree says nothing new of one that does not fit.
+            // Until one is taken back, the tree says nothing new about one that does not fit.
             let is_known_to_fail = misfit
                 .as_ref()
                 .is_some_and(|misfit| !misfit.is_conflict || taken_back == 0);
@@ -394,8 +395,8 @@ impl SeriesRun<'_, '_> {
                 continue;
             }
             if is_alone.get(number) == Some(&true) {
-                // As in the first place, it is taken back or does not fit, and changes nothing for
-                // the others.
+                // As in the first pass, it is taken back or does not fit, and does not affect the
+                // others.
                 taken_back += usize::from(misfit.is_none());
                 misfits.extend(misfit);
                 continue;
@@ -443,7 +444,7 @@ impl SeriesRun<'_, '_> {
     }
 }
 
-/// Says of the patches that do not fit whether another of them blocks them.
+/// Decides which of the patches that do not fit are blocked by another of them.
 fn judge_anew(misfits: &[Misfit], patches: &[PatchInput], reports: &mut [PatchReport]) {
     let mut failed = HashMap::new();
     for misfit in misfits {
@@ -461,7 +462,7 @@ fn judge_anew(misfits: &[Misfit], patches: &[PatchInput], reports: &mut [PatchRe
     }
 }
 
-/// Whether a conflict is a patch's own, or one that follows from another that does not fit.
+/// Whether a conflict is a patch's own, or follows from another patch that does not fit.
 fn verdict(failed: &HashMap<Vec<u8>, String>, names: &[Vec<u8>], problem: &str) -> (PatchState, String) {
     match names.iter().find_map(|name| failed.get(name)) {
         Some(earlier) => (
@@ -488,7 +489,7 @@ fn directed<'a>(parsed: &[FilePatch<'a>], direction: Direction) -> Vec<FilePatch
     }
 }
 
-/// Bytes that a report holds, and the names and the sentence that are remembered where it failed;
+/// Bytes that a report holds, plus the names and the error that are remembered if the patch failed,
 /// without the lines that it shows.
 fn size(report: &PatchReport) -> u64 {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -539,7 +540,7 @@ mod tests {
             error: Some("e".repeat(1000)),
             ..report()
         };
-        // The error is held a second time, for the verdict on later patches.
+        // The error is held twice, the second time for the verdict on later patches.
         assert_eq!(size(&told) - empty, 5 + 70 + 300 + 2 * 1000);
     }
 

@@ -51,7 +51,7 @@ impl MemoryStore {
     /// Stores files and symbolic links, given as path, mode and contents, and returns the id of
     /// their tree.
     ///
-    /// Of two files with the same path the later one stays. Folders are made as they are needed.
+    /// Of two files with the same path, the later one wins. Folders are created as needed.
     ///
     /// # Errors
     ///
@@ -150,8 +150,7 @@ impl WriteObjects for MemoryStore {
     }
 }
 
-/// A store, and in memory the trees and blobs that patches made on top of it. The store below stays
-/// as it is.
+/// Trees and blobs that patches made, in memory on top of another store, which stays unchanged.
 #[derive(Clone)]
 pub struct LayeredStore<B = Arc<dyn Objects + Send + Sync>> {
     base: B,
@@ -167,13 +166,13 @@ impl<B> fmt::Debug for LayeredStore<B> {
 }
 
 impl<B: Objects> LayeredStore<B> {
-    /// Returns a store with nothing on top of another.
+    /// Returns a store with nothing yet on top of another.
     #[must_use]
     pub fn over(base: B) -> Self {
         Self::with_top(MemoryStore::new(), base)
     }
 
-    /// Returns a store with what another one in memory has on top of one.
+    /// Returns a store with the contents of one in memory on top of another.
     #[must_use]
     pub fn with_top(top: MemoryStore, base: B) -> Self {
         Self { base, top }

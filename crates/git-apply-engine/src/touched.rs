@@ -1,4 +1,4 @@
-//! Which files patches speak of, without applying them.
+//! Which files patches touch, found without applying them.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use super::options::Options;
 use super::parse::parse;
 use super::series::PatchInput;
 
-/// Returns the paths of all files that patches change, copy or name otherwise, as `options` make
-/// them of the names in the patches.
+/// Returns the paths of all files that patches change, copy or otherwise name, with `options`
+/// applied to the names in the patches.
 ///
-/// These are the files that [`apply`](super::apply) reads, for a store that gets them in one
+/// These are the files that [`apply`](super::apply) reads, so that a store can get them in one
 /// request beforehand. A patch that cannot be read names none.
 ///
 /// ```

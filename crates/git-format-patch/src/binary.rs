@@ -11,7 +11,7 @@ const DIGITS: &[u8; 85] =
 /// Bytes of a line.
 const LINE: usize = 52;
 
-/// The patch between two contents, and back.
+/// The patch between two contents, in both directions.
 pub(crate) fn binary_patch(old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut text = b"GIT binary patch\n".to_vec();
     literal(&mut text, new);
@@ -22,7 +22,7 @@ pub(crate) fn binary_patch(old: &[u8], new: &[u8]) -> Vec<u8> {
 fn literal(text: &mut Vec<u8>, contents: &[u8]) {
     text.extend_from_slice(format!("literal {}\n", contents.len()).as_bytes());
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    // A vector takes everything.
+    // Writing to a vector does not fail.
     let packed = encoder.write_all(contents).and_then(|()| encoder.finish());
     for line in packed.unwrap_or_default().chunks(LINE) {
         let length = u8::try_from(line.len()).unwrap_or(0);

@@ -8,7 +8,7 @@ use super::error::FormatError;
 use super::store::CommitStore;
 use super::work::Work;
 
-/// Depth of folders that a tree may have.
+/// How deep the folders of a tree may be nested.
 const MAX_DEPTH: usize = 128;
 
 /// The score of files that are the same.
@@ -23,7 +23,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Whether it is a file, and no link or submodule.
+    /// Whether it is a file, not a link or submodule.
     pub(crate) fn is_regular(&self) -> bool {
         matches!(self.mode, EntryMode::Regular | EntryMode::Executable)
     }

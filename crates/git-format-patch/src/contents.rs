@@ -13,7 +13,7 @@ use super::work::Work;
 /// How many bytes Git looks at for a NUL.
 const LOOKED_AT: usize = 8000;
 
-/// Whether Git takes contents for binary.
+/// Whether Git treats contents as binary.
 pub(crate) fn is_binary(contents: &[u8]) -> bool {
     contents.iter().take(LOOKED_AT).any(|byte| *byte == 0)
 }

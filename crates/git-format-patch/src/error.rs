@@ -6,7 +6,7 @@ use git_apply_engine::{ObjectError, Oid};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// A commit of the branch has several parents, and so is no patch.
+    /// A commit of the branch has several parents, so it is not a patch.
     #[error(
         "commit {commit} of the branch merges {others}: a merge is no patch; rebase the branch onto its base, so that it is a line of single commits"
     )]
@@ -16,7 +16,8 @@ pub enum FormatError {
         /// What it merges into the branch, in words.
         others: String,
     },
-    /// The branch and what it is compared with have no commit in common, as far as is seen.
+    /// The branch and what it is compared with have no commit in common, as far as the history is
+    /// available.
     #[error(
         "the branch goes back to its first commit {root} without meeting {other}: it has another history; name the branch of a fork of the same repository, or a base that the branch has"
     )]
@@ -26,12 +27,12 @@ pub enum FormatError {
         /// What it should lead to, in words.
         other: String,
     },
-    /// What is seen of the branch ends before its base.
+    /// The available history of the branch ends before its base.
     #[error(
         "the history ends at commit {last} before the branch meets {other}: get more of it (git fetch --unshallow), or name the base"
     )]
     Shallow {
-        /// The last commit that is seen.
+        /// The last commit that is available.
         last: Oid,
         /// What it should lead to, in words.
         other: String,
@@ -41,12 +42,12 @@ pub enum FormatError {
         "the branch has more than {most} commits on top of {other}: name a base that is closer to its tip"
     )]
     TooManyCommits {
-        /// How many may be.
+        /// How many are allowed.
         most: usize,
         /// What they are on top of, in words.
         other: String,
     },
-    /// The subject of a commit is not as the policy wants it.
+    /// The subject of a commit violates the policy.
     #[error("commit {commit} {subject:?}: {problem}")]
     Subject {
         /// The commit.
@@ -72,7 +73,7 @@ pub enum FormatError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// An object cannot be had.
+    /// An object cannot be read.
     #[error(transparent)]
     Object(#[from] ObjectError),
 }

@@ -44,7 +44,8 @@ pub(crate) fn write(change: &Change, contents: &Contents<'_>) -> Result<FileText
     })
 }
 
-/// A file in the place of a link or submodule: it is deleted and made.
+/// A file that takes the place of a link or submodule, or the reverse: one is deleted, the other
+/// created.
 fn replaced(old: &Side, new: &Side, contents: &Contents<'_>) -> Result<FileText, FormatError> {
     let deleted = write(&Change::Deleted(old.clone()), contents)?;
     let added = write(&Change::Added(new.clone()), contents)?;

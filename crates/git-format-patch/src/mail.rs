@@ -11,7 +11,7 @@ const WIDTH: usize = 78;
 /// The widest line with encoded words (RFC 2047).
 const ENCODED_WIDTH: usize = 76;
 
-/// What stands before the diffstat, with the line `---`.
+/// What comes before the diffstat, including the line `---`.
 pub(crate) fn head(commit: &RawCommit) -> Vec<u8> {
     let mut text = format!("From {} Mon Sep 17 00:00:00 2001\n", commit.id).into_bytes();
     sender(&mut text, &commit.author);
@@ -109,7 +109,7 @@ fn date(dates: &[u8]) -> String {
     format!("{} {zone:+05}", local.strftime("%a, %-d %b %Y %H:%M:%S"))
 }
 
-/// What Git takes for no ASCII: the escape character too.
+/// Whether Git treats a byte as not ASCII: the escape character too.
 fn is_no_ascii(byte: u8) -> bool {
     !byte.is_ascii() || byte == 0x1b
 }
@@ -118,7 +118,7 @@ fn needs_encoding(text: &[u8]) -> bool {
     text.iter().any(|byte| is_no_ascii(*byte) || *byte == b'\n') || text.contains_str("=?")
 }
 
-/// Where an encoded text stands, which decides what is written as it is (RFC 2047, section 5).
+/// Where an encoded text is, which decides what stays unencoded (RFC 2047, section 5).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Subject,
@@ -163,7 +163,7 @@ fn encode(text: &mut Vec<u8>, given: &[u8], place: Place) {
     text.extend_from_slice(b"?=");
 }
 
-/// The bytes of the first character; 1 where that is none.
+/// How many bytes the first character has; 1 if it is not valid.
 fn character(text: &[u8]) -> usize {
     let (found, length) = bstr::decode_utf8(text);
     found.map_or(1, |_| length).max(1)
@@ -173,7 +173,7 @@ fn last_line_length(text: &[u8]) -> usize {
     text.len() - text.rfind_byte(b'\n').map_or(0, |at| at + 1)
 }
 
-/// Adds a text that goes on in a column, broken at white space before it is too wide, with a space
+/// Adds a text that starts at a column, broken at white space before it is too wide, with a space
 /// at the start of further lines (`strbuf_add_wrapped_text` in Git's utf8.c).
 fn wrap(out: &mut Vec<u8>, text: &[u8], column: usize) {
     let width = i64::try_from(WIDTH).unwrap_or(i64::MAX);
@@ -183,7 +183,7 @@ fn wrap(out: &mut Vec<u8>, text: &[u8], column: usize) {
     loop {
         let byte = text.get(at).copied();
         if let Some(byte) = byte.filter(|byte| !is_space(*byte)) {
-            // Control characters are narrower than nothing to Git.
+            // Git counts a control character as -1 columns.
             reached += if byte.is_ascii_control() { -1 } else { 1 };
             at += 1;
             continue;

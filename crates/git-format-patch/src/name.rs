@@ -1,4 +1,4 @@
-//! What a patch's file is called (`fmt_output_subject` and `format_sanitized_subject` in Git's
+//! The name of a patch's file (`fmt_output_subject` and `format_sanitized_subject` in Git's
 //! log-tree.c and pretty.c).
 
 use bstr::ByteSlice;
@@ -12,8 +12,8 @@ pub(crate) fn file_name(number: usize, message: &[u8]) -> String {
     patch_file_name(&format!("{number:04}-"), message)
 }
 
-/// What `git format-patch` calls a patch's file, by the first line of its message, with what stands
-/// before that: the number and a `-`. A name has at most 63 bytes; only a longer prefix makes it
+/// Returns what `git format-patch` calls a patch's file: `prefix`, which is the number and a `-`,
+/// and the first line of its message. A name has at most 63 bytes; only a longer prefix makes it
 /// longer.
 #[must_use]
 pub fn patch_file_name(prefix: &str, message: &[u8]) -> String {

@@ -11,18 +11,18 @@ use super::store::RawCommits;
 pub struct BranchRange {
     /// The commit that the first one is on top of.
     pub base: Oid,
-    /// The commits, from the oldest.
+    /// The commits, oldest first.
     pub commits: Vec<Oid>,
 }
 
-/// Goes from a branch's tip from first parent to first parent to its base.
+/// Follows first parents from a branch's tip to its base.
 ///
-/// `is_base` says of a commit whether it belongs to what the branch is on top of, which `other`
-/// names in messages; at most `most` commits may be on top of that.
+/// `is_base` says whether a commit belongs to what the branch is on top of, which messages call
+/// `other`; at most `most` commits may be on top of it.
 ///
 /// # Errors
 ///
-/// Where a commit on the way is a merge, where there are too many, and where none is the base.
+/// If a commit on the way is a merge, if there are too many, or if none is the base.
 pub fn first_parent_range(
     commits: &dyn RawCommits,
     tip: Oid,
@@ -47,7 +47,7 @@ pub fn first_parent_range(
                 other: other.to_owned(),
             });
         };
-        // A merge counts where it is on top of the base: below, there are as many as may be.
+        // A merge is refused only on top of the base: below it, there may be any number.
         if commit.parents.len() > 1 && merge.is_none() {
             let others: Vec<String> = commit
                 .parents

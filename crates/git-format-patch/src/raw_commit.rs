@@ -10,13 +10,13 @@ use super::store::RawCommits;
 /// The most parents of a commit that are read.
 const MOST_PARENTS: usize = 1024;
 
-/// A commit, with its texts in UTF-8 where it names another encoding that is known.
+/// A commit, with its texts in UTF-8 if it names another encoding that is known.
 #[derive(Clone, Debug)]
 pub(crate) struct RawCommit {
     pub(crate) id: Oid,
     pub(crate) tree: Oid,
     pub(crate) parents: Vec<Oid>,
-    /// What stands behind `author `.
+    /// What follows `author `.
     pub(crate) author: Vec<u8>,
     /// The message, which ends before a NUL as it does for Git.
     pub(crate) message: Vec<u8>,
@@ -60,7 +60,7 @@ impl RawCommit {
     }
 }
 
-/// What brings a commit's texts into UTF-8; texts that it cannot read stay as they are
+/// Returns what converts a commit's texts to UTF-8; texts that it cannot read stay unchanged
 /// (`logmsg_reencode` in Git's pretty.c).
 fn decoder(label: Option<&[u8]>) -> impl Fn(&[u8]) -> Vec<u8> {
     let label = label.map(<[u8]>::to_ascii_lowercase);
@@ -79,7 +79,7 @@ fn decoder(label: Option<&[u8]>) -> impl Fn(&[u8]) -> Vec<u8> {
     }
 }
 
-/// What Git takes for white space (`isspace` in its ctype.c).
+/// Whether Git treats a byte as white space (`isspace` in its ctype.c).
 pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
@@ -103,7 +103,7 @@ pub(crate) fn skip_blank_lines(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The lines of the first paragraph, joined, and what is behind it (`format_subject` in Git's
+/// The lines of the first paragraph, joined, and what follows it (`format_subject` in Git's
 /// pretty.c).
 pub(crate) fn title(mut text: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut lines = Vec::new();

@@ -1,5 +1,5 @@
-//! Which deleted files are new ones under another name, by the rules of `git diff -M`
-//! (diffcore-rename.c and diffcore-delta.c).
+//! Which deleted files were renamed to new ones, by the rules of `git diff -M` (diffcore-rename.c
+//! and diffcore-delta.c).
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use super::error::FormatError;
 
 /// The least score of a rename.
 const LEAST_SCORE: u64 = MAX_SCORE / 2;
-/// The least score where only the names without folders say what belongs together.
+/// The least score of files that are paired only because their names without folders match.
 const LEAST_BY_BASE_NAME: u64 = LEAST_SCORE + (MAX_SCORE - LEAST_SCORE) / 2;
 /// How many files on each side are compared with each other (`diff.renameLimit`).
 const MOST_CANDIDATES: usize = 1000;
@@ -21,7 +21,7 @@ const KEPT_FOR_EACH: usize = 4;
 /// How many files with the same contents are looked at.
 const MOST_IDENTICAL: usize = 100;
 
-/// Joins files that were deleted with those that were added of them.
+/// Joins deleted files with the added ones that they became.
 pub(crate) fn detect(changes: Vec<Change>, contents: &Contents<'_>) -> Result<Vec<Change>, FormatError> {
     let sides = |pick: fn(&Change) -> Option<&Side>| -> Vec<Side> {
         changes.iter().filter_map(pick).cloned().collect()
@@ -57,7 +57,7 @@ struct Search<'a> {
     used: BTreeMap<usize, usize>,
     /// The sources of targets, with their scores.
     found: BTreeMap<usize, (usize, u64)>,
-    /// How many bytes of which spans a file has.
+    /// How many bytes a file has in which spans.
     spans: HashMap<Oid, HashMap<u32, u64>>,
 }
 
@@ -82,7 +82,7 @@ impl Search<'_> {
         self.found.insert(target, (source, score));
     }
 
-    /// Files with the same contents; where there are several, one with the same name.
+    /// Pairs files with the same contents; of several, one with the same name.
     fn exact(&mut self) {
         let mut by_id: HashMap<Oid, Vec<usize>> = HashMap::new();
         for (number, source) in self.sources.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Search<'_> {
         }
     }
 
-    /// Files whose name without folders only one has on each side.
+    /// Pairs files whose names without folders are unique on each side.
     fn by_base_name(&mut self) -> Result<(), FormatError> {
         let only = |sides: &[Side], is_taken: &dyn Fn(usize) -> bool| {
             let mut names: HashMap<Vec<u8>, Option<usize>> = HashMap::new();
@@ -147,7 +147,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// All others, the most similar first.
+    /// Pairs all others, the most similar first.
     fn by_similarity(&mut self) -> Result<(), FormatError> {
         let sources: Vec<usize> = (0..self.sources.len())
             .filter(|number| !self.used.contains_key(number))
@@ -174,7 +174,7 @@ impl Search<'_> {
                     kept.push(candidate);
                     continue;
                 }
-                // The first of those that are worst gives way.
+                // The first of the worst is replaced.
                 let worst = kept
                     .iter_mut()
                     .reduce(|worst, one| if one.rank() < worst.rank() { one } else { worst });
@@ -268,9 +268,9 @@ fn as_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// How many bytes of a file are in spans of which hash: lines, cut after 64 bytes.
+/// How many bytes of a file are in spans with which hash. Spans are lines, cut after 64 bytes.
 ///
-/// What stands behind the last line feed or cut is not counted, as by Git up to 2.43.
+/// What follows the last line feed or cut is not counted, as in Git up to 2.43.
 fn spans(text: &[u8]) -> HashMap<u32, u64> {
     const BASE: u32 = 107_927;
     let is_text = !is_binary(text);

@@ -20,7 +20,7 @@ use super::{file_diff, mail, name, renames, stat};
 pub struct FormattedPatch {
     /// The commit.
     pub commit: Oid,
-    /// What its file is called, such as `0001-Fix-it.patch`.
+    /// Its file name, such as `0001-Fix-it.patch`.
     pub name: String,
     /// The mail, as `git format-patch --no-numbered --no-signature --full-index` writes it.
     pub bytes: Vec<u8>,
@@ -29,19 +29,19 @@ pub struct FormattedPatch {
 /// The patches of a branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FormattedSeries {
-    /// The patches, from the oldest commit.
+    /// The patches, oldest commit first.
     pub patches: Vec<FormattedPatch>,
     /// The subjects of commits that the policy on subjects leaves out.
     pub dropped: Vec<String>,
-    /// The subjects of commits of which that policy expects a mark, and that have none.
+    /// The subjects of commits without a mark that this policy expects.
     pub unmarked: Vec<String>,
 }
 
 impl FormattedSeries {
-    /// What is to be told of the commits that the policy on subjects left out or did not know, in a
-    /// sentence; `None` if there is nothing.
+    /// Returns a sentence on the commits that the policy on subjects left out or did not know;
+    /// `None` if there are none.
     ///
-    /// The subjects in it are what the commits' authors wrote: make them fit for where they are
+    /// The subjects in it are as the commits' authors wrote them: sanitise them for where they are
     /// shown.
     #[must_use]
     pub fn note(&self) -> Option<String> {
@@ -66,19 +66,19 @@ impl FormattedSeries {
     }
 }
 
-/// How many subjects are told.
+/// How many subjects are shown.
 const MOST_TOLD: usize = 5;
 
 /// Writes the commits of a branch as patches for a commit of its upstream.
 ///
-/// Commits that change no file are left out, as `git format-patch` does; the others' numbers are
-/// those of all commits. So are those that the policy on subjects leaves out, where `target` is
-/// another commit than the branch's base.
+/// Commits that change no file are left out, as by `git format-patch`, and so are those that the
+/// policy on subjects leaves out if `target` is not the branch's base. The others are numbered as
+/// if none were left out.
 ///
 /// # Errors
 ///
-/// Where a subject is not as the policy wants it, where a commit is beyond the limits, and where
-/// something cannot be read.
+/// If a subject violates the policy, if a commit exceeds the limits, or if something cannot be
+/// read.
 pub fn format_series(
     store: &dyn CommitStore,
     range: &BranchRange,

@@ -1,5 +1,5 @@
-//! The diffstat and the summary behind it (`show_stats`, `diff_summary` and `pprint_rename` in
-//! Git's diff.c).
+//! The diffstat and the summary after it (`show_stats`, `diff_summary` and `pprint_rename` in Git's
+//! diff.c).
 
 use git_apply_engine::{needs_quotes, quoted_name};
 use patch_refresh::{StatChange, StatLine, diffstat};
@@ -7,7 +7,8 @@ use patch_refresh::{StatChange, StatLine, diffstat};
 use super::changes::{Change, MAX_SCORE};
 use super::file_diff::Counts;
 
-/// The diffstat of files, and what is said of new ones, those that are gone and modes.
+/// The diffstat of files, and the summary of those that are new, gone, renamed or have another
+/// mode.
 pub(crate) fn render(files: &[(Change, Counts)]) -> Vec<u8> {
     let lines: Vec<StatLine> = files
         .iter()

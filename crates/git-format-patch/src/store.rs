@@ -9,14 +9,14 @@ pub trait RawCommits {
     ///
     /// # Errors
     ///
-    /// If it is no commit, or cannot be read.
+    /// If it is not a commit, or cannot be read.
     fn raw_commit(&self, id: Oid) -> Result<Option<Vec<u8>>, ObjectError>;
 }
 
 /// A store of commits, trees and blobs, such as a repository.
 pub trait CommitStore: RawCommits + Objects {
-    /// Says which commits are about to be read with all their trees, so that a store that fetches
-    /// gets them at once.
+    /// Announces commits that are about to be read with all their trees, so that a store that
+    /// fetches can get them at once.
     ///
     /// # Errors
     ///
@@ -25,7 +25,8 @@ pub trait CommitStore: RawCommits + Objects {
         Ok(())
     }
 
-    /// Says which blobs are about to be read, so that a store that fetches gets them at once.
+    /// Announces blobs that are about to be read, so that a store that fetches can get them at
+    /// once.
     ///
     /// # Errors
     ///

@@ -11,15 +11,15 @@ use super::error::FormatError;
 pub enum UpstreamTag {
     /// It is kept.
     Carry,
-    /// It is left out at the next rebase: it is made anew there, or not needed any more.
+    /// It is left out at the next rebase: it is made again there, or is not needed.
     Drop,
-    /// It is that pull request of the upstream, and kept until that is merged.
+    /// It is this pull request of the upstream, and is kept until that is merged.
     PullRequest(u64),
 }
 
 impl UpstreamTag {
-    /// Reads the tag of a subject; `None` where it has none, and an error where what stands behind
-    /// `UPSTREAM:` is none.
+    /// Reads the tag of a subject; `None` if it has none, and an error if what follows `UPSTREAM:`
+    /// is not one.
     ///
     /// # Errors
     ///
@@ -52,29 +52,29 @@ pub enum SubjectPolicy {
     #[default]
     Ignore,
     /// Commits marked `UPSTREAM: <drop>:` are patches while the branch is on top of the very commit
-    /// that is patched, and left out where that is another one. Others stay, marked or not.
+    /// that is patched, and left out otherwise. Others stay, marked or not.
     Soft,
-    /// As `Soft`; commits without a mark are refused.
+    /// Like `Soft`, but commits without a mark are refused.
     Strict,
 }
 
-/// What becomes of a commit.
+/// What happens to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is a patch.
     Kept,
-    /// It is a patch, though it does not say what becomes of it.
+    /// It is a patch, though its subject has no mark.
     Unmarked,
     /// It is left out.
     Dropped,
 }
 
 impl SubjectPolicy {
-    /// What becomes of a commit.
+    /// Decides what happens to a commit.
     ///
     /// # Errors
     ///
-    /// Where its subject is not as the policy wants it.
+    /// If its subject violates the policy.
     pub(crate) fn decide(self, commit: Oid, subject: &str, has_moved: bool) -> Result<Fate, FormatError> {
         let wrong = |problem| FormatError::Subject {
             commit,

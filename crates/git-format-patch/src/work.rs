@@ -1,4 +1,4 @@
-//! What a branch may cost: counted and not measured, so that it is the same on every machine.
+//! What a branch may cost: counted, not measured, so that it is the same on every machine.
 
 use std::cell::Cell;
 
@@ -76,7 +76,7 @@ impl Work {
         })
     }
 
-    /// Checks the size of a patch, as far as it is written.
+    /// Checks the size of a patch as written so far.
     pub(crate) fn check_size(&self, commit: Oid, bytes: usize) -> Result<(), FormatError> {
         if u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.limits.patch_bytes) {
             return Ok(());

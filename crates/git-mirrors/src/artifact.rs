@@ -20,10 +20,10 @@ use super::{Error, FileLimits, Mirrors, RepoUrl, Scheme, SourceFile, Upstream};
 /// The most bytes of an entry's headers: a path has at most 4 KiB, and attributes are small.
 const LARGEST_HEADERS: u64 = 1 << 20;
 
-/// Where an artifact is, and what of it is wanted.
+/// Where an artifact is, and which of its files are wanted.
 #[derive(Clone, Debug)]
 pub struct Artifact {
-    /// `status.artifact.url`. http is fine here whatever the transports: the digest vouches for the
+    /// `status.artifact.url`. HTTP is fine here whatever the transports: the digest vouches for the
     /// content.
     pub url: RepoUrl,
     /// `status.artifact.digest`: `sha256:…`, `sha384:…` or `sha512:…`.
@@ -60,18 +60,17 @@ impl Default for ArtifactLimits {
 }
 
 impl Mirrors {
-    /// Downloads an artifact, checks its digest, and gives the wanted files sorted by name as
+    /// Downloads an artifact, checks its digest, and returns the wanted files, sorted by name as
     /// bytes.
     ///
-    /// It is kept in a file without a name meanwhile, and nothing is unpacked before the digest
-    /// fits.
+    /// Until the digest is found to match, it is kept in an unnamed file, and nothing is unpacked.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where the content does not fit the digest (it was replaced meanwhile:
-    /// look at the source's status again); [`Error::FileNotFound`]; [`Error::TooLarge`];
+    /// [`Error::Corrupt`] if the content does not match the digest (it was replaced in the
+    /// meantime: read the source's status again); [`Error::FileNotFound`]; [`Error::TooLarge`];
     /// [`Error::Path`] for entries that leave the archive and for links among the wanted files;
-    /// [`Error::Refused`] for other schemes than http and https.
+    /// [`Error::Refused`] for schemes other than http and https.
     pub fn fetch_artifact(
         &self,
         artifact: &Artifact,
@@ -85,7 +84,7 @@ impl Mirrors {
         found.finish()
     }
 
-    /// Downloads an artifact into a file without a name, and checks its digest.
+    /// Downloads an artifact into an unnamed file, and checks its digest.
     pub(super) fn download_artifact<'a>(
         &'a self,
         artifact: &Artifact,
@@ -112,7 +111,7 @@ impl Mirrors {
         Ok(download)
     }
 
-    /// Puts an answer into a file, for which space is reserved, and into a digest.
+    /// Writes an answer to a file, for which it reserves space, and feeds it to a digest.
     fn download<'a>(
         &'a self,
         session: Arc<Session>,
@@ -147,7 +146,7 @@ impl Mirrors {
     }
 }
 
-/// What was downloaded, and the space that it takes.
+/// A downloaded file, and the space that it takes.
 pub(super) struct Download<'a> {
     file: File,
     space: Reservation<'a>,
@@ -156,7 +155,7 @@ pub(super) struct Download<'a> {
     pub(super) session: Arc<Session>,
 }
 
-/// A digest that is being computed, and what it should be.
+/// A digest that is being computed, and its expected value.
 struct DigestCheck {
     algorithm: Algorithm,
     expected: String,
@@ -254,13 +253,13 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// An entry of an archive, as it is read.
+/// An entry of an archive, while it is read.
 pub(super) type ArchiveEntry<'a> = tar::Entry<'a, Bounded<'a, GzDecoder<'a>>>;
 
 type GzDecoder<'a> = flate2::bufread::MultiGzDecoder<io::BufReader<&'a File>>;
 
 impl Download<'_> {
-    /// Gives each entry to `visit`, which is told what a failed read means.
+    /// Passes each entry to `visit`, with a function that says what a failed read means.
     pub(super) fn scan(
         &self,
         artifact: &Artifact,
@@ -296,7 +295,7 @@ impl Download<'_> {
                 });
             }
             visit(&mut entry, &damaged)?;
-            // What is passed over is no header of the next entry.
+            // Skipped content must not count as the next entry's header.
             let mut rest = [0; 8 << 10];
             while entry.read(&mut rest).map_err(|error| damaged(&error))? > 0 {
                 session.check("unpacking the artifact")?;
@@ -390,7 +389,7 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// All of them, sorted by name as bytes.
+    /// Returns the files, sorted by name as bytes.
     fn finish(mut self) -> Result<Vec<SourceFile>, Error> {
         if !self.is_folder_seen {
             return Err(Error::FileNotFound {

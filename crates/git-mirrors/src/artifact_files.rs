@@ -1,4 +1,4 @@
-//! All that a Flux source published, to be looked through: what is in which folder, and the files
+//! Everything that a Flux source published, for browsing: what is in each folder, and the files
 //! that are asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,10 +10,10 @@ use super::error::bytes;
 use super::files::plain_path;
 use super::{Error, Mirrors, SourceFile};
 
-/// The most bytes of all names in an artifact, those of folders counted with what is in them.
+/// The most bytes that all names in an artifact may take, the paths of folders included.
 const MOST_NAMES: usize = 32 << 20;
 
-/// An artifact that was downloaded and fits its digest.
+/// A downloaded artifact that matches its digest.
 pub struct OpenedArtifact<'a> {
     artifact: Artifact,
     limits: ArtifactLimits,
@@ -40,7 +40,7 @@ pub enum ArtifactKind {
     Folder,
     /// A symbolic link.
     Link {
-        /// Where it leads, as it is written.
+        /// Where it leads, as written.
         target: String,
     },
     /// A hard link or a special file, or a name that is not UTF-8.
@@ -48,8 +48,8 @@ pub enum ArtifactKind {
 }
 
 impl Mirrors {
-    /// Downloads an artifact, checks its digest, and finds out what is in it. Its path and suffix
-    /// are not looked at.
+    /// Downloads an artifact, checks its digest, and lists its contents. Its path and suffix are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -95,9 +95,9 @@ impl OpenedArtifact<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::FileNotFound`] where one is not there, or no file; [`Error::TooLarge`] for more than
-    /// the limits on files allow, or more than `file_bytes` in one; [`Error::Corrupt`] where one is
-    /// there twice.
+    /// [`Error::FileNotFound`] if one does not exist or is not a file; [`Error::TooLarge`] for more
+    /// than the limits on files allow, or more than `file_bytes` in one; [`Error::Corrupt`] if one
+    /// occurs twice.
     pub fn read_files(&self, paths: &BTreeSet<String>, file_bytes: u64) -> Result<Vec<SourceFile>, Error> {
         let limits = &self.limits.files;
         if paths.len() > limits.count {
@@ -148,7 +148,7 @@ impl OpenedArtifact<'_> {
 struct Listing<'a> {
     artifact: &'a Artifact,
     folders: HashMap<String, BTreeMap<String, ArtifactKind>>,
-    /// Bytes that names may still have.
+    /// Bytes that names may still take.
     names_left: usize,
 }
 
@@ -175,7 +175,7 @@ impl Listing<'_> {
         self.insert(&path, kind)
     }
 
-    /// Notes what is at a path, and the folders above it.
+    /// Records what is at a path, and the folders above it.
     fn insert(&mut self, path: &str, kind: ArtifactKind) -> Result<(), Error> {
         let (mut path, mut kind) = (path, kind);
         while !path.is_empty() {

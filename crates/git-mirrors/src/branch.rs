@@ -1,5 +1,4 @@
-//! A branch as what it has on top of another commit: its commits, and of their files what they
-//! change.
+//! A branch as the commits that it has on top of another one, and the files that they change.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -25,7 +24,7 @@ use super::{Error, Oid, Resolved, Upstream};
 const MOST_BASES: usize = 64;
 /// Bytes of one answer.
 const MOST_BYTES: u64 = 64 << 20;
-/// The same of commits alone: some thousands with long messages.
+/// The same for commits alone: a few thousand with long messages.
 const MOST_COMMIT_BYTES: u64 = 8 << 20;
 
 /// A commit of a repository.
@@ -37,13 +36,13 @@ pub struct CommitAt<'a> {
     pub resolved: &'a Resolved,
 }
 
-/// Why a branch cannot be had as patches.
+/// Why a branch cannot be turned into patches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BranchError {
     /// The repository cannot be read.
     #[error(transparent)]
     Source(#[from] Error),
-    /// The branch is no series of patches.
+    /// The branch is not a series of patches.
     #[error(transparent)]
     Format(FormatError),
 }
@@ -54,7 +53,7 @@ impl From<FormatError> for BranchError {
     }
 }
 
-/// The commits of a branch on top of what another commit leads to.
+/// The commits of a branch that are not reachable from another commit.
 #[derive(Debug)]
 pub struct Branch<'m> {
     history: Option<History<'m>>,
@@ -96,13 +95,12 @@ impl Branch<'_> {
         self.range.commits.iter().map(read).collect()
     }
 
-    /// Writes the commits as patches for a commit of the upstream. Trees and files that they change
-    /// are fetched for that.
+    /// Writes the commits as patches for a commit of the upstream, fetching the trees and files
+    /// that they change.
     ///
     /// # Errors
     ///
-    /// Where a commit is no patch, as [`format_series`] says, and where something cannot be
-    /// fetched.
+    /// If a commit is not a patch, as [`format_series`] defines it, or something cannot be fetched.
     pub fn patches(
         &self,
         target: Oid,
@@ -121,12 +119,12 @@ impl Branch<'_> {
 }
 
 impl Mirrors {
-    /// Finds the commits that a branch has on top of what another commit leads to, which may be in
-    /// another repository: from first parent to first parent, at most `most`.
+    /// Finds the commits of a branch that are not reachable from another commit, which may be in
+    /// another repository: at most `most` of them, along first parents.
     ///
-    /// Commits alone are fetched for that, and only what the other commit does not lead to, where
-    /// the server filters and has that commit; else the latest of both. What was found is kept in
-    /// the mirror: while neither moves, it costs no network.
+    /// Fetches commits alone: only those not reachable from the other commit if the server filters
+    /// and has that commit, else the latest of both. The result is kept in the mirror, so it costs
+    /// no network while neither moves.
     ///
     /// # Errors
     ///
@@ -163,12 +161,12 @@ impl Mirrors {
         })
     }
 
-    /// The last commits that lead to a commit, with it, from first parent to first parent.
+    /// Finds the last `count` commits up to and including a commit, along first parents.
     ///
     /// # Errors
     ///
-    /// [`FormatError::Merge`] where one of them is a merge; [`FormatError::Unrelated`] where there
-    /// are not so many with one before them; else as for [`Mirrors::snapshot`].
+    /// [`FormatError::Merge`] if one of them is a merge; [`FormatError::Unrelated`] if there are
+    /// not that many, with one more before them; else as for [`Mirrors::snapshot`].
     pub fn last_commits(
         &self,
         commit: CommitAt<'_>,
@@ -202,7 +200,7 @@ impl Mirrors {
         })
     }
 
-    /// A folder for what is fetched to be looked at once.
+    /// A temporary folder for what is fetched and read only once.
     fn scratch(&self) -> Result<TempDir, Error> {
         tempfile::Builder::new()
             .prefix(NEW)
@@ -211,7 +209,7 @@ impl Mirrors {
     }
 }
 
-/// Finds what a branch is on top of.
+/// Finds the commit that a branch is on top of.
 struct BaseSearch<'m, 'a> {
     mirrors: &'m Mirrors,
     branch: CommitAt<'a>,
@@ -261,22 +259,22 @@ impl<'m> BaseSearch<'m, '_> {
         Ok(base)
     }
 
-    /// Asks the branch's server what the other commit does not lead to: the first parent that is
-    /// not among that is the base. `None` where the server lacks the other commit, or does not
-    /// filter.
+    /// Asks the branch's server for the commits that are not reachable from the other commit: the
+    /// first one along first parents that is not among them is the base. `None` if the server lacks
+    /// the other commit, or does not filter.
     fn base_by_server(&self, fetcher: &CommitFetcher<'_>) -> Result<Option<Oid>, BranchError> {
         let onto = self.onto.resolved.commit();
         let scratch = self.mirrors.scratch()?;
-        // Of its own, so that nothing is there but what the server sends.
+        // A store of its own, so that it has only what the server sends.
         let store = Store::create(&scratch.path().join("commits"))?;
         let mut asked = self.ask(fetcher, &store, Depth::Beyond(onto));
-        // Servers send this also where the branch leads to a parent of that commit alone.
+        // Servers also answer so if the branch only reaches a parent of that commit.
         if matches!(asked, Ok(Fetched::Diverged)) {
             asked = self.ask(fetcher, &store, Depth::Without(onto));
         }
         match asked {
             Ok(Fetched::Filtered) => Ok(Some(self.first_absent(&store)?)),
-            // Where the tip is what the other commit leads to, there is nothing to send.
+            // If the tip is reachable from the other commit, there is nothing to send.
             Ok(_)
             | Err(
                 Error::Declined { .. }
@@ -301,7 +299,7 @@ impl<'m> BaseSearch<'m, '_> {
         fetcher.receive(store, &request, limits)
     }
 
-    /// The first commit from first parent to first parent that is not there.
+    /// The first commit along first parents that the store lacks.
     fn first_absent(&self, store: &Store) -> Result<Oid, BranchError> {
         let is_absent = |commit| matches!(store.raw_commit(commit), Ok(None));
         let range = first_parent_range(store, self.tip(), &is_absent, self.most, &self.other())?;
@@ -340,7 +338,7 @@ impl RawCommits for Store {
 }
 
 impl Branch<'_> {
-    /// The objects of the commits, fetched as they are read; `None` where there is no commit.
+    /// The objects of the commits, fetched as they are read; `None` if there are no commits.
     #[must_use]
     pub fn objects(&self) -> Option<&History<'_>> {
         self.history.as_ref()
@@ -348,7 +346,7 @@ impl Branch<'_> {
 }
 
 impl LocalRepository {
-    /// The last commits that lead to one, with it, from first parent to first parent.
+    /// Finds the last `count` commits up to and including a revision, along first parents.
     ///
     /// # Errors
     ///
@@ -374,12 +372,12 @@ impl LocalRepository {
         })
     }
 
-    /// Finds the commits that a branch has on top of what another commit leads to, both as
-    /// `git rev-parse` reads them: from first parent to first parent, at most `most`.
+    /// Finds the commits of a branch that are not reachable from another commit, both named as for
+    /// `git rev-parse`: at most `most` of them, along first parents.
     ///
     /// # Errors
     ///
-    /// As for [`Mirrors::branch`], and where one of them is no commit of the repository.
+    /// As for [`Mirrors::branch`], and if one of them is not a commit of the repository.
     pub fn branch_range(
         &self,
         branch: &str,
@@ -397,13 +395,13 @@ impl LocalRepository {
     }
 }
 
-/// Why a branch of a repository on this machine cannot be had as patches.
+/// Why a branch of a repository on this machine cannot be turned into patches.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocalBranchError {
-    /// It is not there.
+    /// A revision cannot be found.
     #[error(transparent)]
     Local(#[from] LocalError),
-    /// The branch is no series of patches.
+    /// The branch is not a series of patches.
     #[error(transparent)]
     Format(#[from] FormatError),
 }

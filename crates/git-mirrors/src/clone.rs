@@ -28,8 +28,8 @@ pub struct LocalCommit {
 impl LocalCommit {
     /// Finds what a ref stands for in a clone: in a Git folder or a working tree.
     ///
-    /// Tags and branches are the clone's own; a branch that it lacks is that of `origin`. The
-    /// default branch is that of `origin`, and in a clone of nothing the one that is checked out.
+    /// Tags and branches are the clone's own; a branch that it lacks is taken from `origin`. The
+    /// default branch is that of `origin`, or without an `origin` the one that is checked out.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ fn list(repository: &Repository) -> Result<Vec<RemoteRef>, git2::Error> {
     let mut of_origin = Vec::new();
     for reference in repository.references()? {
         let reference = reference?;
-        // Refs that do not end in a commit are no revisions.
+        // Refs that do not peel to a commit are not revisions.
         let (Ok(name), Ok(commit)) = (reference.name(), reference.peel_to_commit()) else {
             continue;
         };

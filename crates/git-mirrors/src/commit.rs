@@ -1,4 +1,5 @@
-//! Makes commits on another one: the changed files, and nothing else, in a pack of its own.
+//! Makes commits on top of another one: the changed files, and nothing else, in a pack of their
+//! own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::{Error, Oid};
 
 /// How much of a name an error shows, in characters.
 const LONGEST_SHOWN: usize = 100;
-/// The most commits that are made at once.
+/// The most commits made at once.
 const MOST_COMMITS: usize = 1000;
 
 /// Who made a commit.
@@ -28,25 +29,25 @@ pub struct Identity {
     pub email: String,
 }
 
-/// What becomes of one file in a commit.
+/// A change to one file in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileChange {
-    /// A file that is there gets other bytes, and keeps its mode.
+    /// An existing file gets other bytes and keeps its mode.
     Rewrite {
         /// Its path from the root.
         path: String,
-        /// What it is to hold.
+        /// Its new content.
         bytes: Vec<u8>,
     },
-    /// A file is there with these bytes, whether it was before or not. One that is there keeps its
-    /// mode; a new one, and one in the place of a symbolic link, is a regular file.
+    /// A file gets these bytes, whether or not it exists. An existing one keeps its mode; a new
+    /// one, or one that replaces a symbolic link, is a regular file.
     Write {
         /// Its path from the root.
         path: String,
-        /// What it is to hold.
+        /// Its new content.
         bytes: Vec<u8>,
     },
-    /// A file or symbolic link that is there is no longer. Folders that hold nothing go with it.
+    /// An existing file or symbolic link is removed, along with folders that are left empty.
     Remove {
         /// Its path from the root.
         path: String,
@@ -61,32 +62,32 @@ impl FileChange {
     }
 }
 
-/// A commit that is to be made.
+/// A commit to make.
 #[derive(Clone, Copy, Debug)]
 pub struct NewCommit<'a> {
-    /// What becomes of which files; of one path, the last counts.
+    /// Changes to files; if several are for one path, the last counts.
     pub changes: &'a [FileChange],
     /// Who made it, and who committed it.
     pub author: &'a Identity,
-    /// What is said of it.
+    /// The message.
     pub message: &'a str,
-    /// When; whole seconds count.
+    /// The time, in whole seconds.
     pub time: Timestamp,
     /// Who signs it.
     #[cfg(feature = "keys")]
     pub signer: Option<&'a Signer>,
 }
 
-/// One commit or more that were made, each on the one before, and are nowhere yet.
+/// One or more new commits, each on top of the one before, that are not stored anywhere yet.
 #[derive(Clone, Debug)]
 pub struct MadeCommit {
     /// The id of the last.
     pub id: Oid,
-    /// The commits, and the trees and blobs that what they are made on does not have, as a pack.
+    /// The commits, and the trees and blobs that their base lacks, as a pack.
     pub(super) pack: Vec<u8>,
 }
 
-/// Makes commits in memory, each on the one before: the repository stays as it is.
+/// Makes commits in memory, each on top of the one before, without changing the repository.
 pub(super) fn make(dir: &Path, parent: Oid, commits: &[NewCommit<'_>]) -> Result<MadeCommit, Error> {
     let failed = |error: &git2::Error| damaged(dir, error);
     if commits.len() > MOST_COMMITS {
@@ -97,7 +98,7 @@ pub(super) fn make(dir: &Path, parent: Oid, commits: &[NewCommit<'_>]) -> Result
     }
     let repository = Repository::open_bare(dir).map_err(|error| failed(&error))?;
     let odb = repository.odb().map_err(|error| failed(&error))?;
-    // What is written goes to the backend of the highest priority.
+    // Writes go to the backend with the highest priority.
     let _memory = odb
         .add_new_mempack_backend(1000)
         .map_err(|error| failed(&error))?;
@@ -134,7 +135,7 @@ struct Making<'r> {
     fresh: BTreeSet<git2::Oid>,
 }
 
-/// What becomes of what a folder holds, by name.
+/// The changes to a folder's entries, by name.
 #[derive(Default)]
 struct FolderChange<'c> {
     files: BTreeMap<&'c str, &'c FileChange>,
@@ -187,7 +188,7 @@ impl Making<'_> {
         self.write(ObjectType::Commit, &text)
     }
 
-    /// The tree of a folder after a change; `None` where nothing is left in it.
+    /// The tree of a folder after a change; `None` if nothing is left in it.
     fn edited_folder(
         &mut self,
         base: Option<&git2::Tree<'_>>,

@@ -1,5 +1,5 @@
 //! Fetches objects of a commit into its mirror: under the mirror's lock, within the capacity, and
-//! once more where the mirror is damaged.
+//! once more if the mirror is damaged.
 
 use std::fs::File;
 use std::sync::atomic::Ordering;
@@ -16,14 +16,14 @@ use super::store::{self, Extent, Store};
 use super::wire::{self, Conversation, Depth, FetchRequest, Fetched, Filter, Unfiltered};
 use super::{Error, Oid, Resolved, Upstream, verification};
 
-/// How many held commits a server is told of.
+/// How many held commits are named to a server.
 const MAX_HAVES: usize = 16;
 
-/// How many files a commit of an upstream may have for the small ones of the next commit to come
-/// along with its trees: in one pack, where asking for some of them by their names takes another.
+/// The most files that an upstream's commit may have for the small files of the next commit to be
+/// fetched with its trees: in one pack, where asking for some of them by name takes another.
 const FEW_FILES: usize = 100;
 
-/// How many objects are asked for by their names in one request; beyond that, the whole commit is.
+/// The most objects that one request asks for by name; beyond that, the whole commit is fetched.
 const MOST_WANTS: usize = 20_000;
 
 /// Fetches objects of one commit into its mirror, for one call.
@@ -33,15 +33,15 @@ pub(super) struct CommitFetcher<'m> {
     pub(super) upstream: Upstream,
     pub(super) resolved: Resolved,
     pub(super) patience: Patience,
-    /// The connection by which the last pack came, where the server takes further requests.
+    /// The connection that the last pack came over, if the server takes further requests.
     conversation: Mutex<Option<Conversation>>,
 }
 
-/// A mirror with a commit in it, whose signature was checked where that is asked for.
+/// A mirror that holds a commit, whose signature was checked if one is required.
 pub(super) struct OpenedCommit {
     pub(super) store: Store,
     pub(super) extent: Extent,
-    /// What is signed by whom.
+    /// What is signed, and by whom.
     pub(super) signed: Option<String>,
     /// Keeps the mirror from eviction.
     pub(super) in_use: File,
@@ -65,15 +65,15 @@ impl<'m> CommitFetcher<'m> {
         })
     }
 
-    /// Opens the mirror with so much of the commit, fetched where it is not held.
+    /// Opens the mirror with this much of the commit, fetching it if it is not held.
     pub(super) fn open(&self, extent: Extent) -> Result<OpenedCommit, Error> {
-        // What is known to be there does not wait for another commit's fetch.
+        // A commit that is known to be held does not wait for another commit's fetch.
         self.open_with(|| self.mirror.open_if_ready(&self.resolved, extent), &|| {
             self.ensure_commit(extent)
         })
     }
 
-    /// Opens the mirror where `ready` gives it, or else after `work` under its lock.
+    /// Opens the mirror that `ready` returns, or else the one that `work` returns under the lock.
     pub(super) fn open_with(
         &self,
         ready: impl FnOnce() -> Option<(Store, Extent)>,
@@ -106,9 +106,10 @@ impl<'m> CommitFetcher<'m> {
         })
     }
 
-    /// Does what writes to the mirror, and keeps all mirrors within the capacity.
+    /// Runs work that writes to the mirror, and keeps all mirrors within the capacity.
     ///
-    /// A damaged mirror is thrown away before, or after it showed, and the work done once more.
+    /// A mirror that is known to be damaged is thrown away first; one that turns out to be damaged
+    /// is thrown away, and the work is done once more.
     pub(super) fn with_lock<T>(&self, work: &dyn Fn() -> Result<T, Error>) -> Result<T, Error> {
         let (mirror, storage) = (&self.mirror, &self.mirrors.storage);
         let pass = mirror
@@ -137,7 +138,7 @@ impl<'m> CommitFetcher<'m> {
         done
     }
 
-    /// Fetches so much of the commit as is not held, and verifies it; returns how much is held.
+    /// Fetches what is missing of the commit, and verifies it; returns how much is held.
     ///
     /// The caller has the mirror's lock.
     pub(super) fn ensure_commit(&self, extent: Extent) -> Result<(Store, Extent), Error> {
@@ -154,7 +155,7 @@ impl<'m> CommitFetcher<'m> {
         let store = self.prepare_store(opened)?;
         let filters = extent == Extent::Trees && !mirror.fetch_whole.load(Ordering::Relaxed);
         let held = match self.fetch_commit(&store, filters.then_some(Filter::Blobs)) {
-            // Some servers offer to filter, and have it switched off.
+            // Some servers offer to filter but have it switched off.
             Err(Error::Declined { .. } | Error::Protocol { .. }) if filters => {
                 let held = self.fetch_commit(&store, None)?;
                 mirror.fetch_whole.store(true, Ordering::Relaxed);
@@ -165,8 +166,8 @@ impl<'m> CommitFetcher<'m> {
         Ok((store, held))
     }
 
-    /// Fetches the trees of the commit and these of its blobs, as far as they are not held: in one
-    /// request, or with the whole commit where the server does not give them.
+    /// Fetches the commit's trees and these of its blobs, if they are not held: in one request, or
+    /// with the whole commit if the server does not give them out.
     ///
     /// The caller has the mirror's lock.
     pub(super) fn ensure_blobs(&self, blobs: &[Oid]) -> Result<(Store, Extent), Error> {
@@ -193,9 +194,9 @@ impl<'m> CommitFetcher<'m> {
         self.ensure_commit(Extent::Whole)
     }
 
-    /// Fetches objects by their names, and what trees among them lead to but blobs.
+    /// Fetches objects by name, and everything that trees among them lead to except blobs.
     ///
-    /// `known` are commits of which the trees are held. The caller has the mirror's lock.
+    /// `known` are commits whose trees are held. The caller has the mirror's lock.
     pub(super) fn fetch_objects(
         &self,
         store: &Store,
@@ -228,7 +229,8 @@ impl<'m> CommitFetcher<'m> {
         }
     }
 
-    /// Fetches a pack into the mirror, by the connection of the one before where it still serves.
+    /// Fetches a pack into the mirror, over the connection of the previous one if that is still
+    /// usable.
     ///
     /// The caller has the mirror's lock.
     pub(super) fn receive(
@@ -241,7 +243,7 @@ impl<'m> CommitFetcher<'m> {
         if let Some(kept) = kept {
             kept.session().begin_request(self.mirrors.config.max_refs);
             match self.receive_by(kept, store, request, limits) {
-                // It may have ended meanwhile.
+                // It may have been closed in the meantime.
                 Err(error @ (Error::Unreachable { .. } | Error::Protocol { .. })) => {
                     tracing::debug!(url = %self.upstream.url, %error, "connecting anew");
                 }
@@ -262,7 +264,7 @@ impl<'m> CommitFetcher<'m> {
         let session = Arc::clone(conversation.session());
         let earlier = store.packs()?;
         let mut reserved = self.mirrors.storage.reserve();
-        // What goes around the pack, such as progress, is counted as well, and bounded like refs.
+        // Data around the pack, such as progress, is counted too, and bounded like refs.
         let largest = limits.packed.saturating_add(self.mirrors.config.max_refs);
         let fetched = wire::fetch(&mut conversation, request, largest, &mut |pack| {
             self.mirrors.count_fetch();
@@ -280,7 +282,7 @@ impl<'m> CommitFetcher<'m> {
         Ok(fetched)
     }
 
-    /// The mirror's store, swept, or a new one where there is none or it has too many packs.
+    /// Returns the mirror's store, swept, or a new one if there is none or it has too many packs.
     ///
     /// The caller has the mirror's lock.
     pub(super) fn prepare_store(&self, mut opened: Option<Store>) -> Result<Store, Error> {
@@ -340,7 +342,7 @@ impl<'m> CommitFetcher<'m> {
         Ok(held)
     }
 
-    /// The latest commits of which so much is held, verified.
+    /// Returns the latest commits that are held to this extent, after verifying them.
     fn verified(&self, store: &Store, extent: Extent) -> Result<Vec<Oid>, Error> {
         let mut commits = store.held_commits(extent)?;
         commits.truncate(MAX_HAVES);
@@ -350,7 +352,7 @@ impl<'m> CommitFetcher<'m> {
         Ok(commits)
     }
 
-    /// Runs work with a check that fails once the deadline is over.
+    /// Runs work with a check that fails once the deadline has passed.
     pub(super) fn with_deadline<T>(
         &self,
         work: impl FnOnce(CancelCheck<'_>) -> Result<T, Error>,
@@ -390,9 +392,10 @@ impl<'m> CommitFetcher<'m> {
         }
     }
 
-    /// A server that does not give a commit has lost it, or never had it.
+    /// Turns a refusal to give out the commit into [`Error::Moved`] or [`Error::RefNotFound`]: the
+    /// server has lost it, or never had it.
     ///
-    /// Where it listed it, that is out of date.
+    /// If the server listed the commit, that list is out of date.
     pub(super) fn as_moved(&self, error: Error) -> Error {
         match error {
             Error::Declined { reason, .. } if lacks_object(&reason) => {
@@ -421,7 +424,7 @@ impl<'m> CommitFetcher<'m> {
         store::remove(&mirror.dir)
     }
 
-    /// Another fetch of the same upstream takes too long.
+    /// The error for another fetch of the same upstream that takes too long.
     fn busy(&self) -> Error {
         Error::Timeout {
             url: self.upstream.url.to_string(),

@@ -1,5 +1,5 @@
-//! What identifies the contents at a path of a commit, so that a commit that changes something else
-//! is told from one that changes these.
+//! What identifies the contents at a path of a commit, to tell a commit that changes them from one
+//! that changes something else.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,15 +14,14 @@ use super::mirrors::Mirrors;
 use super::path_content::{ContentKey, PathContent};
 use super::{Error, Oid, Resolved, Upstream};
 
-/// How many folders below a path are looked into for links. One with more counts as one that has
-/// links.
+/// How many folders below a path are searched for links. A path with more counts as having links.
 const MOST_FOLDERS: usize = 1_000;
 
 /// How many trees are kept while many paths are walked.
 const MOST_TREES: usize = 256;
 
 impl Mirrors {
-    /// Returns what identifies the contents at a path of a commit, where that was found before by
+    /// Returns what identifies the contents at a path of a commit, if that was found before with
     /// these credentials. Reads no disk and waits for nothing.
     ///
     /// # Errors
@@ -40,8 +39,8 @@ impl Mirrors {
         Ok(known.get(&key))
     }
 
-    /// Finds what identifies the contents at a path of a commit, which is fetched where it is not
-    /// held, and only given where it is signed as it has to be.
+    /// Finds what identifies the contents at a path of a commit. The commit is fetched if it is not
+    /// held, and has to be signed as required.
     ///
     /// # Errors
     ///
@@ -60,7 +59,7 @@ impl Mirrors {
         Ok(found.first().copied().unwrap_or(PathContent::Absent))
     }
 
-    /// Finds the same for many paths at once, and gives it in their order.
+    /// Finds the same for many paths at once, and returns it in their order.
     ///
     /// # Errors
     ///
@@ -134,7 +133,7 @@ fn find(trees: &ReadTrees<'_>, root: Oid, clean: &str) -> Result<PathContent, Ob
             EntryMode::Symlink => return Ok(PathContent::Linked { root }),
             _ if parts.peek().is_some() => return Ok(PathContent::Absent),
             EntryMode::Regular | EntryMode::Executable => return Ok(PathContent::File { blob: entry.id }),
-            // What is read there is refused, and of the next commit again.
+            // Reading a submodule is refused, and again for the next commit.
             EntryMode::Gitlink => return Ok(PathContent::Linked { root }),
         }
     }
@@ -145,7 +144,7 @@ fn find(trees: &ReadTrees<'_>, root: Oid, clean: &str) -> Result<PathContent, Ob
     })
 }
 
-/// Whether there are links below a folder, or more folders than are looked into.
+/// Whether there are links below a folder, or more folders than are searched.
 fn has_links(objects: &dyn Objects, folder: Oid) -> Result<bool, ObjectError> {
     let (mut waiting, mut left) = (vec![folder], MOST_FOLDERS);
     while let Some(tree) = waiting.pop() {

@@ -4,13 +4,13 @@ use std::fmt;
 
 /// A fault of a source.
 ///
-/// No text in here holds a credential: addresses are shown without user information, and what a
-/// server says is cut, cleaned of control characters and of the upstream's own secrets.
+/// No text here contains a credential: addresses are shown without user information, and what a
+/// server says is truncated and stripped of control characters and of the upstream's own secrets.
 /// Values are cheap to clone, because callers that waited for one look share its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address cannot be understood, or holds what does not belong there.
+    /// The address cannot be parsed, or contains something that does not belong there.
     #[error("the address {url} {reason}")]
     Address {
         /// The address without user information.
@@ -18,7 +18,7 @@ pub enum Error {
         /// What is wrong, and what to write instead.
         reason: String,
     },
-    /// The controller's settings or the protocol's rules forbid what was asked.
+    /// The controller's settings or the protocol's rules forbid what was asked for.
     #[error("{url}: {reason}")]
     Refused {
         /// The address without user information.
@@ -37,7 +37,7 @@ pub enum Error {
         /// What the system, the proxy or the server said.
         reason: String,
     },
-    /// The time for the step or for the whole call is over.
+    /// The time for the step or for the whole call ran out.
     #[error("{url}: no answer in time while {step}")]
     Timeout {
         /// The address without user information.
@@ -58,7 +58,7 @@ pub enum Error {
     Declined {
         /// The address without user information.
         url: String,
-        /// The server's words, cut and cleaned.
+        /// The server's words, truncated and cleaned.
         reason: String,
     },
     /// The upstream has no such branch, tag, version or commit.
@@ -68,13 +68,13 @@ pub enum Error {
         url: String,
         /// What was looked for, for instance `branch stable/2025.2`.
         wanted: String,
-        /// What there is of a branch that was retired: for instance `tag 2024.2-eol`.
+        /// What remains of a retired branch, for instance `tag 2024.2-eol`.
         retired: Vec<String>,
-        /// Names like it that exist, the likeliest first.
+        /// Similar names that exist, the likeliest first.
         near: Vec<String>,
     },
-    /// The server does not give out the commit that it listed: the branch or tag moved after it was
-    /// looked at.
+    /// The server does not give out the commit that it listed: the branch or tag moved after the
+    /// look.
     #[error("{url}: {name} moved after it was looked at: the server does not give out {commit} (any more)")]
     Moved {
         /// The address without user information.
@@ -108,7 +108,7 @@ pub enum Error {
         /// The limit with its unit.
         limit: String,
     },
-    /// What a server sent is damaged, or is not what it says.
+    /// What a server sent is damaged, or is not what it claims to be.
     #[error("{url}: the server's pack cannot be used: {reason}")]
     BadPack {
         /// The address without user information.
@@ -123,7 +123,7 @@ pub enum Error {
     Corrupt {
         /// What is damaged.
         what: String,
-        /// How it showed.
+        /// How the damage was noticed.
         reason: String,
     },
     /// The revision has no such file or folder.
@@ -134,7 +134,7 @@ pub enum Error {
         /// Where it was looked for.
         revision: String,
     },
-    /// The path leaves the tree, or leads to something else than what was asked for.
+    /// The path leaves the tree, or leads to something other than what was asked for.
     #[error("{path}: {reason}")]
     Path {
         /// The path as asked for.
@@ -142,17 +142,17 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// What was resolved is not signed as it has to be.
+    /// What was resolved is not signed as required.
     #[error("{url}: {reason}")]
     Unverified {
         /// The address without user information.
         url: String,
         /// What is wrong with the signature.
         fault: SignatureFault,
-        /// What is signed how, in a sentence.
+        /// What is signed and how, in a sentence.
         reason: String,
     },
-    /// Who is named as a commit's author cannot be.
+    /// The given author cannot be written into a commit.
     #[error("the commit's author {name:?} <{email}> cannot be written: {reason}")]
     Author {
         /// The name.
@@ -162,24 +162,24 @@ pub enum Error {
         /// What is wrong, and what to write instead.
         reason: String,
     },
-    /// A push came too late: the branch is not what it was made on any more.
+    /// A push came too late: the branch moved while the commit was being made.
     #[error("{url}: {branch} moved while a commit was made on it ({reason})")]
     Raced {
         /// The address without user information.
         url: String,
         /// The branch.
         branch: String,
-        /// The server's words, cut and cleaned, or what was seen.
+        /// The server's words, truncated and cleaned, or what was seen.
         reason: String,
     },
-    /// The server does not take a commit: a hook or a rule of the branch forbids it.
+    /// The server rejects a commit: a hook or a rule of the branch forbids it.
     #[error("{url}: {branch} takes no commit: {reason}")]
     Rejected {
         /// The address without user information.
         url: String,
         /// The branch.
         branch: String,
-        /// The server's words, cut and cleaned.
+        /// The server's words, truncated and cleaned.
         reason: String,
     },
     /// The local disk failed.
@@ -192,7 +192,7 @@ pub enum Error {
     },
 }
 
-/// What a fault asks of whoever called.
+/// What a fault asks of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Goes away by itself: retry with backoff.
@@ -205,18 +205,18 @@ pub enum Class {
     Invalid,
     /// A limit of this process: nothing to retry until the limit or the source changes.
     TooLarge,
-    /// Data that is stored or was sent is damaged: the next call gets it anew, retry at once.
+    /// Stored or received data is damaged: the next call fetches it again, so retry at once.
     Corrupt,
 }
 
-/// What is wrong with a signature that was asked for.
+/// What is wrong with a required signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignatureFault {
     /// There is none.
     Missing,
-    /// It is of none of the keys.
+    /// None of the keys made it.
     UnknownSigner,
-    /// It does not fit what was signed, or proves nothing.
+    /// It does not match what was signed, or proves nothing.
     Invalid,
     /// The keys cannot be read.
     Keys,
@@ -231,7 +231,7 @@ impl Error {
                 Class::Transient
             }
             Self::Raced { .. } | Self::Moved { .. } => Class::Transient,
-            // As with a login, somebody has to allow it.
+            // As with a login, a person has to allow it.
             Self::Authentication { .. } | Self::Rejected { .. } => Class::Authentication,
             Self::Declined { .. } | Self::RefNotFound { .. } | Self::FileNotFound { .. } => Class::NotFound,
             Self::Address { .. }
@@ -257,7 +257,7 @@ impl Error {
 /// The tail of a sentence that lists similar names.
 struct SimilarNames<'a>(&'a [String]);
 
-/// What there is of a branch that was retired.
+/// What remains of a retired branch.
 pub(super) struct RetiredBranch<'a>(pub(super) &'a [String]);
 
 impl fmt::Display for RetiredBranch<'_> {
@@ -278,7 +278,7 @@ impl fmt::Display for SimilarNames<'_> {
     }
 }
 
-/// Writes a number of bytes for a person.
+/// Formats a number of bytes for display.
 pub(super) fn bytes(count: u64) -> String {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;

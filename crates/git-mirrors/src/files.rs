@@ -5,7 +5,7 @@ use super::Error;
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name; of files below a folder, their path from the root.
+    /// Its name; for files below a folder, their path from the root.
     pub name: String,
     /// Its bytes.
     pub content: Vec<u8>,

@@ -129,7 +129,7 @@ impl Folder {
     }
 }
 
-/// The id of a file as a blob, of which only a piece is in memory at a time.
+/// The id of a file as a blob, read piece by piece so that it is never in memory as a whole.
 fn blob_id(path: &Path, size: u64) -> io::Result<Oid> {
     let mut file = fs::File::open(path)?;
     let mut hash = Sha1::new();
@@ -179,7 +179,7 @@ impl Objects for Folder {
                 })?
                 .into(),
         };
-        // A file that changed meanwhile is another blob.
+        // A file that changed in the meantime is another blob.
         if Oid::of_blob(&content) == id {
             Ok(content)
         } else {

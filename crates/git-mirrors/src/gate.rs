@@ -10,22 +10,22 @@ use tokio::sync::watch;
 
 use super::Error;
 
-/// The files beside a mirror's folder: a shared lock of who reads, with the time of the last use, and
-/// the lock of who writes.
+/// The files beside a mirror's folder: the readers' shared lock, whose time is that of the last
+/// use, and the writer's lock.
 pub(super) const USE_EXTENSION: &str = "use";
 pub(super) const LOCK_EXTENSION: &str = "lock";
 
-/// How often a lock that another process holds is tried again.
+/// The interval at which a lock that another process holds is tried again.
 const POLL: Duration = Duration::from_millis(25);
-/// How often a wait inside this process looks whether the process ends.
+/// The interval at which a wait inside this process checks whether the process is ending.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
-/// Locks a mutex. What a thread that panicked left in it is as good as it was.
+/// Locks a mutex. Ignores poisoning: what a thread that panicked left in it is still usable.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long a call may go on: until its deadline, and no longer than the process works.
+/// How long a call may go on: until its deadline, and no longer than the process runs.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     pub(super) deadline: Instant,
@@ -34,12 +34,12 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Whether the deadline is over, or the process ends.
+    /// Whether the deadline has passed, or the process is ending.
     pub(super) fn is_over(&self) -> bool {
         self.is_closing() || Instant::now() >= self.deadline
     }
 
-    /// Whether the process ends.
+    /// Whether the process is ending.
     pub(super) fn is_closing(&self) -> bool {
         *self.closing.borrow()
     }
@@ -54,7 +54,7 @@ pub(super) struct Gate<T> {
 }
 
 impl<T> Gate<T> {
-    /// Enters, or gives `None` when patience is over.
+    /// Enters, or returns `None` when patience runs out.
     pub(super) fn enter(&self, patience: &Patience) -> Option<Pass<'_, T>> {
         let mut busy = locked(&self.busy);
         while *busy {
@@ -72,13 +72,13 @@ impl<T> Gate<T> {
         Some(Pass { gate: self })
     }
 
-    /// The value, whoever is inside.
+    /// The value, regardless of who is inside.
     pub(super) fn value(&self) -> MutexGuard<'_, T> {
         locked(&self.value)
     }
 }
 
-/// Being inside a [`Gate`].
+/// A pass into a [`Gate`], given back on drop.
 pub(super) struct Pass<'a, T> {
     gate: &'a Gate<T>,
 }
@@ -99,15 +99,15 @@ impl<T> Drop for Pass<'_, T> {
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lock {
-    /// With others that lock it so.
+    /// Together with other shared locks.
     Shared,
     /// Alone.
     Exclusive,
 }
 
-/// Locks a file, which is made where it is missing; `None` when patience is over.
+/// Locks a file, creating it if missing; `None` when patience runs out.
 ///
-/// The kernel frees the lock with the process, however that ends.
+/// The kernel releases the lock when the process ends, however it ends.
 pub(super) fn lock_until(path: &Path, lock: Lock, patience: &Patience) -> Result<Option<File>, Error> {
     loop {
         if let Some(file) = try_lock(path, lock)? {
@@ -120,7 +120,7 @@ pub(super) fn lock_until(path: &Path, lock: Lock, patience: &Patience) -> Result
     }
 }
 
-/// Locks a file, which is made where it is missing, unless somebody else has it.
+/// Locks a file, creating it if missing, unless someone else holds it.
 pub(super) fn try_lock(path: &Path, lock: Lock) -> Result<Option<File>, Error> {
     let failed = |error: &std::io::Error| Error::io(path, error);
     loop {
@@ -140,8 +140,8 @@ pub(super) fn try_lock(path: &Path, lock: Lock) -> Result<Option<File>, Error> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
-        // Whoever had it may have removed it, and then another file of this name is what others
-        // lock.
+        // The previous holder may have removed the file, and others then lock another one of this
+        // name.
         let own = file.metadata().map_err(|error| failed(&error))?;
         match std::fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (own.dev(), own.ino()) => return Ok(Some(file)),

@@ -1,6 +1,6 @@
 //! The objects of a repository, read by gitoxide.
 //!
-//! Like Git, it does not hash what it reads again.
+//! Like Git, it does not rehash what it reads.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -20,7 +20,7 @@ pub(super) const LARGEST_BLOB: u64 = 128 << 20;
 /// How much memory for contents is kept from one read to the next, in bytes.
 const LARGEST_KEPT: usize = 4 << 20;
 
-/// How much memory is kept of objects that others in a pack are made of, in bytes.
+/// How much memory is kept for the bases of deltas, in bytes.
 const BASES_KEPT: usize = 8 << 20;
 
 /// The objects of one repository, and of those that it borrows from.
@@ -30,7 +30,7 @@ pub(super) struct GitoxideObjects {
 }
 
 impl GitoxideObjects {
-    /// Those below a folder `objects`; `None` where gitoxide cannot open it.
+    /// Opens the objects below a folder `objects`; `None` if gitoxide cannot open it.
     pub(super) fn open(folder: PathBuf) -> Option<Self> {
         let options = Options {
             alloc_limit_bytes: usize::try_from(LARGEST_BLOB).ok(),
@@ -43,7 +43,7 @@ impl GitoxideObjects {
         })
     }
 
-    /// The same for who reads whole trees: what other objects in a pack are made of is kept.
+    /// The same for callers that read whole trees: the bases of deltas are kept.
     pub(super) fn keeping_bases(self) -> Self {
         let store = self.store;
         Self {
@@ -52,8 +52,8 @@ impl GitoxideObjects {
         }
     }
 
-    /// What `parse` makes of an object's contents; `None` where it is of another kind, has more
-    /// than `limit` bytes, or cannot be had.
+    /// Returns what `parse` makes of an object's contents; `None` if it is of another kind, has
+    /// more than `limit` bytes, or cannot be read.
     pub(super) fn read<T>(
         &self,
         id: Oid,
@@ -75,7 +75,7 @@ impl GitoxideObjects {
         parsed
     }
 
-    /// The size of an object in bytes; `None` where it is of another kind, or cannot be had.
+    /// The size of an object in bytes; `None` if it is of another kind, or cannot be read.
     pub(super) fn size(&self, id: Oid, kind: Kind) -> Option<u64> {
         let header = || self.store.try_header(&ObjectId::from(id)).ok().flatten();
         let header = unless_it_panics(header)?;
@@ -83,8 +83,8 @@ impl GitoxideObjects {
     }
 }
 
-/// What gitoxide gives. A pack may be damaged in a way that nobody tried it with; the log has the
-/// place then.
+/// Returns what gitoxide reads, or `None` if it panics: a pack may be damaged in a way that it was
+/// never tested with. The log has the location then.
 fn unless_it_panics<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(read)).ok().flatten()
 }

@@ -1,5 +1,5 @@
-//! Files out of a mirror as it is, by their ids: for who shows what was read before. No server is
-//! asked, and nothing is fetched.
+//! Files from a mirror by their ids, for showing again what was read before. No server is asked,
+//! and nothing is fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -10,24 +10,23 @@ use super::mirrors::Mirrors;
 use super::store::Store;
 use super::{Error, FileLimits, Oid, Upstream};
 
-/// What a mirror has of some blobs.
+/// Those of some blobs that a mirror has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldBlobs {
-    /// Those that it has, and that the limits let through.
+    /// Those within the limits.
     pub contents: BTreeMap<Oid, Vec<u8>>,
-    /// Those that it has, and that are beyond the limits.
+    /// Those beyond the limits.
     pub beyond_limits: BTreeSet<Oid>,
 }
 
 impl Mirrors {
-    /// Reads those of some blobs that the mirror of an upstream has; `None` where there is no
-    /// mirror of it that was fetched by these credentials. What was fetched by others is not looked
-    /// at.
+    /// Reads those of some blobs that the mirror of an upstream has; `None` if no mirror of it was
+    /// fetched with these credentials. What was fetched with others is not read.
     ///
     /// # Errors
     ///
-    /// Where the scheme of the address may not be used; [`Error::Timeout`] where the mirror is being
-    /// removed until the deadline; [`Error::Io`].
+    /// If the scheme of the address may not be used; [`Error::Timeout`] if the removal of the
+    /// mirror takes until the deadline; [`Error::Io`].
     pub fn held_blobs(
         &self,
         upstream: &Upstream,
@@ -37,7 +36,7 @@ impl Mirrors {
     ) -> Result<Option<HeldBlobs>, Error> {
         self.config.transports.check(&upstream.url)?;
         let mirror = self.mirror(upstream)?;
-        // What is in use leaves a file beside the mirror: none for one that is not there.
+        // Marking a mirror as in use leaves a file beside it, which a missing one must not get.
         if !mirror.dir.is_dir() {
             return Ok(None);
         }
@@ -69,7 +68,7 @@ impl Mirrors {
                 Err(Error::TooLarge { .. }) => {
                     held.beyond_limits.insert(*blob);
                 }
-                // It is no file, or damaged: whoever needs the mirror mends it.
+                // It is not a file, or is damaged: the next caller that needs the mirror mends it.
                 Err(_) => {}
             }
         }

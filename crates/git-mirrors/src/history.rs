@@ -1,4 +1,4 @@
-//! The commits that a commit has behind it, alone, and their trees and files when they are read.
+//! The history of a commit: the commits alone, and their trees and files when they are read.
 
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
@@ -24,14 +24,14 @@ use super::store::{Extent, Store};
 use super::wire::{Depth, FetchRequest, Fetched, Filter, Unfiltered};
 use super::{Error, Oid, Resolved, Upstream};
 
-/// How many histories a mirror keeps: one for each branch that somebody asked for.
+/// How many histories a mirror keeps: one for each branch that was asked for.
 const MOST_HISTORIES: usize = 64;
-/// How many of them are tried as what a new one goes on from.
+/// How many of them are tried as the start of a new one.
 const MOST_TRIED: usize = 2;
-/// Dates are rounded down to whole periods of so many seconds, about seven weeks, so that patches
+/// Dates are rounded down to whole periods of this many seconds, about seven weeks, so that patches
 /// of about the same age share a history.
 const PERIOD: i64 = 1 << 22;
-/// How many commits on each line are fetched where no more are to be had.
+/// How many commits on each line are fetched if the wanted ones cannot be had.
 const FALLBACK: usize = 1000;
 /// The same where all their trees and files come with them.
 const UNFILTERED_FALLBACK: usize = 100;
@@ -39,23 +39,23 @@ const UNFILTERED_FALLBACK: usize = 100;
 const MOST_REQUESTS: usize = 64;
 /// How many objects are asked for in one of them.
 const MOST_WANTS: usize = 20_000;
-/// How often a request is made again without an object that the server lacks.
+/// How often a request is repeated without an object that the server lacks.
 const MOST_RETRIES: usize = 4;
 /// The largest commit that is read, in bytes.
 pub(super) const LARGEST_COMMIT: usize = 1 << 20;
 
 impl Mirrors {
-    /// Gives the commits that a commit has behind it, alone; their trees and files are fetched when
+    /// Returns the history of a commit: the commits alone; their trees and files are fetched when
     /// they are read.
     ///
     /// What was fetched is kept in the mirror: while a branch stays where it is, its history costs
     /// no network, and when it moves, only the new commits do. A server that does not filter is
-    /// asked for few commits with all that is in them, where the bounds allow that.
+    /// asked for a few commits with everything in them, if the bounds allow that.
     ///
     /// # Errors
     ///
-    /// As for [`Mirrors::snapshot`]; [`Error::TooLarge`] where the history exceeds `bounds`, which
-    /// is remembered until the commit is another one.
+    /// As for [`Mirrors::snapshot`]; [`Error::TooLarge`] if the history exceeds `bounds`, which is
+    /// remembered until the commit changes.
     pub fn history(
         &self,
         upstream: &Upstream,
@@ -72,7 +72,7 @@ impl Mirrors {
 pub enum HistorySince {
     /// To this time, in seconds since the epoch.
     Date(i64),
-    /// To this commit, with it.
+    /// To this commit, inclusive.
     Commit(Oid),
 }
 
@@ -88,7 +88,7 @@ pub struct HistoryBounds {
 }
 
 impl HistoryBounds {
-    /// A history of at most 20,000 commits and 32 MiB an answer: a commit has some 300 bytes.
+    /// A history of at most 20,000 commits and 32 MiB per answer: a commit has some 300 bytes.
     #[must_use]
     pub fn since(since: HistorySince) -> Self {
         Self {
@@ -99,11 +99,11 @@ impl HistoryBounds {
     }
 }
 
-/// What is there of a commit's history, as it is written down.
+/// What is recorded of a commit's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Record {
     reach: Reach,
-    /// How many commits were there, within the bounds: fewer are damage.
+    /// How many commits were there, within the bounds: fewer mean damage.
     count: usize,
 }
 
@@ -112,9 +112,9 @@ struct Record {
 enum Reach {
     /// To a time, in seconds since the epoch.
     Since(i64),
-    /// To what this commit does not lead to.
+    /// To the commits that are reachable from this one.
     After(Oid),
-    /// As far as was to be had.
+    /// As far as the server gave it.
     Latest,
 }
 
@@ -145,7 +145,7 @@ impl FromStr for Record {
     }
 }
 
-/// The commits of an upstream that lead to one of them.
+/// A commit of an upstream and its ancestors.
 ///
 /// It gives out ancestors of [`tip`](Self::tip) alone, as far as they were fetched. Trees and files
 /// are fetched when they are read, until the call's deadline: those that
@@ -165,7 +165,7 @@ pub struct History<'m> {
 /// Whether a history goes back as far as it had to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryExtent {
-    /// It does, or to the first commit.
+    /// It does, or it reaches the first commit.
     Whole,
     /// It was cut: there are more commits than are searched, or than the server gave.
     Cut,
@@ -233,13 +233,13 @@ impl<'m> History<'m> {
         self.extent
     }
 
-    /// Whether there is no commit, which cannot be.
+    /// Whether there is no commit, which never happens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.commits.is_empty()
     }
 
-    /// Why the last object that could not be fetched was not; `None` if there is no such object.
+    /// The last failure to fetch an object; `None` if there was none.
     ///
     /// Where a reader got [`ObjectError::Failed`], this says what the server did.
     #[must_use]
@@ -247,7 +247,7 @@ impl<'m> History<'m> {
         locked(&self.failure).clone()
     }
 
-    /// Fetches what is not there of some objects. What the server lacks is left out.
+    /// Fetches those of some objects that are missing, except what the server lacks.
     fn fetch(&self, state: &mut State, wanted: &[Oid], kind: Kind) -> Result<(), Error> {
         let mut wants = state.store.lacking(wanted)?;
         wants.truncate(MOST_WANTS);
@@ -273,7 +273,7 @@ impl<'m> History<'m> {
                     state.store = store;
                     return Ok(());
                 }
-                // It names the one that it does not give out.
+                // The server names the object that it does not give out.
                 Err(Error::Declined { reason, .. }) if lacks_object(&reason) => {
                     let before = wants.len();
                     wants.retain(|want| !reason.contains(&want.to_string()));
@@ -300,19 +300,19 @@ impl<'m> History<'m> {
             })
     }
 
-    /// Whether a commit is among them.
+    /// Whether a commit is among the history's.
     pub(super) fn contains(&self, commit: Oid) -> bool {
         self.commits.contains_key(&commit)
     }
 
-    /// Keeps what the server did, for [`Self::fetch_failure`]; returns it in words.
+    /// Keeps an error for [`Self::fetch_failure`]; returns its message.
     fn note_failure(&self, error: Error) -> String {
         let message = error.to_string();
         *locked(&self.failure) = Some(error);
         message
     }
 
-    /// Reads an object, which is fetched where it is not there.
+    /// Reads an object, fetching it if it is missing.
     fn read<T>(
         &self,
         id: Oid,
@@ -400,7 +400,7 @@ impl Commits for History<'_> {
     }
 }
 
-/// A read that fails marks the mirror as damaged, unless the object is just not there.
+/// A read that fails marks the mirror as damaged, unless the object is merely missing.
 impl Objects for History<'_> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
         self.read(id, Kind::Trees, |objects| objects.tree(id))
@@ -420,7 +420,7 @@ impl HistorySource<'_> {
         self.fetcher.resolved.commit()
     }
 
-    /// The mirror, where it has the history.
+    /// Opens the mirror, if it has the history.
     fn open_if_there(&self) -> Option<(Store, Extent)> {
         if self.fetcher.mirror.damaged.load(Ordering::Relaxed) {
             return None;
@@ -445,11 +445,11 @@ impl HistorySource<'_> {
         }
     }
 
-    /// Whether a history goes back as far as it has to, and is there as it was written down.
+    /// Whether a history goes back as far as it has to, and is still as complete as recorded.
     fn covers(&self, store: &Store, tip: Oid, record: Record) -> Result<bool, Error> {
         let goes_back = match (self.bounds.since, record.reach) {
             (HistorySince::Date(wanted), Reach::Since(since)) => since <= wanted,
-            // Whether it does shows when it is read.
+            // Only reading it shows whether it does.
             (HistorySince::Commit(_), _) => true,
             (HistorySince::Date(_), _) => tip == self.tip() && record.reach == Reach::Latest,
         };
@@ -466,7 +466,7 @@ impl HistorySource<'_> {
             })
     }
 
-    /// Makes the history be there.
+    /// Fetches the history, unless it is there.
     ///
     /// The caller has the mirror's lock.
     fn provide(&self) -> Result<Store, Error> {
@@ -486,7 +486,7 @@ impl HistorySource<'_> {
         }
         let store = self.fetcher.prepare_store(opened)?;
         let reach = self.fetch_history(&store).inspect_err(|error| {
-            // To find that out again would take as many bytes.
+            // Finding that out again would take as many bytes.
             if matches!(error, Error::TooLarge { .. }) {
                 *locked(oversized_history) = Some((asked, error.clone()));
             }
@@ -499,7 +499,7 @@ impl HistorySource<'_> {
         Ok(store)
     }
 
-    /// Fetches the history: what is new since one that is there, or else all of it.
+    /// Fetches the history: what is new since one that is held, or else all of it.
     fn fetch_history(&self, store: &Store) -> Result<Reach, Error> {
         let known = records(store)?.into_iter();
         for (tip, record) in known.filter(|(tip, _)| *tip != self.tip()).take(MOST_TRIED) {
@@ -516,7 +516,7 @@ impl HistorySource<'_> {
             }
             HistorySince::Date(since) => match self.fetch_filtered(store, Depth::Since(since)) {
                 Ok(Fetched::Filtered) => self.whole_tip(store, Reach::Since(since)),
-                // Where no commit is so young, git declines.
+                // If no commit is that young, git declines.
                 Err(Error::Declined { .. } | Error::Protocol { .. }) if self.is_older(store, since)? => {
                     Ok(Reach::Since(since))
                 }
@@ -528,7 +528,7 @@ impl HistorySource<'_> {
         }
     }
 
-    /// Whether the tip is older than a time; it is fetched for that.
+    /// Whether the tip, which this fetches, is older than a time.
     fn is_older(&self, store: &Store, than: i64) -> Result<bool, Error> {
         if self.fetch_filtered(store, Depth::Commits(1))? != Fetched::Filtered {
             return Ok(false);
@@ -537,12 +537,12 @@ impl HistorySource<'_> {
         Ok(tip.is_some_and(|tip| tip.committer.seconds < than))
     }
 
-    /// Fetches what the tip has beyond a history that is there; returns whether it goes on from that,
-    /// and the server filters.
+    /// Fetches what the tip has beyond a history that is held; returns whether it continues that
+    /// history, and the server filters.
     ///
-    /// What came says whether it does: servers also send a pack where the tip leads to a parent of the
-    /// commit alone, and one may send less than what lies between them. Of more commits than are read
-    /// nobody knows.
+    /// The commits that arrive show whether it does: servers also send a pack if the tip leads only
+    /// to a parent of the commit, and one may send less than what lies between them. If there are
+    /// more than are read, it is assumed to.
     fn fetch_beyond(&self, store: &Store, known: Oid) -> Result<bool, Error> {
         let fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
         if fetched != Some(Fetched::Filtered) {
@@ -559,11 +559,11 @@ impl HistorySource<'_> {
         Ok(goes_on || commits.len() >= self.bounds.commits)
     }
 
-    /// Fetches what the tip has beyond a commit; returns whether it leads to that, and the server
-    /// filters.
+    /// Fetches what the tip has beyond a commit; returns whether it leads to that commit, and the
+    /// server filters.
     ///
-    /// Commits may be older than what they are on top of, by which servers take them for no
-    /// descendants: those that were brought from elsewhere with their dates.
+    /// Commits may be older than what they are on top of, such as those brought from elsewhere with
+    /// their dates; servers then do not take them for descendants.
     fn fetch_after(&self, store: &Store, known: Oid) -> Result<bool, Error> {
         let mut fetched = self.fetch_if_possible(store, Depth::Beyond(known))?;
         if fetched == Some(Fetched::Diverged) {
@@ -605,7 +605,7 @@ impl HistorySource<'_> {
         Ok(store.has_object(commit))
     }
 
-    /// Fetches as many commits as are to be had.
+    /// Fetches the latest commits, as many as can be had.
     fn fetch_latest(&self, store: &Store) -> Result<Reach, Error> {
         let count = FALLBACK.min(self.bounds.commits);
         if self.fetch_filtered(store, Depth::Commits(count))? == Fetched::NoFilter {
@@ -635,7 +635,7 @@ impl HistorySource<'_> {
     /// Fetches trees or blobs.
     fn fetch_objects(&self, store: &Store, wants: &[Oid], kind: Kind) -> Result<(), Error> {
         let is_held = held_extent(store, &self.fetcher.resolved).is_some();
-        // Of a commit that is held, the trees are there, and not each blob.
+        // A commit that is held has all its trees, but not every blob.
         let known = [self.tip()];
         let known = match kind {
             Kind::Trees if is_held => &known[..],
@@ -682,8 +682,8 @@ impl HistorySource<'_> {
         self.walk_from(store, self.tip())
     }
 
-    /// Whether commits lead as far back as they have to: their ends are the first commit, or older
-    /// than that, or where the server was told to end.
+    /// Whether commits lead as far back as they have to: each line ends at the first commit, at one
+    /// that is old enough, or where the server was asked to end.
     fn extent(&self, store: &Store, commits: &HashMap<Oid, Oid>) -> Result<HistoryExtent, Error> {
         let is_reached = match self.bounds.since {
             HistorySince::Commit(known) => commits.contains_key(&known),
@@ -714,8 +714,8 @@ impl HistorySource<'_> {
         Ok(HistoryExtent::Whole)
     }
 
-    /// The commits that are there and lead to one, the latest first until there are as many as
-    /// allowed, each with its tree.
+    /// A commit and its ancestors that are held, the latest first up to the bound, each with its
+    /// tree.
     fn walk_from(&self, store: &Store, tip: Oid) -> Result<HashMap<Oid, Oid>, Error> {
         self.fetcher.with_deadline(|check| {
             let mut found = HashMap::new();
@@ -740,14 +740,14 @@ impl HistorySource<'_> {
     }
 }
 
-/// The histories that are written down, the latest first.
+/// The recorded histories, the latest first.
 fn records(store: &Store) -> Result<Vec<(Oid, Record)>, Error> {
     let histories = store.histories()?.into_iter();
     let read = |(tip, text): (Oid, String)| Some((tip, text.parse().ok()?));
     Ok(histories.filter_map(read).collect())
 }
 
-/// A commit; `None` if it is not there, or none that can be read.
+/// Reads a commit; `None` if it is missing, or not a commit that can be parsed.
 fn read_commit(store: &Store, id: Oid) -> Result<Option<Commit>, Error> {
     let raw = store.read_commit(id, LARGEST_COMMIT)?;
     Ok(raw.and_then(|raw| Commit::parse(id, &raw).ok()))

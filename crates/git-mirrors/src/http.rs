@@ -14,9 +14,9 @@ use secrecy::ExposeSecret;
 use super::session::{Access, Session, lacks_object};
 use super::{Credentials, Error, Scheme, Upstream};
 
-/// As many as git follows (`http.c` leaves it to curl; its own limit is 20, browsers' as well).
+/// Fewer than git and browsers follow (20: `http.c` leaves it to curl).
 const MAX_REDIRECTS: usize = 5;
-/// How much is read of what a server says of a status other than success, in bytes.
+/// How much is read of what a server says about a status other than success, in bytes.
 const MAX_COMPLAINT: usize = 4096;
 
 /// Sends requests to one upstream.
@@ -28,7 +28,7 @@ pub(super) struct HttpClient {
     client: Client,
     /// The repository's address after redirects.
     pub(super) base: Option<String>,
-    /// What a server that redirected may lead to.
+    /// Where a server that redirected may lead.
     beyond: Destinations,
 }
 
@@ -77,8 +77,8 @@ impl HttpClient {
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = body.map(reqwest::Body::from);
-        // A connection that ends before the request is sent is tried once more: it may have been an
-        // old one.
+        // If the connection ends before the request is sent, it is tried once more: the connection
+        // may have been a stale one.
         if let Some(again) = request.try_clone() {
             match self.execute(&client, again)? {
                 Err(error) if never_sent(&error) => {}
@@ -96,7 +96,7 @@ impl HttpClient {
     }
 
     /// Follows redirects of a GET whose address ends in `tail`, as git does: the answer's address
-    /// must end so too, and what is before it becomes the repository's address for the requests
+    /// must end in it too, and what comes before becomes the repository's address for the requests
     /// that follow.
     pub(super) fn get_following(
         &mut self,
@@ -128,7 +128,7 @@ impl HttpClient {
             if url.host() != self.home.host() {
                 self.session.note_led_away();
             }
-            // A chain never comes closer than its furthest server.
+            // A chain that has reached a farther server is not led back to a nearer one.
             self.beyond = self.beyond.and(Destinations::beyond(response.remote_addr()));
         }
         Err(self
@@ -155,7 +155,7 @@ impl HttpClient {
         )))
     }
 
-    /// Turns statuses other than success into errors, with what the server says of them.
+    /// Turns statuses other than success into errors, with what the server says about them.
     pub(super) fn accept(&self, mut response: Response) -> Result<Response, Error> {
         let session = &self.session;
         let status = response.status();
@@ -163,7 +163,7 @@ impl HttpClient {
             return Ok(response);
         }
         let words = self.complaint(&mut response);
-        // Some versions of JGit answer so with 400 or 500.
+        // Some versions of JGit say this with status 400 or 500.
         if lacks_object(&words) {
             return Err(session.declined_saying(&words));
         }
@@ -202,8 +202,8 @@ impl HttpClient {
         }
     }
 
-    /// What a server says of a status other than success: the start of a plain text, as git shows
-    /// it (`show_http_message` in remote-curl.c), or the `ERR` line of an answer of the protocol.
+    /// What a server says about a status other than success: the start of a plain text, as git
+    /// shows it (`show_http_message` in remote-curl.c), or the `ERR` line of a protocol answer.
     fn complaint(&self, response: &mut Response) -> String {
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -220,7 +220,7 @@ impl HttpClient {
             let piece = self
                 .session
                 .transfer("reading the answer", response.chunk(), arrived);
-            // What is there says more than why there is no more.
+            // What has arrived says more than why the rest has not.
             let Ok(Ok(Some(piece))) = piece else { break };
             if self.session.count_received(piece.len()).is_err() {
                 break;
@@ -236,7 +236,8 @@ impl HttpClient {
         line.unwrap_or_default().to_owned()
     }
 
-    /// Says what a failed request means: certificates are a matter of trust, the rest of reach.
+    /// Turns a failed request into an error: certificates are a matter of trust, the rest of
+    /// reachability.
     pub(super) fn failed(&self, error: reqwest::Error) -> Error {
         let session = &self.session;
         if error.is_timeout() {
@@ -301,7 +302,7 @@ fn login(credentials: &Credentials) -> Option<HeaderValue> {
 enum Whose {
     /// The upstream's own.
     Home,
-    /// One that the upstream's leads to.
+    /// One that the upstream's server leads to.
     CrossOriginPolicy(Destinations),
 }
 
@@ -315,8 +316,8 @@ fn client(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Client
     let builder = settings(session, upstream, whose)?.tls_certs_merge(certificates.clone());
     builder
         .build()
-        // A system without authorities, as small images are, fails here. What needs none shall work
-        // there.
+        // A system without authorities, such as a small image, fails here. What needs none has to
+        // work there.
         .or_else(|_| {
             settings(session, upstream, whose)?
                 .tls_certs_only(certificates)
@@ -345,7 +346,7 @@ fn settings(session: &Session, upstream: &Upstream, whose: Whose) -> Result<Clie
         builder = builder.identity(identity);
     }
     if let Some(proxy) = &upstream.proxy {
-        // A Secret names it, whatever the server is that is reached through it.
+        // A Secret names the proxy, whichever server is reached through it.
         Destinations::NAMED
             .check(&proxy.address)
             .map_err(|refused| session.refused(&format!("the proxy: {refused}")))?;

@@ -1,5 +1,5 @@
-//! The HTTP client as the Git protocol's library wants it: GETs at once, POSTs when their answer is
-//! read.
+//! The HTTP client as the Git protocol's library expects it: GETs are sent at once, POSTs when
+//! their answer is read.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ enum ExchangeState {
 type Shared = Arc<Mutex<Exchange>>;
 
 impl Exchange {
-    /// Sends what was written, once; gives the answer's headers as lines the first time.
+    /// Sends what was written, once; returns the answer's headers as lines the first time.
     fn send(&mut self) -> io::Result<String> {
         let body = match std::mem::replace(&mut self.state, ExchangeState::Failed) {
             ExchangeState::Writing(body) => body,

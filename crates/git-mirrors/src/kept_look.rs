@@ -1,10 +1,10 @@
-//! The last look at an upstream's refs, kept beside its mirror: who starts again within its age
-//! asks the server nothing.
+//! The last look at an upstream's refs, kept beside its mirror: a process that restarts while it is
+//! young enough asks the server nothing.
 //!
-//! The file says itself when the look began, and for which mirror it is; a code over all of it, by
-//! the key of the mirrors' names, tells a file that is damaged, cut off or of another mirror. What
-//! it lists is only what a server said of its refs: a commit is held by the mirror or fetched, and
-//! checked, as after any other look.
+//! The file itself says when the look began, and for which mirror it is; a code over all of it, by
+//! the key of the mirrors' names, reveals a file that is damaged, truncated or of another mirror.
+//! What it lists is only what a server said of its refs: a commit is held by the mirror or fetched,
+//! and checked, as after any other look.
 //!
 //! ```text
 //! 32  HMAC-SHA256 over the mirror's name and all that follows
@@ -27,7 +27,7 @@ use super::{Error, Oid};
 /// The extension of the file.
 pub(super) const EXTENSION: &str = "look";
 
-/// The longest file, in bytes. Lists that take more are looked at anew after a start.
+/// The longest file, in bytes. Longer lists are fetched again after a start.
 const LONGEST: usize = 8 << 20;
 
 const CODE: usize = 32;
@@ -43,7 +43,7 @@ pub(super) struct KeptLook {
 /// The file of a mirror's last look.
 pub(super) struct LookFile<'a> {
     path: PathBuf,
-    /// The mirror's name, which the code is over.
+    /// The mirror's name, which the code covers.
     name: &'a str,
     key: &'a [u8],
 }
@@ -58,7 +58,7 @@ impl<'a> LookFile<'a> {
         }
     }
 
-    /// Keeps a look that began at a time, in place of the one before.
+    /// Keeps a look that began at a time, replacing the one before.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<'a> LookFile<'a> {
         Ok(())
     }
 
-    /// The look that is kept, unless it began later than now, or the file is not whole.
+    /// Reads the kept look; `None` if it began in the future, or the file is not intact.
     pub(super) fn read(&self) -> Option<KeptLook> {
         let text = (self.bytes() <= (LONGEST + CODE) as u64).then(|| fs::read(&self.path).ok())??;
         let (code, body) = text.split_at_checked(CODE)?;
@@ -101,7 +101,7 @@ impl<'a> LookFile<'a> {
         fs::metadata(&self.path).map_or(0, |data| data.len())
     }
 
-    /// Removes the look that is kept.
+    /// Removes the kept look.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ mod tests {
         let age = kept.begun.elapsed().as_secs();
         assert!((59..120).contains(&age), "{age}");
 
-        // Another key, another mirror, a bit that fell over, an end that is missing.
+        // Another key, another mirror, a flipped bit, a missing end.
         assert!(LookFile::beside(&dir, b"another").read().is_none());
         let whole = fs::read(&file.path).unwrap();
         let other = root.path().join("other");
@@ -220,7 +220,7 @@ mod tests {
             fs::write(&file.path, &whole[..at]).unwrap();
             assert!(file.read().is_none(), "{at}");
         }
-        // A clock that was put back.
+        // A clock that was set back.
         file.keep(SystemTime::now() + Duration::from_secs(60), &refs())
             .unwrap();
         assert!(file.read().is_none());

@@ -1,4 +1,4 @@
-//! How much work a passphrase's key derivation takes, read before it begins: whoever writes a
+//! Checks how much work a passphrase's key derivation takes, before it begins: whoever writes a
 //! Secret chooses the numbers.
 
 use base64::Engine;
@@ -12,17 +12,17 @@ use russh::keys::PrivateKey;
 use russh::keys::ssh_key;
 use secrecy::zeroize::Zeroizing;
 
-/// Rounds of bcrypt, some 10 ms each; ssh-keygen makes 24, or as many as `-a` says.
+/// Rounds of bcrypt, some 10 ms each; ssh-keygen uses 24, or as many as `-a` says.
 const MOST_BCRYPT_ROUNDS: u32 = 256;
-/// Iterations of PBKDF2, some 3 s; OpenSSL makes 2,048, OWASP wants 600,000.
+/// Iterations of PBKDF2, some 3 s; OpenSSL uses 2,048, OWASP recommends 600,000.
 const MOST_PBKDF2_ITERATIONS: u32 = 10_000_000;
-/// Bytes that scrypt takes; its work is as much.
+/// Bytes that scrypt takes; its work grows with them.
 const MOST_SCRYPT_BYTES: u64 = 64 << 20;
-/// What Argon2 takes, in KiB.
+/// Memory that Argon2 takes, in KiB.
 const MOST_ARGON2_KIB: u64 = 256 << 10;
-/// How often Argon2 goes over that.
+/// How many passes Argon2 makes over that memory.
 const MOST_ARGON2_PASSES: u64 = 10;
-/// How much Argon2 does at the same time.
+/// How many lanes Argon2 has in parallel.
 const MOST_ARGON2_LANES: u64 = 16;
 /// The largest key, in bytes: one of RSA with 8,192 bits takes 6 KiB.
 const LARGEST_KEY: usize = 8 << 10;
@@ -39,7 +39,7 @@ pub(super) fn check(key: &str) -> Result<Option<Block>, String> {
     if key.trim().starts_with("PuTTY-User-Key-File-") {
         return check_putty(key).map(|()| None);
     }
-    // What is no key is refused with better words by whoever reads it.
+    // The code that reads the key has a better message for what is not a key.
     let Some(block) = block(key)? else {
         return Ok(None);
     };
@@ -174,12 +174,12 @@ fn check_pkcs8(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Checks what a `PuTTY` key of version 3 says of its passphrase.
+/// Checks what a `PuTTY` key of version 3 says about its key derivation.
 fn check_putty(text: &str) -> Result<(), String> {
     if text.len() > 2 * LARGEST_KEY {
         return Err(format!("is larger than {} bytes", 2 * LARGEST_KEY));
     }
-    // Where a name stands twice, each counts.
+    // If a name occurs twice, the largest value counts.
     let most = |name: &str| {
         let values = text
             .lines()

@@ -1,6 +1,6 @@
 //! Which host keys a `known_hosts` text vouches for.
 //!
-//! The format is that of sshd(8), on known hosts.
+//! The format is that of sshd(8), under `SSH_KNOWN_HOSTS FILE FORMAT`.
 
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, KnownHosts, Marker};

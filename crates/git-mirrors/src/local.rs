@@ -27,7 +27,7 @@ impl LocalRepository {
         self.objects.repository()
     }
 
-    /// Opens a Git folder or a working tree. One of another owner is opened where Git's settings
+    /// Opens a Git folder or a working tree. One of another owner is opened only if Git's settings
     /// allow that (`safe.directory`).
     ///
     /// # Errors
@@ -40,15 +40,15 @@ impl LocalRepository {
         })
     }
 
-    /// The folder that has the repository's objects and refs; of a linked working tree, its own
-    /// below that.
+    /// The folder that has the repository's objects and refs; for a linked working tree, its own
+    /// folder below that.
     #[must_use]
     pub fn git_folder(&self) -> &Path {
         self.repository().path()
     }
 
-    /// The last commit that is in the history of both; `None` where there is none, or the clone
-    /// ends before it.
+    /// The latest commit that is in both histories; `None` if there is none, or the clone ends
+    /// before it.
     #[must_use]
     pub fn merge_base(&self, one: Oid, other: Oid) -> Option<Oid> {
         self.repository()
@@ -80,7 +80,7 @@ impl LocalRepository {
 }
 
 impl LocalRepository {
-    /// The tag that a revision is the name of, without its prefix.
+    /// The tag that a revision names, without its prefix.
     ///
     /// Git prefers a tag to a branch of that name (gitrevisions).
     #[must_use]
@@ -119,7 +119,7 @@ impl LocalRepository {
         self.commit_of(full.as_deref().unwrap_or(name))
     }
 
-    /// The branch that is checked out, without `refs/heads/`; `None` where a commit is.
+    /// The branch that is checked out, without `refs/heads/`; `None` if a commit is checked out.
     #[must_use]
     pub fn branch(&self) -> Option<String> {
         let head = self.repository().find_reference("HEAD").ok()?;
@@ -179,7 +179,7 @@ impl LocalRepository {
     }
 }
 
-/// An address without name and password.
+/// An address without user name and password.
 fn without_login(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -215,7 +215,7 @@ impl RawCommits for LocalRepository {
         }
         let odb = self.repository().odb().map_err(|error| failed(id, &error))?;
         match check(&odb, id, ObjectType::Commit, LARGEST_COMMIT) {
-            // Behind the end of a shallow clone.
+            // Beyond the end of a shallow clone.
             Err(ObjectError::NotFound(_)) => return Ok(None),
             checked => checked?,
         }
@@ -239,7 +239,7 @@ impl Commits for LocalRepository {
         };
         let odb = self.repository().odb().map_err(|error| failed(&error))?;
         match object_header::read(&odb, id.into()) {
-            // Behind the end of a shallow clone.
+            // Beyond the end of a shallow clone.
             Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
             Err(error) => return Err(failed(&error)),
             Ok((size, ObjectType::Commit)) if size <= LARGEST_COMMIT => {}

@@ -17,7 +17,7 @@ pub enum LocalError {
         /// What libgit2 said.
         message: String,
     },
-    /// It belongs to another user, and nothing allows it.
+    /// It belongs to another user, and no setting allows it.
     #[error(
         "{path} belongs to another user: Git opens it where safe.directory allows that; if you trust it, run git config --global --add safe.directory {path}"
     )]
@@ -28,7 +28,7 @@ pub enum LocalError {
     /// There is no such ref.
     #[error("{path} has no tag, branch or commit {name:?}{}", RetiredOrOld(.retired))]
     Ref {
-        /// What there is of a branch that was retired.
+        /// What remains of a retired branch.
         retired: Vec<String>,
         /// The name.
         name: String,
@@ -38,14 +38,14 @@ pub enum LocalError {
     /// The revision names no tree.
     #[error("{revision:?} names no commit or tree of the repository: {message}{}", RetiredBranch(.retired))]
     Revision {
-        /// What there is of a branch that was retired.
+        /// What remains of a retired branch.
         retired: Vec<String>,
         /// As it was given.
         revision: String,
         /// What libgit2 said.
         message: String,
     },
-    /// An object is not there because the clone was made without it.
+    /// An object is missing because the clone was made without it.
     #[error("object {id} was filtered when {path} was cloned; get what was with: {command}")]
     Filtered {
         /// The object.
@@ -67,7 +67,7 @@ impl LocalError {
     }
 }
 
-/// What there is of a branch that was retired, or else what may be wrong.
+/// What remains of a retired branch, or else what may be wrong.
 struct RetiredOrOld<'a>(&'a [String]);
 
 impl fmt::Display for RetiredOrOld<'_> {

@@ -13,17 +13,17 @@ use super::refs::{RefList, Resolved};
 use super::store::{Extent, Store};
 use super::{Error, Oid};
 
-/// How long a mirror that nobody asks for is remembered.
+/// How long a mirror is remembered without being asked for.
 ///
-/// What is forgotten is looked at anew.
+/// A forgotten one is looked at again.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// What the lists of refs of all mirrors may take in memory, in bytes.
+/// How much memory the lists of refs of all mirrors may take, in bytes.
 ///
-/// Those asked for last stay.
+/// The most recently used stay.
 const REMEMBERED_REFS: usize = 64 << 20;
 
-/// Fails once work has to stop: its deadline is over, or the process ends.
+/// Fails once work has to stop: its deadline has passed, or the process is ending.
 pub(super) type CancelCheck<'a> = &'a dyn Fn() -> Result<(), Error>;
 
 /// One upstream, reached one way with one set of credentials
@@ -33,12 +33,12 @@ pub(super) struct Mirror {
     pub(super) dir: PathBuf,
     pub(super) look: Gate<Look>,
     pub(super) write_gate: Gate<()>,
-    /// The commits of which this process verified so much.
+    /// The commits that this process verified, with the extent.
     verified: Mutex<HashSet<(Oid, Extent)>>,
     /// Set by a reader that met damage; the next caller rebuilds.
     pub(super) damaged: Arc<AtomicBool>,
-    /// Whether whole commits are fetched: the server offers to filter and does not do it, or does not
-    /// give single objects.
+    /// Whether whole commits are fetched: the server offers to filter but does not, or does not
+    /// give out single objects.
     pub(super) fetch_whole: AtomicBool,
     /// The last request for a history that was too large, with its error.
     pub(super) oversized_history: Mutex<Option<(String, Error)>>,
@@ -52,15 +52,15 @@ pub(super) struct Mirror {
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) begun: Option<Instant>,
-    /// When it began, by the wall clock; nothing where it was kept by another process.
+    /// When it began, by the wall clock; `None` if another process kept it.
     pub(super) begun_at: Option<SystemTime>,
     pub(super) refs: Arc<RefList>,
-    /// The last look, where it failed by the server's doing.
+    /// The last look, if it failed because of the server.
     pub(super) failed: Option<FailedLook>,
 }
 
-/// A look that failed. It answers those who waited for it, and those who come while the server is
-/// left in peace.
+/// A look that failed. It answers the callers that waited for it, and those that come while the
+/// server is left alone.
 #[derive(Debug)]
 pub(super) struct FailedLook {
     pub(super) begun: Instant,
@@ -83,7 +83,7 @@ impl Mirror {
         }
     }
 
-    /// What the folder is called.
+    /// The folder's name.
     pub(super) fn name(&self) -> &str {
         let name = self.dir.file_name().and_then(|name| name.to_str());
         name.unwrap_or_default()
@@ -101,7 +101,7 @@ impl Mirror {
         locked(&self.verified)
     }
 
-    /// Checks once a process that so much of a commit is there; returns how much is.
+    /// Checks, once per process, that this much of a commit is there; returns how much is.
     pub(super) fn verify(
         &self,
         store: &Store,
@@ -117,12 +117,13 @@ impl Mirror {
         Ok(there)
     }
 
-    /// Forgets which commits were verified, because the mirror is another one from here on.
+    /// Forgets which commits were verified, because the mirror is about to be replaced.
     pub(super) fn forget_verified(&self) {
         self.verified().clear();
     }
 
-    /// The mirror and how much it holds of the commit, where that is enough and was verified.
+    /// Opens the mirror and returns how much it holds of the commit, if that is enough and was
+    /// verified.
     ///
     /// The caller keeps it from eviction.
     pub(super) fn open_if_ready(&self, resolved: &Resolved, extent: Extent) -> Option<(Store, Extent)> {
@@ -135,8 +136,8 @@ impl Mirror {
         Some((store, there))
     }
 
-    /// Whether a commit is held, if in part, as far as the disk tells without a lock: names only,
-    /// so nothing half-written is seen.
+    /// Whether a commit is held, even if only in part, as far as the disk shows without a lock: it
+    /// reads names only, so nothing half-written is seen.
     pub(super) fn holds(&self, commit: Oid) -> bool {
         let store = Store::open(&self.dir).ok().flatten();
         store.is_some_and(|store| store.held_extent(commit).is_some())
@@ -167,7 +168,7 @@ impl Mirror {
     }
 }
 
-/// How much is held of the commit; nothing where the tag is not whose signature is asked for: the
+/// How much is held of the commit; `None` if the tag whose signature is required is missing: the
 /// commit may have come by a branch.
 pub(super) fn held_extent(store: &Store, resolved: &Resolved) -> Option<Extent> {
     let held = store.held_extent(resolved.commit())?;
@@ -184,10 +185,9 @@ impl KnownMirrors {
         locked(&self.0)
     }
 
-    /// The mirror of a name below `root`.
+    /// Returns the mirror of a name below `root`.
     ///
-    /// Where it is a new one, those are forgotten that nobody asked for in a long time: logins
-    /// change.
+    /// Adding a new one forgets those that were not asked for in a long time: logins change.
     pub(super) fn find_or_add(&self, name: String, root: &Path, now: Instant) -> Arc<Mirror> {
         let mut known = self.mirrors();
         if let Some(mirror) = known.get(&name) {
@@ -202,7 +202,7 @@ impl KnownMirrors {
         mirror
     }
 
-    /// Forgets the lists of refs that were not asked for for longest, until the rest fits.
+    /// Forgets the least recently used lists of refs until the rest fits.
     pub(super) fn bound_refs(&self) {
         let known = self.mirrors();
         let mut listed: Vec<(Instant, &Arc<Mirror>)> = known

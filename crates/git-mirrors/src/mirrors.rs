@@ -21,15 +21,15 @@ use super::{Error, Transports, Upstream, wire};
 /// Where mirrors live, and what bounds them.
 #[derive(Clone, Debug)]
 pub struct MirrorConfig {
-    /// The folder, made where it is missing.
+    /// The folder, created if missing.
     ///
     /// Several processes may share it.
     pub root: PathBuf,
-    /// Bytes on disk beyond which the mirror that was not used for longest goes.
+    /// Bytes on disk beyond which the least recently used mirror is evicted.
     ///
     /// Those in use stay.
     pub capacity: u64,
-    /// Who asks, as servers are told.
+    /// How the client identifies itself to servers.
     pub agent: Agent,
     /// The schemes that may be used.
     pub transports: Transports,
@@ -45,10 +45,10 @@ pub struct MirrorConfig {
     ///
     /// Servers with the protocol's version 2 send branches and tags only.
     pub max_refs: u64,
-    /// How long an upstream is left in peace after a look at its refs, whatever callers ask for by
+    /// How long an upstream is left alone after a look at its refs, whatever callers ask for by
     /// [`Freshness::MaxAge`].
     ///
-    /// A look that failed counts. The last look is kept beside the mirror, so that this holds over
+    /// A failed look counts too. The last look is kept beside the mirror, so this holds across
     /// restarts, and for all processes that share the folder.
     pub look_interval: Duration,
 }
@@ -77,11 +77,11 @@ impl MirrorConfig {
 /// How old the knowledge of an upstream's refs may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// At most this old, or as [`MirrorConfig::look_interval`] where that is longer; callers within
-    /// the time share one look, also with processes that ended before.
+    /// At most this old, or [`MirrorConfig::look_interval`] if that is longer; callers within the
+    /// time share one look, even with processes that have ended.
     MaxAge(Duration),
-    /// Looked at after this moment, at which somebody knew of news; all who wait for the same news
-    /// share one look.
+    /// Looked at after this moment, when a change became known; all callers that wait for the same
+    /// change share one look.
     Since(Instant),
     /// Looked at after the call began; callers that wait at the same time still share looks.
     Now,
@@ -99,9 +99,9 @@ pub struct LookedUp {
 /// A look at an upstream's refs that served a caller.
 #[derive(Clone, Debug)]
 pub struct ServedLook {
-    /// Names the mirror: the same for all who have the same way to an upstream, with the same login.
+    /// The mirror's name: the same for all who reach an upstream the same way, with the same login.
     pub mirror: String,
-    /// When the look began: what was pushed later it does not show.
+    /// When the look began: it does not show what was pushed later.
     pub begun: Instant,
 }
 
@@ -130,13 +130,13 @@ struct Counters {
 
 /// The mirrors of all upstreams.
 ///
-/// All calls block the thread that makes them, at most until their deadline (and a moment of local
-/// disk work): from async code, use `spawn_blocking`.
+/// All calls block the calling thread, at most until their deadline (and a moment of local disk
+/// work): from async code, use `spawn_blocking`.
 #[derive(Debug)]
 pub struct Mirrors {
     pub(super) config: MirrorConfig,
     pub(super) storage: Storage,
-    /// Keys the names of mirrors, so that a folder's name tells nothing of a password.
+    /// Keys the names of mirrors, so that a folder's name reveals nothing about a password.
     key: Vec<u8>,
     known: KnownMirrors,
     counters: Counters,
@@ -180,8 +180,8 @@ impl Mirrors {
         self.storage.disk_bytes()
     }
 
-    /// Ends what goes on, and everything that is called from now on: all calls return within a
-    /// moment, with [`Error::Unreachable`].
+    /// Ends all calls, running and future: they return within a moment, with
+    /// [`Error::Unreachable`].
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
@@ -212,7 +212,7 @@ impl Mirrors {
             .map(|found| found.resolved)
     }
 
-    /// The same, and which look showed it.
+    /// Finds the commit that a ref stands for, and the look that showed it.
     ///
     /// # Errors
     ///
@@ -251,8 +251,9 @@ impl Mirrors {
         })
     }
 
-    /// Lists the refs whose full names begin so, whatever they are: `refs/changes/34/1234/` has what
-    /// a Gerrit has of a change. A revision has the full name. The server is asked each time.
+    /// Lists the refs of any kind whose full names begin with a prefix: `refs/changes/34/1234/` has
+    /// what a Gerrit has of a change. The revisions have the full names. The server is asked each
+    /// time.
     ///
     /// # Errors
     ///
@@ -268,13 +269,13 @@ impl Mirrors {
         Ok(wire::list(&session, &[prefix])?.by_full_names().collect())
     }
 
-    /// Brings a commit to a branch, where that is still what it was.
+    /// Pushes a commit to a branch, if the branch is still what it was.
     ///
     /// # Errors
     ///
-    /// [`Error::Raced`] where the branch moved; [`Error::Rejected`] where the server does not take
-    /// the commit; whatever keeps it from being reached. After [`Error::Unreachable`] and
-    /// [`Error::Timeout`] the branch may have the commit or not: look before the next.
+    /// [`Error::Raced`] if the branch moved; [`Error::Rejected`] if the server rejects the commit;
+    /// whatever keeps it from being reached. After [`Error::Unreachable`] and [`Error::Timeout`]
+    /// the branch may or may not have the commit: look before the next push.
     pub fn push(
         &self,
         upstream: &Upstream,
@@ -284,7 +285,7 @@ impl Mirrors {
         self.config.transports.check(&upstream.url)?;
         let session = self.session(upstream, Access::Write, self.config.max_refs, deadline)?;
         let pushed = push::push(&session, update);
-        // Whatever came of it, what was seen of the branch before may not hold any more.
+        // Whatever the outcome, what was seen of the branch before may be out of date.
         if let Ok(mirror) = self.mirror(upstream)
             && let Some(pass) = mirror.look.enter(&self.patience(deadline))
         {
@@ -352,7 +353,8 @@ impl Mirrors {
         Ok(self.known.find_or_add(name, self.storage.root(), Instant::now()))
     }
 
-    /// Lists the upstream's refs, or shares a list that is young enough; tells when that look began.
+    /// Lists the upstream's refs, or shares a list that is young enough; also returns when that
+    /// look began.
     fn look(
         &self,
         mirror: &Mirror,
@@ -391,7 +393,7 @@ impl Mirrors {
                 Ok((refs, begun))
             }
             Err(error) => {
-                // Where this caller's own time is over, that tells others nothing of the server.
+                // If this caller's own time ran out, that says nothing about the server to others.
                 if !patience.is_over() {
                     last.failed = Some(FailedLook {
                         begun,
@@ -404,8 +406,8 @@ impl Mirrors {
         }
     }
 
-    /// The look that is kept on disk, where it is young enough. What it says of time is by the wall
-    /// clock: who wants to see news is not answered from it.
+    /// The look that is kept on disk, if it is young enough. Its time is by the wall clock, so
+    /// callers that wait for a change are not answered from it.
     fn kept_look(
         &self,
         mirror: &Mirror,
@@ -428,8 +430,8 @@ impl Mirrors {
         Some((refs, kept.begun))
     }
 
-    /// Keeps the last look beside its mirror, where that is there: what is beside a mirror counts
-    /// with it, and goes with it.
+    /// Keeps the last look beside its mirror, if there is one: what is beside a mirror counts
+    /// towards its size, and is removed with it.
     pub(super) fn keep_look(&self, mirror: &Mirror) {
         let (begun_at, refs) = {
             let last = mirror.look.value();
@@ -451,7 +453,7 @@ impl Mirrors {
         self.look_file(mirror).bytes() > 0
     }
 
-    /// Has the next look be a new one.
+    /// Forgets the last look, so that the next one asks the server.
     pub(super) fn forget_look(&self, mirror: &Mirror) {
         let mut last = mirror.look.value();
         (last.begun, last.begun_at) = (None, None);
@@ -472,10 +474,10 @@ impl Mirrors {
 
 /// What a caller wants of a look.
 struct LookFor {
-    /// When it came.
+    /// When the caller came.
     entered: Instant,
     freshness: Freshness,
-    /// How long the upstream is left in peace.
+    /// How long the upstream is left alone.
     rest: Duration,
     patience: Patience,
 }
@@ -495,7 +497,7 @@ impl LookFor {
     /// Whether a look that began then is new enough.
     fn is_served_by(&self, begun: Instant) -> bool {
         match self.freshness {
-            // A clock that began less than the age ago has nothing older.
+            // A clock that started less than the age ago has nothing older.
             Freshness::MaxAge(age) => self
                 .entered
                 .checked_sub(age.max(self.rest))

@@ -1,4 +1,4 @@
-//! What the header of an object says of it.
+//! What an object's header says.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -8,8 +8,8 @@ use git2::{Error, ErrorClass, ErrorCode, ObjectType, Odb, Oid};
 ///
 /// # Errors
 ///
-/// Where it is not there, or damaged. Of an object of no kind, which a damaged pack may have, git2
-/// panics; the log has the place then.
+/// If it is missing or damaged. On an object of no kind, which a damaged pack may have, git2
+/// panics; the log has the location then.
 pub(super) fn read(odb: &Odb<'_>, id: Oid) -> Result<(u64, ObjectType), Error> {
     let header = panic::catch_unwind(AssertUnwindSafe(|| odb.read_header(id)));
     match header {

@@ -13,18 +13,18 @@ use super::gitoxide_objects::{GitoxideObjects, LARGEST_BLOB};
 use super::object_header;
 use super::pack::LARGEST_TREE;
 
-/// What is done about an object whose contents are not those of its id.
+/// What is done about an object whose contents do not match its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Integrity {
-    /// It is believed, as by Git.
+    /// It is trusted, as by Git.
     Trusted,
-    /// It is refused. What a server sent was hashed with detection of collisions when it was taken
-    /// in, so that a hash which processors have an instruction for tells damage.
+    /// It is refused. What a server sent was hashed with collision detection when it was taken in,
+    /// so a plain hash, for which processors have instructions, is enough to detect damage.
     Checked,
 }
 
-/// A repository, and the reader of its objects. Gitoxide reads them; what it does not give, for
-/// whatever reason, is libgit2's to give or to refuse.
+/// A repository, and the reader of its objects. Gitoxide reads them; what it does not return, for
+/// whatever reason, is left to libgit2 to return or to refuse.
 pub(super) struct ObjectReader {
     repository: Repository,
     integrity: Integrity,
@@ -45,7 +45,7 @@ impl ObjectReader {
         &self.repository
     }
 
-    /// What gitoxide reads; `None` where it cannot open the repository.
+    /// gitoxide's reader; `None` if it cannot open the repository.
     fn objects(&self) -> Option<&GitoxideObjects> {
         let objects = self.objects.get_or_init(|| {
             let objects = GitoxideObjects::open(self.repository.commondir().join("objects"))?;
@@ -57,7 +57,7 @@ impl ObjectReader {
         objects.as_deref()
     }
 
-    /// What `parse` makes of an object's contents; `None` where libgit2 is to be asked.
+    /// Returns what `parse` makes of an object's contents; `None` if libgit2 has to be asked.
     pub(super) fn read<T>(
         &self,
         id: Oid,
@@ -124,10 +124,10 @@ pub(super) fn check(odb: &Odb<'_>, id: Oid, expected: ObjectType, limit: u64) ->
     Ok(())
 }
 
-/// The entries of a tree as Git stores it; `None` where libgit2 would not take them (`parse_mode`
-/// and `tree_parse` in its tree.c), or has to say what is wrong with them.
+/// The entries of a tree as Git stores it; `None` if libgit2 would not take them (`parse_mode` and
+/// `tree_parse` in its tree.c), or has to say what is wrong with them.
 ///
-/// gitoxide's own reader makes a folder of modes that neither Git nor libgit2 takes for one.
+/// gitoxide's own reader takes some modes for a folder's that Git and libgit2 do not.
 fn parse_tree(contents: &[u8]) -> Option<Vec<TreeEntry>> {
     let (mut entries, mut rest) = (Vec::new(), contents);
     while !rest.is_empty() {
@@ -186,7 +186,7 @@ fn read_blob_size(repository: &Repository, id: Oid) -> Result<u64, ObjectError> 
 
 /// The id from libgit2's.
 ///
-/// Repositories of SHA-256 are not opened, so that all ids have 20 bytes.
+/// Repositories with SHA-256 are not opened, so all ids have 20 bytes.
 pub(super) fn from_git2(id: git2::Oid) -> Oid {
     let mut bytes = [0; 20];
     for (byte, given) in bytes.iter_mut().zip(id.as_bytes()) {
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// Trees as no Git writes them, which a server can send.
+    /// Trees that no Git writes but a server can send.
     #[test]
     fn a_tree_has_the_entries_that_libgit2_reads_of_it() {
         let folder = tempfile::tempdir().unwrap();

@@ -106,10 +106,10 @@ impl OpenPgpKey {
         Ok(matches!(opened, Ok(Ok(()))))
     }
 
-    /// The newest subkey that may sign, neither expired nor revoked; where there is none, the
-    /// primary key. gpg chooses so too (its getkey.c).
+    /// The newest subkey that may sign, neither expired nor revoked; if there is none, the primary
+    /// key. gpg makes the same choice (its getkey.c).
     ///
-    /// What the newest signature of a key says of it counts (RFC 9580, 5.2.3.10).
+    /// What a key's newest signature says counts (RFC 9580, 5.2.3.10).
     fn signing(&self, now: SystemTime) -> Result<SigningPart<'_>, Unusable> {
         let primary = &self.key.primary_key;
         let details = &self.key.details;
@@ -161,7 +161,7 @@ impl OpenPgpKey {
 
 /// Whether a signature says what a primary key is for.
 ///
-/// One directly on it may be about somebody else who may revoke it.
+/// One directly on the key may instead name another key that may revoke it.
 pub(super) fn is_on_use(signature: &Signature) -> bool {
     match signature.typ() {
         Some(
@@ -196,7 +196,7 @@ fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Sig
 /// When a key expires, by a signature on it.
 pub(super) fn expiry(key: &impl KeyDetails, signature: &Signature) -> Option<SystemTime> {
     let after = std::time::Duration::from(signature.key_expiration_time()?);
-    // Zero is never (RFC 9580, 5.2.3.13).
+    // Zero means never (RFC 9580, 5.2.3.13).
     (!after.is_zero()).then(|| SystemTime::from(key.created_at()) + after)
 }
 

@@ -1,21 +1,21 @@
-//! What a pack holds, read as it arrives, before libgit2 does: how many objects, and how large they
-//! and what deltas make of them become (git's gitformat-pack(5)).
+//! Checks a pack as it arrives, before libgit2 reads it: how many objects it holds, and how large
+//! they and the results of deltas are (git's gitformat-pack(5)).
 //!
-//! libgit2 takes the sizes in a pack for what they say, and resolves deltas in memory. A chain of
-//! deltas in 16 KB can stand for gigabytes, so the sizes are looked at here.
+//! libgit2 trusts the sizes in a pack, and resolves deltas in memory. A chain of deltas in 16 KB
+//! can expand to gigabytes, so the sizes are checked here.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::Error;
 use super::error::bytes;
 
-/// The most objects: the largest trees have some 400,000, and libgit2 keeps 150 bytes of each.
+/// The most objects: the largest trees have some 400,000, and libgit2 keeps 150 bytes for each.
 pub(super) const MOST_OBJECTS: u32 = 500_000;
 /// The largest tree, commit or tag, in bytes: 16 MiB are a folder of 400,000 files.
 pub(super) const LARGEST_TREE: u64 = 16 << 20;
-/// What inflated bytes are put into, and forgotten.
+/// The size of the buffer for inflated bytes, which are discarded.
 const SCRATCH: usize = 64 << 10;
-/// How many bytes two sizes take at most.
+/// The most bytes that two sizes take.
 const LONGEST_SIZES: usize = 20;
 
 /// Bounds on what a pack holds, in bytes.
@@ -23,7 +23,7 @@ const LONGEST_SIZES: usize = 20;
 pub(super) struct PackLimits {
     /// The pack itself.
     pub(super) packed: u64,
-    /// One object, whole or made of a delta.
+    /// One object, whole or made from a delta.
     pub(super) object: u64,
     /// All objects and deltas together.
     pub(super) unpacked: u64,
@@ -63,7 +63,7 @@ struct ObjectHeader {
     shift: u32,
 }
 
-/// An object that is inflated.
+/// An object that is being inflated.
 struct InflatedObject {
     size: u64,
     seen: u64,
@@ -107,7 +107,7 @@ impl PackCheck {
         Ok(())
     }
 
-    /// Takes something off the front.
+    /// Consumes something at the front, and returns the rest.
     fn step<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], Error> {
         let Some((&first, rest)) = piece.split_first() else {
             return Ok(piece);
@@ -201,7 +201,7 @@ impl PackCheck {
         Ok(())
     }
 
-    /// Inflates what is there of an object.
+    /// Inflates what has arrived of an object.
     fn inflate<'a>(&mut self, piece: &'a [u8]) -> Result<&'a [u8], Error> {
         let PackPart::Data(data) = &mut self.part else {
             return Ok(piece);
@@ -248,8 +248,8 @@ impl PackCheck {
         self.add(entry.size)
     }
 
-    /// Checks what resolving a delta takes: libgit2 has its base, itself and what it makes in
-    /// memory.
+    /// Checks the memory that resolving a delta takes: libgit2 holds its base, the delta itself and
+    /// the result.
     fn check_delta(&mut self, size: u64, source: u64, target: u64) -> Result<(), Error> {
         let limit = self.limits.object;
         if target > limit || source > limit || size.saturating_add(source).saturating_add(target) > 2 * limit
@@ -279,7 +279,7 @@ impl InflatedObject {
         Self { size, seen: 0, delta }
     }
 
-    /// The sizes of a delta's base and of what it makes, once they are there.
+    /// The sizes of a delta's base and result, once they are inflated.
     fn take_sizes(&mut self, made: &[u8]) -> Result<Option<(u64, u64)>, Error> {
         let Some(start) = &mut self.delta else {
             return Ok(None);
@@ -297,8 +297,8 @@ impl InflatedObject {
     }
 }
 
-/// A number in groups of seven bits, the lowest first, and what follows it; `None` where it is not
-/// there whole.
+/// A number in groups of seven bits, the lowest first, and what follows it; `None` if it is
+/// incomplete.
 fn varint(bytes: &[u8]) -> Result<Option<(u64, &[u8])>, Error> {
     let (mut number, mut shift) = (0, 0);
     let mut rest = bytes;

@@ -1,4 +1,4 @@
-//! A commit of which the trees are held, and of its files those that somebody asked for.
+//! A commit whose trees are held, and those of its files that were asked for.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -16,16 +16,16 @@ use super::object_reader::ObjectReader;
 use super::store::{Extent, Store};
 use super::{Error, Oid, Resolved, Revision, Upstream};
 
-/// How many requests for single files are made; behind them, the whole commit is fetched.
+/// How many requests for single files are made; after them, the whole commit is fetched.
 const MOST_REQUESTS: usize = 8;
 
 impl Mirrors {
-    /// Gives a commit's trees, and of its files those that are asked for: for a look at few of
+    /// Returns a commit's trees, and those of its files that are asked for: for reading a few of
     /// them.
     ///
-    /// Where the server filters (version 2 of the protocol, `uploadpack.allowFilter`), commit and
-    /// trees are fetched alone; where it does not, this is [`Mirrors::snapshot`]. The bounds, and
-    /// what is done about damage and signatures, are the same.
+    /// Where the server filters (version 2 of the protocol, `uploadpack.allowFilter`), only the
+    /// commit and its trees are fetched; where it does not, this is [`Mirrors::snapshot`]. The
+    /// bounds, and the handling of damage and signatures, are the same.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl Mirrors {
     }
 }
 
-/// A commit of a mirror, of which files are fetched when they are asked for.
+/// A commit of a mirror, whose files are fetched when they are asked for.
 ///
 /// [`prefetch_paths`](Self::prefetch_paths) gets many in one request. A file that is read without
 /// it is fetched then, until the call's deadline; after eight such requests the rest of the commit
@@ -60,7 +60,7 @@ struct Held {
     extent: Extent,
     /// Requests for files so far.
     requests: usize,
-    /// The blobs of the commit, where one was asked for that is not there.
+    /// The blobs of the commit, once a missing one was asked for.
     blobs: Option<HashSet<Oid>>,
 }
 
@@ -117,8 +117,8 @@ impl<'m> PartialSnapshot<'m> {
         self.signed.as_deref()
     }
 
-    /// Makes the files at these paths be there, fetching in one request what is not. Where no file
-    /// is at a path, there is nothing to do.
+    /// Fetches the files at these paths that are missing, in one request. Ignores paths without a
+    /// file.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl<'m> PartialSnapshot<'m> {
         self.provide(&mut held, &blobs)
     }
 
-    /// Why the last file that could not be fetched was not; `None` if there is no such file.
+    /// The last failure to fetch a file; `None` if there was none.
     ///
     /// Where a reader got [`ObjectError::Failed`], this says what the server did.
     #[must_use]
@@ -159,7 +159,7 @@ impl<'m> PartialSnapshot<'m> {
         Ok(())
     }
 
-    /// Fetches a blob that is not there, if it belongs to the commit and so was filtered.
+    /// Fetches a missing blob, if it belongs to the commit and so was filtered.
     fn fetch_if_filtered(&self, held: &mut Held, blob: Oid) -> Result<(), Error> {
         if held.extent == Extent::Whole {
             return Ok(());
@@ -177,7 +177,7 @@ impl<'m> PartialSnapshot<'m> {
         Ok(())
     }
 
-    /// Reads of what is held; a failure marks the mirror as damaged.
+    /// Reads from what is held; a failure marks the mirror as damaged.
     fn read<T>(
         &self,
         held: &Held,
@@ -190,7 +190,7 @@ impl<'m> PartialSnapshot<'m> {
         outcome
     }
 
-    /// Reads a blob, which is fetched where it was filtered.
+    /// Reads a blob, fetching it if it was filtered.
     fn read_blob<T>(
         &self,
         id: Oid,
@@ -211,7 +211,7 @@ impl<'m> PartialSnapshot<'m> {
     }
 }
 
-/// A read that fails marks the mirror as damaged, unless the object is just not there.
+/// A read that fails marks the mirror as damaged, unless the object is merely missing.
 impl Objects for PartialSnapshot<'_> {
     fn tree(&self, id: Oid) -> Result<Vec<TreeEntry>, ObjectError> {
         let held = locked(&self.held);

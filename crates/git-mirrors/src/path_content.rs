@@ -1,15 +1,15 @@
-//! What is at a path of a commit, and the answers to that which a mirror remembers.
+//! What is at a path of a commit, and the answers that a mirror remembers.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use super::Oid;
 
-/// How many answers a mirror remembers; beyond that, it begins anew.
+/// How many answers a mirror remembers; beyond that, it starts over.
 const MOST_REMEMBERED: usize = 16_384;
 
-/// What is at a path of a commit. Where two of one repository are equal, reading them gives the
-/// same.
+/// What is at a path of a commit. If two within one repository are equal, reading them gives the
+/// same result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathContent {
     /// Nothing is there.
@@ -24,7 +24,7 @@ pub enum PathContent {
         /// Its tree.
         tree: Oid,
     },
-    /// What is reached by links, or has some: they may lead anywhere in the commit.
+    /// Something that is reached by links, or has some: they may lead anywhere in the commit.
     Linked {
         /// The commit's tree.
         root: Oid,
@@ -42,10 +42,10 @@ impl fmt::Display for PathContent {
     }
 }
 
-/// What a mirror's answers were to: a commit, the signature that it had to have, and a path.
+/// What a mirror's answer is for: a commit, the signature required of it, and a path.
 pub(super) type ContentKey = (Oid, Option<String>, String);
 
-/// The answers that are remembered of one mirror. They hold for as long as it is asked for: a
+/// The remembered answers of one mirror. They last for as long as the mirror is remembered: a
 /// commit's contents do not change.
 #[derive(Debug, Default)]
 pub(super) struct KnownContents(HashMap<ContentKey, PathContent>);

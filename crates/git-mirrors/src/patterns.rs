@@ -1,6 +1,6 @@
 //! Lists of patterns as OpenSSH has them (`ssh_config(5)`, under PATTERNS).
 
-/// Whether a name fits one of the patterns, and none of those that begin with `!`.
+/// Whether a name matches one of the patterns, and none of those that begin with `!`.
 pub(super) fn is_listed<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &str) -> bool {
     let mut is_found = false;
     for pattern in patterns {
@@ -13,10 +13,10 @@ pub(super) fn is_listed<'a>(patterns: impl IntoIterator<Item = &'a str>, name: &
     is_found
 }
 
-/// Whether a name fits a pattern with `*` and `?`; everything else, brackets included, stands for
-/// itself.
+/// Whether a name matches a pattern with `*` and `?`; everything else, brackets included, stands
+/// for itself.
 ///
-/// Where a `*` took too little it takes one more, so that no pattern takes long.
+/// After a mismatch, the last `*` takes one more byte, so no pattern takes long.
 fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     let mut star = None;

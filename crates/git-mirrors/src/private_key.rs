@@ -6,16 +6,16 @@ use secrecy::zeroize::Zeroizing;
 
 use super::key_derivation::{self, Block, BlockKind};
 
-/// What a file of OpenSSH begins with, once it is out of its base64 (OpenSSH's PROTOCOL.key).
+/// What an OpenSSH key file begins with, once decoded from base64 (OpenSSH's PROTOCOL.key).
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// The kind of key whose number is written in full before it is read.
+/// The kind of key whose number is padded to full length before it is read.
 const P256: &[u8] = b"ecdsa-sha2-nistp256";
 
-/// How many bytes that number has in full.
+/// How many bytes that number has at full length.
 const P256_BYTES: usize = 32;
 
-/// The blocks in which the secret part of a file without a passphrase comes, in bytes.
+/// The block size of the secret part of a file without a passphrase, in bytes.
 const PLAIN_BLOCK: usize = 8;
 
 /// Why a key cannot be read.
@@ -23,13 +23,13 @@ const PLAIN_BLOCK: usize = 8;
 pub(super) enum Unreadable {
     /// Its passphrase takes too much work.
     ///
-    /// What it takes, and what to do, behind the name of the key.
+    /// What it takes, and what to do, worded to follow the key's name.
     Costly(String),
-    /// It is no key of a kind that is known.
+    /// It is not a key of a known kind.
     Malformed,
     /// It has a passphrase, and none was given.
     Locked,
-    /// The passphrase that was given is not its own, or the key is no key.
+    /// The given passphrase is wrong, or the key is not a key.
     Passphrase,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Unreadable {
 ///
 /// # Errors
 ///
-/// What is wrong with it. Nothing of the key is in that.
+/// What is wrong with it, without anything of the key.
 pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, Unreadable> {
     let block = key_derivation::check(text).map_err(Unreadable::Costly)?;
     if let Some(Block {
@@ -70,10 +70,12 @@ pub(super) fn read_openssh(text: &str, passphrase: Option<&str>) -> Result<Priva
     }
 }
 
-/// The library refuses a key of the curve P-256 whose number has less than 32 bytes, as one in 512
-/// has: OpenSSH leaves out the zeros in front (RFC 4251, section 5, on `mpint`).
+/// Reads the bytes of an OpenSSH key file.
 ///
-/// They are put back before it reads the key.
+/// The library refuses a key of the curve P-256 whose number has fewer than 32 bytes, as one in 512
+/// has: OpenSSH leaves out leading zeros (RFC 4251, section 5, on `mpint`).
+///
+/// They are put back before the library reads the key.
 fn read_openssh_bytes(file: &[u8], passphrase: Option<&str>) -> Result<PrivateKey, Unreadable> {
     let full = plain_parts(file).and_then(|parts| with_full_number(parts.public, parts.secret));
     let key = PrivateKey::from_bytes(full.as_ref().map_or(file, |full| full.as_slice()))
@@ -99,7 +101,7 @@ fn decrypt(key: &PrivateKey, file: &[u8], passphrase: &str) -> Option<PrivateKey
     let cipher = key.cipher();
     let (secret, start) = key.kdf().derive_key_and_iv(cipher, passphrase).ok()?;
     let mut plain = Zeroizing::new(key.key_data().encrypted()?.to_vec());
-    // It stands behind everything else.
+    // The tag comes after everything else.
     let tag = cipher.has_tag().then(|| file.last_chunk::<16>()).flatten();
     cipher
         .decrypt(&secret, &start, &mut plain, tag.map(|tag| (*tag).into()))
@@ -113,11 +115,11 @@ fn decrypt(key: &PrivateKey, file: &[u8], passphrase: &str) -> Option<PrivateKey
 struct Parts<'a> {
     /// The public key.
     public: &'a [u8],
-    /// The secret part: two equal numbers, the key, its comment, and what fills the last block.
+    /// The secret part: two equal numbers, the key, its comment, and the padding of the last block.
     secret: &'a [u8],
 }
 
-/// Takes a file without a passphrase apart; `None` where it is another one.
+/// Splits a file without a passphrase into its parts; `None` for any other file.
 fn plain_parts(file: &[u8]) -> Option<Parts<'_>> {
     let mut rest = file.strip_prefix(MAGIC)?;
     if [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?] != [&b"none"[..], b"none", b""] {
@@ -130,14 +132,14 @@ fn plain_parts(file: &[u8]) -> Option<Parts<'_>> {
     })
 }
 
-/// A file without a passphrase in which the key's number is in full; `None` where it is already, or
-/// has no such number.
+/// A file without a passphrase in which the key's number has its full length; `None` if it already
+/// has, or there is no such number.
 fn with_full_number(public: &[u8], secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut rest = secret.get(8..)?;
     let [kind, _curve, _point] = [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?];
     let head = secret.get(..secret.len() - rest.len())?;
     let number = take(&mut rest)?;
-    // Where its first bit is set it is negative, which no key is.
+    // A number whose first bit is set is negative, which no key is.
     let is_positive = number.first().is_some_and(|first| first & 0x80 == 0);
     let missing = P256_BYTES
         .checked_sub(number.len())
@@ -169,7 +171,7 @@ fn plain_file(public: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     file
 }
 
-/// Takes a string with its length in front off a text (RFC 4251, section 5).
+/// Takes a length-prefixed string off the front of a text (RFC 4251, section 5).
 fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, behind) = rest.split_first_chunk()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -178,9 +180,9 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
-/// Puts a string, made of parts, with its length in front behind a text.
+/// Appends a length-prefixed string, made of parts, to a text.
 ///
-/// No key has as much as four gigabytes.
+/// No key is as large as four gigabytes.
 fn put(text: &mut Vec<u8>, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     text.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());

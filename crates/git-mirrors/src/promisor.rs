@@ -26,8 +26,8 @@ struct PromisorRemote {
 }
 
 impl LocalRepository {
-    /// Returns why an object is not there, if it was filtered when the repository was cloned, and
-    /// not lost: the repository has a remote that promised it.
+    /// Returns why an object is missing, if it was filtered when the repository was cloned, and not
+    /// lost: the repository has a remote that promised it.
     #[must_use]
     pub fn why_missing(&self, error: &ObjectError) -> Option<LocalError> {
         let ObjectError::NotFound(id) = error else {
@@ -46,16 +46,16 @@ impl LocalRepository {
         })
     }
 
-    /// Fetches what was filtered of the files at these paths of a tree, and of the folders on the
-    /// way to them, into the repository: from the remote that promised it, without a login.
+    /// Fetches into the repository what was filtered of the files at these paths of a tree, and of
+    /// the folders on the way to them: from the remote that promised it, without a login.
     ///
-    /// `config` bounds what its server may send; its root is not used. In a clone that is whole
-    /// there is nothing to do.
+    /// `config` bounds what its server may send; its root is not used. Does nothing in a clone that
+    /// is whole.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] where the remote is at no address that is understood; whatever keeps it
-    /// from being reached; [`Error::BadPack`] where it does not give what it promised.
+    /// [`Error::Address`] if the remote's address cannot be parsed; whatever keeps it from being
+    /// reached; [`Error::BadPack`] if it does not give what it promised.
     pub fn fetch_filtered(
         &self,
         tree: Oid,
@@ -101,14 +101,14 @@ impl LocalRepository {
     }
 }
 
-/// Fetches what lacks on the way to paths, as many at once as are known.
+/// Fetches what is missing on the way to paths, as many objects at once as are known.
 fn fetch_paths(
     store: &Store,
     tree: Oid,
     paths: &BTreeSet<BString>,
     fetch: &dyn Fn(&[Oid]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // What lacks behind a tree is known when that is there.
+    // What is missing below a tree is known only once the tree is there.
     for _ in 0..=MAX_DEPTH {
         let mut lacking = BTreeSet::new();
         for path in paths {
@@ -157,7 +157,7 @@ fn local_folder(url: &str) -> Option<PathBuf> {
     }
 }
 
-/// A word for a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@%".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {

@@ -20,33 +20,33 @@ const LARGEST_REPORT: u64 = 64 << 10;
 /// How much of what hooks say is kept, in bytes.
 const LARGEST_SAYING: usize = 4 << 10;
 
-/// What a branch has to be like for a push.
+/// The state that a push requires of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedBranch {
     /// At this commit.
     At(Oid),
-    /// Not there.
+    /// It does not exist.
     Absent,
 }
 
-/// A branch that is to become another commit.
+/// A branch to move to another commit.
 #[derive(Clone, Copy, Debug)]
 pub struct BranchUpdate<'a> {
     /// The branch, without `refs/heads/`.
     pub branch: &'a str,
-    /// What it has to be like before.
+    /// The state that it has to be in before.
     pub expected: ExpectedBranch,
-    /// What it becomes.
+    /// The commit that it moves to.
     ///
-    /// The server gets the objects that it lacks with it.
+    /// The objects that the server lacks are sent with it.
     pub commit: &'a MadeCommit,
 }
 
-/// Pushes, where the branch is still what it was.
+/// Pushes, if the branch is still what it was.
 ///
 /// The server compares once more.
 ///
-/// After [`Error::Unreachable`] and [`Error::Timeout`] the branch may have moved or not.
+/// After [`Error::Unreachable`] and [`Error::Timeout`] the branch may or may not have moved.
 pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<(), Error> {
     let name = format!("refs/heads/{}", update.branch);
     let (mut transport, mut handshake) = connect(session, Service::ReceivePack)?;
@@ -83,12 +83,12 @@ pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<
     judge(session, update, &name, &report, &said)
 }
 
-/// How the report comes.
+/// How the report is framed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReportFraming {
     /// In lines of its own within the band for data, beside what hooks say.
     Sideband,
-    /// As it is.
+    /// Without a band.
     Plain,
 }
 
@@ -132,7 +132,7 @@ fn exchange(
     let said = String::from_utf8_lossy(&locked(&said)).into_owned();
     if let Err(error) = read {
         let fault = kept(&error);
-        // What was said tells more than that the connection ended behind it.
+        // What was said is more telling than that the connection ended after it.
         if said.trim().is_empty() || !matches!(fault, Error::Protocol { .. }) {
             return Err(fault);
         }
@@ -203,7 +203,7 @@ fn judge(
             });
         }
     }
-    // What a hook or the server said tells more than that there is no report behind it.
+    // What a hook or the server said is more telling than that no report follows.
     match said.trim() {
         "" => Err(session.protocol("the report does not tell what became of the branch")),
         said if is_race(said) => Err(raced(session, update, said)),
@@ -211,7 +211,7 @@ fn judge(
     }
 }
 
-/// Whether a refusal means that somebody else was faster (git's receive-pack.c,
+/// Whether a refusal means that another push was faster (git's receive-pack.c,
 /// refs/files-backend.c).
 fn is_race(reason: &str) -> bool {
     const WORDS: [&str; 7] = [

@@ -27,7 +27,7 @@ pub enum RefSpec {
     Branch(String),
     /// A tag, with or without `refs/tags/`; an annotated one stands for its commit.
     Tag(String),
-    /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 where a branch or tag ends in it.
+    /// A commit's SHA-1: 40 hexadecimal digits, or at least 7 if a branch or tag points to it.
     Commit(String),
     /// The highest tag within a range of semantic versions.
     Semver(VersionRange),
@@ -53,8 +53,8 @@ impl fmt::Display for RefSpec {
 /// A range of semantic versions.
 ///
 /// Comparators are joined by commas or spaces. A bare full version means exactly that version, as
-/// in Flux; `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` are as usual. Prereleases are left out unless a
-/// comparator names one.
+/// in Flux; `1.x`, `^1.2`, `~1.2` and `>=1.2 <2` have their usual meaning. Prereleases are left out
+/// unless a comparator names one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionRange {
     text: String,
@@ -171,7 +171,7 @@ impl fmt::Display for Revision {
 pub struct Resolved {
     pub(super) revision: Revision,
     /// What to ask the server for: the tag object of an annotated tag, because older servers give
-    /// out nothing that no ref points to.
+    /// out only what a ref points to.
     pub(super) want: Oid,
     /// What has to be signed before anything of the commit is read.
     pub(super) requirement: Option<Arc<Requirement>>,
@@ -190,7 +190,7 @@ impl Resolved {
         self.revision.commit
     }
 
-    /// The same, and nothing of the commit is read unless this is met.
+    /// Adds a requirement: nothing of the commit is read unless it is met.
     #[must_use]
     pub fn requiring(self, requirement: Arc<Requirement>) -> Self {
         Self {
@@ -214,8 +214,8 @@ impl Resolved {
         Some(format!("{} {} {name}", requirement.digest(), self.want))
     }
 
-    /// What identifies the keys and the mode of the signature that it has to have, whatever it is;
-    /// `None` if none is asked for.
+    /// What identifies the keys and the mode of the required signature, whatever was resolved;
+    /// `None` if none is required.
     #[must_use]
     pub fn requirement(&self) -> Option<String> {
         self.requirement.as_ref().map(|requirement| requirement.digest())
@@ -256,7 +256,7 @@ pub(super) struct RemoteRef {
 }
 
 impl RemoteRef {
-    /// Whether the name is one that Git has, and that may be shown (git-check-ref-format(1)).
+    /// Whether the name is one that Git allows, and that may be shown (git-check-ref-format(1)).
     pub(super) fn is_named_well(&self) -> bool {
         let fine = |name: &str| name.len() <= LONGEST_NAME && is_plain(name);
         fine(&self.name) && self.symbolic.as_deref().is_none_or(fine)
@@ -265,7 +265,8 @@ impl RemoteRef {
 
 /// The refs of a server.
 ///
-/// They are kept for as long as a look serves, and a repository has many: names are in one text.
+/// They are kept for as long as a look serves, and a repository has many, so all names are in one
+/// text.
 #[derive(Debug, Default)]
 pub(super) struct RefList {
     pub(super) names: String,
@@ -343,8 +344,8 @@ impl FromIterator<RemoteRef> for RefList {
 
 /// Finds what a [`RefSpec`] stands for in a server's list.
 ///
-/// `held` finds commits by an abbreviated SHA-1 where a repository is somebody's own. What a mirror
-/// holds is there because others asked for it, and is not looked through.
+/// `held` finds commits by an abbreviated SHA-1 in a repository that is the caller's own. What a
+/// mirror holds is there because others asked for it, and is not searched.
 pub(super) fn find(
     url: &dyn fmt::Display,
     refs: &RefList,
@@ -387,7 +388,7 @@ pub(super) fn find(
     }
 }
 
-/// Reads a commit that is named in full, which needs no server to be understood.
+/// Reads a commit that is named in full, which needs no server to resolve.
 pub(super) fn full_commit(want: &RefSpec) -> Result<Option<Oid>, Error> {
     match want {
         RefSpec::Commit(sha) if sha.len() < 7 || sha.len() > 40 || !is_hex(sha) => Err(Error::RefInvalid {
@@ -479,8 +480,8 @@ fn tags(refs: &RefList) -> impl Iterator<Item = (&str, Version, ListedRef<'_>)> 
     })
 }
 
-/// The highest version within the range; among tags that differ in nothing but writing, the first
-/// by name.
+/// The highest version within the range; among tags that differ only in spelling, the first by
+/// name.
 fn highest(refs: &RefList, range: &VersionRange) -> Option<Resolved> {
     tags(refs)
         .filter(|(_, version, _)| range.requirement.matches(version))
@@ -497,8 +498,8 @@ fn newest(refs: &RefList) -> Vec<String> {
         .collect()
 }
 
-/// What a repository has of a branch `stable/2024.2` that was retired, by the habits of OpenStack:
-/// the branch `unmaintained/2024.2`, or the tags `2024.2-eom` and `2024.2-eol`.
+/// What remains of a retired branch `stable/2024.2`, by OpenStack's conventions: the branch
+/// `unmaintained/2024.2`, or the tags `2024.2-eom` and `2024.2-eol`.
 pub(super) fn retired(branch: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     let branch = branch.strip_prefix(HEADS).unwrap_or(branch);
     let branch = branch.strip_prefix("origin/").unwrap_or(branch);
@@ -519,7 +520,7 @@ pub(super) fn retired(branch: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String
     there.map(|(_, kind, name)| format!("{kind} {name}")).collect()
 }
 
-/// Names that share most with the wanted one.
+/// The names that share most with the wanted one.
 fn similar_names(refs: &RefList, prefixes: &[&str], name: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<(char, char)> {
         let chars: Vec<char> = text.to_lowercase().chars().take(LONGEST_COMPARED).collect();

@@ -1,7 +1,7 @@
 //! Repositories of other owners, which Git opens where the user's settings allow it.
 //!
-//! libgit2 reads `safe.directory` from the files that it knows. Git's own ways to bring settings
-//! besides those count too: `GIT_CONFIG_SYSTEM`, `GIT_CONFIG_GLOBAL` and `GIT_CONFIG_COUNT`.
+//! libgit2 reads `safe.directory` from the files that it knows. Git's other ways to pass settings
+//! count too: `GIT_CONFIG_SYSTEM`, `GIT_CONFIG_GLOBAL` and `GIT_CONFIG_COUNT`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use git2::{Config, ErrorCode, Repository};
 
 use super::local_error::LocalError;
 
-/// The most settings that are read of the environment.
+/// The most settings that are read from the environment.
 const MOST_SETTINGS: usize = 1000;
 
 /// The name of the setting.
@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path) -> Result<Repository, LocalError> {
             path: folder.display().to_string(),
         });
     }
-    // What is read of it is the same without its working tree.
+    // What is read from it is the same without its working tree.
     let inner = folder.join(".git");
     let git_folder = if inner.is_dir() { inner } else { folder };
     Repository::open_bare(&git_folder).map_err(|error| failed(&error))
@@ -52,7 +52,7 @@ fn allows(values: &[String], folder: &Path) -> bool {
     let mut allowed = false;
     for value in values {
         allowed = match value.as_str() {
-            // An empty value takes back those before it.
+            // An empty value resets those before it.
             "" => false,
             "*" => true,
             value => {
@@ -74,7 +74,7 @@ fn expanded(value: &str) -> String {
     }
 }
 
-/// The values of the setting that the environment brings, in Git's order.
+/// The values of the setting from the environment, in Git's order.
 fn settings() -> Vec<String> {
     let mut values = Vec::new();
     for file in ["GIT_CONFIG_SYSTEM", "GIT_CONFIG_GLOBAL"] {

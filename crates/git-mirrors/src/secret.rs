@@ -36,19 +36,18 @@ pub enum Credentials {
     Ssh(SshCredentials),
 }
 
-/// A token of a GitHub App's installation, which git takes for an hour at most, and the App that it
-/// is of.
+/// A token of a GitHub App's installation, which git can use for an hour at most, and its App.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    /// What the Secret has of the App.
+    /// The App's keys in the Secret.
     ///
-    /// It stays, and the token does not.
+    /// They stay, while tokens change.
     keys: BTreeMap<String, SecretSlice<u8>>,
     token: SecretString,
 }
 
 impl Installation {
-    /// A token, and the data of the Secret with the App's keys that it was got with.
+    /// Takes the data of the Secret with the App's keys, and the token that was obtained with them.
     #[must_use]
     pub fn new(data: &SecretData, token: SecretString) -> Self {
         let keys = data.iter().filter(|(key, _)| is_app_key(key));
@@ -77,7 +76,7 @@ pub struct SshCredentials {
     pub identity: SecretString,
     /// The private key's passphrase.
     pub passphrase: Option<SecretString>,
-    /// Lines as in `~/.ssh/known_hosts`; no host outside of it is talked to.
+    /// Lines as in `~/.ssh/known_hosts`; no other host is talked to.
     pub known_hosts: String,
 }
 
@@ -287,7 +286,7 @@ impl Upstream {
         Self::with_credentials(url, credentials, secret_data, proxy)
     }
 
-    /// The same with a token of a GitHub App's installation, for which the Secret has the keys.
+    /// An upstream with a token of a GitHub App's installation, whose keys the Secret has.
     ///
     /// # Errors
     ///
@@ -343,13 +342,13 @@ impl Upstream {
         printable(&text.replace(char::is_control, " "), LONGEST_SAYING)
     }
 
-    /// Feeds everything that decides whom a conversation is with, who is believed there, and what
-    /// it gives to whom.
+    /// Feeds everything that decides whom a conversation is with, who is trusted there, and what it
+    /// gives to whom.
     ///
-    /// Readers of whom all of it is the same share what is remembered of the upstream; no others
+    /// Readers for whom all of this is the same share what is remembered of the upstream; no others
     /// do.
     ///
-    /// The patterns name every field, so that one that is added is decided on here.
+    /// The patterns name every field, so that a new one has to be decided on here.
     pub(super) fn identity(&self, mut feed: impl FnMut(&[u8])) {
         let mut field = |bytes: &[u8]| {
             feed(&(bytes.len() as u64).to_le_bytes());
@@ -373,8 +372,8 @@ impl Upstream {
                 field(b"bearer");
                 field(token.expose_secret().as_bytes());
             }
-            // Another token of the same App gives the same to the same; who does not have its keys
-            // gets none.
+            // Another token of the same App gives access to the same; without the App's keys there
+            // is none.
             Credentials::App(Installation { keys, token: _ }) => {
                 field(b"app");
                 for (key, value) in keys {

@@ -15,7 +15,7 @@ use super::error::bytes;
 use super::gate::{Patience, locked};
 use super::{Error, Transports, Upstream};
 
-/// Who asks, as servers are told: many tell clients apart by what begins with `git/`.
+/// How the client identifies itself to servers: many recognize clients by what begins with `git/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// The program's name.
@@ -59,12 +59,12 @@ pub struct Timeouts {
     pub pace: Pace,
 }
 
-/// The least that a server has to send or take while it is waited for.
+/// The least that a server has to send or take while this side waits for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Bytes in each window.
     pub bytes: u64,
-    /// How much waiting a window has.
+    /// How much waiting makes up a window.
     ///
     /// Time that this side needs does not count.
     pub window: Duration,
@@ -97,9 +97,9 @@ pub(super) enum Access {
 /// What git says of an object that it does not give out (upload-pack.c).
 const NOT_OUR_REF: &str = "not our ref";
 
-/// How servers say that they do not give out an object, by words that are all in it: git, older
-/// ones with version 0 of the protocol, JGit (its `WantNotValidException`; Gerrit and others are
-/// made with it), Azure DevOps.
+/// How servers say that they do not give out an object, as words that all occur: git, older git
+/// with version 0 of the protocol, JGit (its `WantNotValidException`; Gerrit and others use it),
+/// Azure DevOps.
 const LACKS_OBJECT: [&[&str]; 4] = [
     &[NOT_OUR_REF],
     &["unadvertised"],
@@ -166,13 +166,13 @@ pub(super) struct Session {
     limit: AtomicU64,
     received: Arc<AtomicU64>,
     progress: Mutex<Progress>,
-    /// Whether the server led to another host, of which nothing is passed on: nobody named that
-    /// one.
+    /// Whether the server redirected to another host, whose words are not passed on: no user named
+    /// that host.
     led_away: AtomicBool,
     failure: Mutex<Option<Error>>,
 }
 
-/// What the server did in the present window of waiting.
+/// What the server did in the current window of waiting.
 #[derive(Debug, Default)]
 struct Progress {
     waited: Duration,
@@ -180,7 +180,7 @@ struct Progress {
 }
 
 impl Session {
-    /// `received` counts the bytes that arrive, for the metrics.
+    /// Begins a conversation; `received` counts the bytes that arrive, for the metrics.
     pub(super) fn new(
         runtime: Handle,
         upstream: &Upstream,
@@ -222,7 +222,7 @@ impl Session {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Ends the part before what was asked for, which may have this many bytes more.
+    /// Ends the part before what was asked for, which may take this many more bytes.
     pub(super) fn expect(&self, bytes: u64) {
         *locked(&self.talk_ends) = None;
         self.budget.fetch_add(bytes, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Session {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                // Also where nobody is left to say so.
+                // Also if the sender is gone.
                 _ = closing.wait_for(|closing| *closing) => Err(self.stopped()),
                 waited = tokio::time::timeout_at(until.into(), future) => waited.map_err(|_| self.timeout(step)),
             }
@@ -253,7 +253,7 @@ impl Session {
 
     /// Waits for bytes to arrive or leave, at a pace that is worth waiting for.
     ///
-    /// `moved` tells how many they are.
+    /// `moved` returns how many they are.
     pub(super) fn transfer<F: Future>(
         &self,
         step: &'static str,
@@ -313,14 +313,14 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that the server led to another host.
+    /// Notes that the server redirected to another host.
     pub(super) fn note_led_away(&self) {
         self.led_away.store(true, Ordering::Relaxed);
     }
 
-    /// What the server says of why it declines.
+    /// The error for a server that declines with these words.
     ///
-    /// Of one that was led to, nothing is passed on but that it lacks an object.
+    /// From a server that was redirected to, nothing is passed on except that it lacks an object.
     pub(super) fn declined_saying(&self, words: &str) -> Error {
         if self.is_led_away() {
             return self.declined(if lacks_object(words) {
@@ -338,8 +338,8 @@ impl Session {
         self.declined(words)
     }
 
-    /// A server's words behind a sentence; nothing where there are none, or where they are those of
-    /// one that was led to.
+    /// A sentence followed by a server's words; the sentence alone if there are none, or they are
+    /// those of a server that was redirected to.
     pub(super) fn with_words(&self, sentence: &str, words: &str) -> String {
         match words.trim() {
             words if !words.is_empty() && !self.is_led_away() => {
@@ -369,8 +369,8 @@ impl Session {
         self.protocol(words)
     }
 
-    /// Keeps the first fault with its type, while code that knows nothing of it passes on the
-    /// returned one.
+    /// Keeps the first fault with its type; returns one for code that does not know the type to
+    /// pass on.
     pub(super) fn keep_failure(&self, error: Error) -> io::Error {
         let passed_on = io::Error::other(error.to_string());
         locked(&self.failure).get_or_insert(error);
@@ -389,7 +389,7 @@ impl Session {
         }
     }
 
-    /// Why no connection came about.
+    /// Why no connection was made.
     pub(super) fn not_connected(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         match RefusedAddress::find(error) {
             Some(refused) => self.refused(&refused.to_string()),

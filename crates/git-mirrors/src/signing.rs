@@ -11,7 +11,7 @@ use super::openpgp::OpenPgpKey;
 use super::private_key::{self, Unreadable};
 use super::{Error, SecretData};
 
-/// What a signature of a commit is for; another use has another name.
+/// The namespace of a commit's signature; other uses have other names.
 pub(super) const NAMESPACE: &str = "git";
 
 /// A key that signs.
@@ -104,7 +104,7 @@ fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result
     })
 }
 
-/// A passphrase without the line feed that an editor put behind it.
+/// A passphrase without the line feed that an editor appended.
 fn trimmed(passphrase: &SecretString) -> &str {
     passphrase.expose_secret().trim_end_matches('\n')
 }

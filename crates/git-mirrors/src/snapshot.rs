@@ -20,7 +20,7 @@ use super::tree::Tree;
 use super::{Error, FileLimits, MadeCommit, NewCommit, Oid, Revision, SourceFile, Upstream, commit};
 
 impl Mirrors {
-    /// Resolves a ref and gives the files of its commit, once more where it moved in between.
+    /// Resolves a ref and returns the files of its commit, retrying once if it moved in between.
     ///
     /// # Errors
     ///
@@ -36,7 +36,8 @@ impl Mirrors {
         Ok(snapshot)
     }
 
-    /// As [`Mirrors::fetch`], with what the ref was resolved to: what [`Mirrors::history`] takes.
+    /// Like [`Mirrors::fetch`], but also returns what the ref was resolved to, which
+    /// [`Mirrors::history`] takes.
     ///
     /// # Errors
     ///
@@ -59,16 +60,16 @@ impl Mirrors {
         }
     }
 
-    /// Gives a commit's files, fetching them where they are not held.
+    /// Returns a commit's files, fetching them if they are not held.
     ///
-    /// A damaged mirror is thrown away and fetched anew, once. Where a signature is asked for
+    /// A damaged mirror is thrown away and fetched again, once. If a signature is required
     /// ([`Resolved::requiring`]), it is checked each time.
     ///
     /// # Errors
     ///
-    /// [`Error::Unverified`]; [`Error::Moved`] where the server does not give the commit of a
-    /// branch or tag (any more), which the next [`Mirrors::resolve`] looks at anew;
-    /// [`Error::RefNotFound`] where it does not give one that was named; whatever keeps it from
+    /// [`Error::Unverified`]; [`Error::Moved`] if the server does not give out the commit of a
+    /// branch or tag (any more), which the next [`Mirrors::resolve`] looks at again;
+    /// [`Error::RefNotFound`] if it does not give out one that was named; whatever keeps it from
     /// being fetched; [`Error::TooLarge`]; [`Error::BadPack`] where what the server sends is
     /// damaged.
     pub fn snapshot(
@@ -138,8 +139,7 @@ impl Snapshot {
         self.revision.commit()
     }
 
-    /// What is said of the commit, as far as it is UTF-8, and the commit before it, which need not
-    /// be held.
+    /// The commit's message, as far as it is UTF-8, and its parent, which need not be held.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an
-    /// [`Error::Path`], so that no file is left out unsaid.
+    /// [`Error::Path`], so that no file is left out silently.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
         self.files().read_dir(path, suffix, limits)
     }
@@ -212,29 +212,29 @@ impl Snapshot {
         self.files().read_below(path, endings, limits)
     }
 
-    /// Makes a commit on this one.
+    /// Makes a commit on top of this one.
     ///
-    /// It is on no branch until [`Mirrors::push`](super::Mirrors::push) brings it there.
+    /// It is on no branch until [`Mirrors::push`](super::Mirrors::push) pushes it.
     ///
     /// # Errors
     ///
-    /// [`Error::Path`] where a file is not there or no regular one, [`Error::Author`],
+    /// [`Error::Path`] if a file does not exist or is not a regular one, [`Error::Author`],
     /// [`Error::Secret`] where the key cannot be used, [`Error::Corrupt`].
     pub fn make_commit(&self, new: &NewCommit<'_>) -> Result<MadeCommit, Error> {
         self.make_commits(std::slice::from_ref(new))
     }
 
-    /// Makes commits, the first on this one, and each of the others on the one before.
+    /// Makes commits, the first on top of this one, and each of the others on top of the one
+    /// before.
     ///
-    /// They are on no branch until [`Mirrors::push`](super::Mirrors::push) brings them there, all
-    /// at once. Without any, this one itself is what is pushed.
+    /// They are on no branch until [`Mirrors::push`](super::Mirrors::push) pushes them, all at
+    /// once. Without any, this one itself is pushed.
     ///
     /// # Errors
     ///
     /// As for [`make_commit`](Self::make_commit); [`Error::TooLarge`] beyond 1,000 commits.
     pub fn make_commits(&self, commits: &[NewCommit<'_>]) -> Result<MadeCommit, Error> {
-        // A handle of its own: what is made stays in memory, and this one's readers see nothing of
-        // it.
+        // A separate handle: what is made stays in memory, and this one's readers do not see it.
         let path = {
             let objects = locked(&self.objects);
             objects.repository().path().to_owned()

@@ -18,11 +18,11 @@ use super::private_key::{self, Unreadable};
 use super::session::Session;
 use super::{Credentials, Error, SshCredentials};
 
-/// Pieces of the answer that may wait to be read; the server is held back beyond.
+/// Pieces of the answer that may wait to be read; beyond that, the server is held back.
 const QUEUE: usize = 16;
-/// How much of what the server's command complains about is kept.
+/// How much of the error output of the server's command is kept.
 const MAX_COMPLAINT: usize = 4096;
-/// How many algorithms that a server offers an error names.
+/// How many of a server's algorithms an error names.
 const MOST_OFFERED: usize = 5;
 
 /// Connects, logs in and starts a service's program.
@@ -105,8 +105,8 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
             key: Cow::Owned(hosts.algorithms()),
             ..Preferred::default()
         },
-        // Each wait here has its own end, which comes first; this one reaps a connection that was
-        // given up half-made.
+        // Each wait here has its own limit, which comes first; this one reaps a connection that was
+        // abandoned half-made.
         inactivity_timeout: Some(session.timeouts.idle.saturating_mul(4)),
         ..client::Config::default()
     };
@@ -138,10 +138,11 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
     })
 }
 
-/// Why there is no connection to a server that offers nothing that is spoken here, and what to do.
+/// Why there is no connection to a server that offers nothing supported here, and what to do.
 fn nothing_in_common(kind: &AlgorithmKind, theirs: &[String]) -> String {
     let theirs = theirs.iter().map(String::as_str);
-    // These stand among the key exchanges, and are none (RFC 8308, OpenSSH's strict key exchange).
+    // These are listed among the key exchanges, but are none (RFC 8308, OpenSSH's strict key
+    // exchange).
     let is_sign = |name: &&str| name.starts_with("kex-strict-") || name.starts_with("ext-info-");
     let mut offered: Vec<&str> = theirs.filter(|name| !is_sign(name)).collect();
     let rests_on_sha1 = |name: &&str| name.contains("sha1") || matches!(*name, "ssh-rsa" | "ssh-dss");
@@ -218,7 +219,7 @@ impl client::Handler for Client {
     }
 }
 
-/// Passes on what the command writes, and keeps the start of what it complains about.
+/// Passes on what the command writes, and keeps the start of its error output.
 async fn forward_output(
     mut channel: ChannelReadHalf,
     pieces: mpsc::Sender<Bytes>,

@@ -1,4 +1,4 @@
-//! The folder of all mirrors: its bound, its rubbish, and the key of its names.
+//! The folder of all mirrors: its capacity, its leftovers, and the key of its names.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -13,9 +13,9 @@ use super::gate::{self, Lock, locked};
 use super::kept_look;
 use super::store::{self, Store};
 
-/// How long making or removing a mirror may take before what is left of it counts as rubbish.
+/// How long making or removing a mirror may take before what is left of it counts as a leftover.
 const HALF_MADE: Duration = Duration::from_secs(600);
-/// The extensions of the files beside a mirror by which it is locked.
+/// The extensions of the lock files beside a mirror.
 const LOCKS: [&str; 2] = [gate::USE_EXTENSION, gate::LOCK_EXTENSION];
 /// What a fetch reserves at once, in bytes; less where the capacity is small.
 const STEP: u64 = 8 << 20;
@@ -24,14 +24,14 @@ const STEP: u64 = 8 << 20;
 #[derive(Debug)]
 pub(super) struct Storage {
     root: PathBuf,
-    /// Bytes on disk beyond which mirrors go.
+    /// Bytes on disk beyond which mirrors are evicted.
     capacity: u64,
     taken: Mutex<Taken>,
     /// Mirrors that were removed for space.
     evictions: AtomicU64,
 }
 
-/// What is taken of the capacity, in bytes.
+/// How much of the capacity is taken, in bytes.
 #[derive(Debug, Default)]
 struct Taken {
     /// Each mirror, as it was when this process last measured it.
@@ -48,14 +48,14 @@ impl Taken {
 
 /// Space for a pack that is being fetched.
 ///
-/// It is given back when that is over.
+/// It is given back on drop.
 pub(super) struct Reservation<'a> {
     storage: &'a Storage,
     bytes: u64,
 }
 
 impl Reservation<'_> {
-    /// Has space for so many bytes in all, evicting mirrors where that is needed.
+    /// Reserves space for this many bytes in all, evicting mirrors if needed.
     ///
     /// # Errors
     ///
@@ -96,8 +96,7 @@ impl Drop for Reservation<'_> {
 }
 
 impl Storage {
-    /// Opens the folder, which is made where it is missing, and removes what a crash left
-    /// half-made.
+    /// Opens the folder, creating it if missing, and removes what a crash left half-made.
     ///
     /// # Errors
     ///
@@ -198,7 +197,7 @@ impl Storage {
         taken.mirrors.retain(|dir, _| there.contains(dir));
     }
 
-    /// Notes that the last look beside a mirror takes another number of bytes.
+    /// Notes the changed size of the last look beside a mirror.
     pub(super) fn note_look(&self, dir: &Path, before: u64, now: u64) {
         if let Some(size) = self.taken().mirrors.get_mut(dir) {
             *size = size.saturating_sub(before).saturating_add(now);
@@ -211,16 +210,16 @@ impl Storage {
         self.taken().mirrors.insert(dir.to_owned(), size);
     }
 
-    /// Removes the mirrors that were not used for longest until the rest fits.
+    /// Removes the least recently used mirrors until the rest fits.
     ///
     /// One that is in use stays.
     pub(super) fn evict(&self) {
         while self.disk_bytes() > self.capacity && self.evict_oldest() {}
     }
 
-    /// Removes the mirror that was not used for longest, of those that are not in use.
+    /// Removes the least recently used mirror of those that are not in use.
     ///
-    /// Whether there was one.
+    /// Returns whether there was one.
     fn evict_oldest(&self) -> bool {
         self.measure();
         let used = |dir: &PathBuf| {
@@ -249,8 +248,8 @@ impl Storage {
         false
     }
 
-    /// Removes a mirror that holds nothing after a fetch that failed, unless somebody else is at
-    /// it: then it is for them.
+    /// Removes a mirror that holds nothing after a failed fetch, unless someone else is using it:
+    /// then it is theirs to remove.
     pub(super) fn discard_if_empty(&self, dir: &Path) {
         let is_empty = |dir: &Path| Ok(Store::open(dir)?.is_none_or(|store| store.is_empty()));
         match remove_unless_used(dir, is_empty) {
@@ -260,7 +259,7 @@ impl Storage {
         }
     }
 
-    /// Removes what is half-made or half-removed, unless another process is at it.
+    /// Removes what is half-made or half-removed, unless another process is working on it.
     fn sweep(&self) -> Result<(), Error> {
         let root = &self.root;
         for entry in fs::read_dir(root)
@@ -281,7 +280,8 @@ impl Storage {
                 LOCKS.iter().any(|lock| extension == *lock) || extension == kept_look::EXTENSION
             });
             if is_beside && is_mirror(&dir) && !dir.exists() {
-                // Of a mirror that went without them, unless another process is about to make it.
+                // Left over from a mirror that was removed without them, unless another process is
+                // about to make it.
                 let _ = remove_unless_used(&dir, |_| Ok(true));
             }
         }
@@ -289,10 +289,9 @@ impl Storage {
     }
 }
 
-/// Removes a mirror of which `may_go` says so, unless it is in use; returns whether it did.
+/// Removes a mirror if `may_go` says so, unless it is in use; returns whether it did.
 ///
-/// No lock is waited for, so that the order of those who fetch, and take `use` before `lock`, does
-/// not matter here.
+/// No lock is waited for, so it does not matter here that fetches take `use` before `lock`.
 fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>) -> Result<bool, Error> {
     let Some(writer) = gate::try_lock(&dir.with_extension(gate::LOCK_EXTENSION), Lock::Exclusive)? else {
         return Ok(false);
@@ -309,10 +308,10 @@ fn remove_unless_used(dir: &Path, may_go: impl Fn(&Path) -> Result<bool, Error>)
 
 /// Removes a mirror with its lock files and its last look.
 ///
-/// Who waits for one of those notices that it is another one by then.
+/// Whoever waits for one of the locks notices that its file was replaced.
 fn remove(dir: &Path, users: File, writer: File) -> Result<(), Error> {
     store::remove(dir)?;
-    // Before the locks: who makes the mirror anew then keeps a look of its own.
+    // Before the locks: whoever makes the mirror again then keeps its own look.
     let _ = fs::remove_file(dir.with_extension(kept_look::EXTENSION));
     for extension in LOCKS {
         let path = dir.with_extension(extension);
@@ -322,7 +321,7 @@ fn remove(dir: &Path, users: File, writer: File) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a mirror takes on disk with its last look, in bytes.
+/// The size of a mirror on disk with its last look, in bytes.
 fn size(dir: &Path) -> u64 {
     let look = fs::metadata(dir.with_extension(kept_look::EXTENSION));
     store::size(dir) + look.map_or(0, |data| data.len())

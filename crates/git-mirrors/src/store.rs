@@ -1,10 +1,10 @@
 //! One mirror on disk: a bare repository that holds commits without their history.
 //!
-//! Which commits are held whole is written down under `refs/held/`, after the pack is in place and
-//! was checked; of which the trees alone are sure to be there, under `refs/partial/`. What such a
-//! commit lacks was filtered, and is no damage. Every commit is a shallow root, and packs from
-//! which objects were filtered are marked as git's own (`.promisor`), so `git` itself reads the
-//! mirror too.
+//! Commits that are held whole are recorded under `refs/held/`, after the pack is in place and was
+//! checked; those of which only the trees are sure to be there, under `refs/partial/`. What such a
+//! commit lacks was filtered, and is not damage. Every commit is a shallow root, and packs from
+//! which objects were filtered are marked as git marks its own (`.promisor`), so `git` itself reads
+//! the mirror too.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -20,14 +20,14 @@ use super::{Error, Oid, object_header};
 /// How much of a commit is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Extent {
-    /// Every tree, and of blobs those that were asked for.
+    /// Every tree, and the blobs that were asked for.
     Trees,
     /// Every tree and every blob.
     Whole,
 }
 
 impl Extent {
-    /// The folder with the commits of which so much is there.
+    /// The folder with the commits that are held to this extent.
     fn folder(self) -> &'static str {
         match self {
             Self::Trees => "refs/partial",
@@ -36,15 +36,15 @@ impl Extent {
     }
 }
 
-/// Beyond this many packs a mirror is thrown away and fetched anew, because each one slows every
-/// lookup. A commit whose patches are looked at takes two, and some more for its history.
+/// Beyond this many packs a mirror is thrown away and fetched again, because each one slows every
+/// lookup. A commit that patches are tried on takes two, and some more for its history.
 const MAX_PACKS: usize = 192;
 /// Depth of folders that a tree may have.
 const MAX_DEPTH: usize = 128;
 
-/// A bare repository in the only folder of a mirror's folder.
+/// A bare repository in the only subfolder of a mirror's folder.
 ///
-/// That folder has a new name each time the mirror is built: libgit2 shares open packs by path
+/// The subfolder has a new name each time the mirror is built: libgit2 shares open packs by path
 /// among all repositories of the process, and would read a rebuilt pack from the damaged one while
 /// a reader has that open.
 pub(super) struct Store {
@@ -85,7 +85,7 @@ impl Store {
         let name = new.path().file_name().unwrap_or_default();
         let repository = new.path().join(name).with_extension("git");
         let made = Repository::init_bare(&repository).and_then(|made| {
-            // So that git takes what packs marked so lack for filtered, and not for damaged.
+            // So that git takes what packs with that mark lack as filtered, and not as damage.
             made.config()?.set_bool("remote.upstream.promisor", true)
         });
         made.map_err(|error| io(mirror, &error))?;
@@ -101,7 +101,7 @@ impl Store {
         })
     }
 
-    /// A clone of somebody's, to fetch objects into.
+    /// A store over a user's own clone, to fetch objects into.
     pub(super) fn over_clone(repository: Repository) -> Self {
         Self {
             dir: repository.commondir().to_owned(),
@@ -169,14 +169,14 @@ impl Store {
         Ok(())
     }
 
-    /// How much of the commit is written down as held; `None` if nothing is.
+    /// How much of the commit is recorded as held; `None` if nothing is.
     pub(super) fn held_extent(&self, commit: Oid) -> Option<Extent> {
         [Extent::Whole, Extent::Trees]
             .into_iter()
             .find(|extent| self.dir.join(extent.folder()).join(commit.to_string()).exists())
     }
 
-    /// Whether an object is there that needs not be a commit.
+    /// Whether an object is there, which need not be a commit.
     pub(super) fn has_object(&self, id: Oid) -> bool {
         self.odb().is_ok_and(|odb| odb.exists(id.into()))
     }
@@ -216,18 +216,18 @@ impl Store {
             .map_err(|error| failed(&error))
     }
 
-    /// The bytes of a commit of at most so many; `None` if no such commit is there.
+    /// The bytes of a commit that has at most `at_most`; `None` if no such commit is there.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where it is there and cannot be read.
+    /// [`Error::Corrupt`] if it is there but cannot be read.
     pub(super) fn read_commit(&self, id: Oid, at_most: usize) -> Result<Option<Vec<u8>>, Error> {
         let odb = self.odb()?;
         let failed = |error: git2::Error| match error.code() {
             ErrorCode::NotFound => Ok(None),
             _ => Err(damaged(&self.dir, &error)),
         };
-        // A look for what is not there does not read the folder anew.
+        // Looking for what is missing does not read the folder again.
         if !odb.exists_ext(id.into(), OdbLookupFlags::NO_REFRESH) {
             return Ok(None);
         }
@@ -242,7 +242,7 @@ impl Store {
         }
     }
 
-    /// The commits of which so much and no more is held, the latest first.
+    /// The commits that are held to exactly this extent, the latest first.
     pub(super) fn held_commits(&self, extent: Extent) -> Result<Vec<Oid>, Error> {
         let mut commits = self.named_files(extent.folder())?;
         if extent == Extent::Trees {
@@ -251,7 +251,7 @@ impl Store {
         Ok(commits)
     }
 
-    /// The commits that files of a folder are called by, the latest first.
+    /// The commits that files of a folder are named after, the latest first.
     fn named_files(&self, folder: &str) -> Result<Vec<Oid>, Error> {
         let mut found = Vec::new();
         for path in list_if_there(&self.dir.join(folder))? {
@@ -268,10 +268,10 @@ impl Store {
         Ok(found.into_iter().map(|(_, oid)| oid).collect())
     }
 
-    /// Checks that a commit is there with every tree below it, and every blob where it has to be
+    /// Checks that a commit is there with every tree below it, and every blob if it has to be
     /// whole; returns how much is there.
     ///
-    /// Trees are read and so verified against their names; of blobs only the presence is looked at.
+    /// Trees are read and so verified against their names; blobs are only checked to be there.
     /// `check` stops it.
     pub(super) fn verify(
         &self,
@@ -311,7 +311,7 @@ impl Store {
         Ok(blobs)
     }
 
-    /// Whether there are at most so many files below a commit whose trees are there.
+    /// Whether there are at most `most` files below a commit whose trees are there.
     pub(super) fn has_few_files(
         &self,
         commit: Oid,
@@ -335,8 +335,8 @@ impl Store {
         walked.map(|()| true)
     }
 
-    /// The first object on the way from a tree to the file at a path that is not there; `None` if
-    /// all are, and where no file is.
+    /// The first missing object on the way from a tree to the file at a path; `None` if none is
+    /// missing, or there is no such file.
     pub(super) fn first_lacking(&self, tree: Oid, path: &[u8]) -> Result<Option<Oid>, Error> {
         let odb = self.odb()?;
         let lacks = |id| !odb.exists_ext(id, OdbLookupFlags::NO_REFRESH);
@@ -365,7 +365,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Reads every tree below a commit, and tells of every blob once.
+    /// Reads every tree below a commit, and passes every blob to `tell` once.
     fn walk(
         &self,
         commit: Oid,
@@ -395,7 +395,7 @@ impl Store {
                 if !(kind == Some(tree) || kind == Some(blob)) || !seen.insert(entry.id()) {
                     continue;
                 }
-                // What was filtered takes no room in a pack, and could be without end.
+                // What was filtered takes no room in a pack, so its number has no other bound.
                 if seen.len() > MOST_OBJECTS as usize {
                     return Err(Error::TooLarge {
                         what: format!("the number of files and folders in {commit}"),
@@ -414,7 +414,7 @@ impl Store {
 
     /// Takes in a pack.
     ///
-    /// `reserve` is told how many bytes it has so far, and `check` stops what takes long.
+    /// `reserve` is called with the number of bytes so far, and `check` stops what takes long.
     pub(super) fn receive(
         &self,
         pack: &mut dyn BufRead,
@@ -456,7 +456,7 @@ impl Store {
         odb.refresh().map_err(|error| io(&self.dir, &error))
     }
 
-    /// Writes down how much of a commit is held.
+    /// Records how much of a commit is held.
     ///
     /// The caller has verified it.
     pub(super) fn mark_held(&self, commit: Oid, extent: Extent) -> Result<(), Error> {
@@ -479,7 +479,7 @@ impl Store {
             .all(|folder| self.named_files(folder).is_ok_and(|held| held.is_empty()))
     }
 
-    /// What was written down of the histories that are there, by their tips, the latest first.
+    /// The records of the histories that are there, by their tips, the latest first.
     pub(super) fn histories(&self) -> Result<Vec<(Oid, String)>, Error> {
         let read = |tip: Oid| {
             let text = fs::read_to_string(self.dir.join(HISTORY).join(tip.to_string())).ok()?;
@@ -488,13 +488,13 @@ impl Store {
         Ok(self.named_files(HISTORY)?.into_iter().filter_map(read).collect())
     }
 
-    /// Writes down that the history of a commit is there, and what is to be known of it. Those
-    /// beyond the latest `most` are forgotten.
+    /// Records that the history of a commit is there, with `text` about it. Records beyond the
+    /// latest `most` are forgotten.
     pub(super) fn mark_history(&self, tip: Oid, text: &str, most: usize) -> Result<(), Error> {
         self.mark(HISTORY, tip, text, most)
     }
 
-    /// Writes a file of a folder, called by a commit, of which the latest `most` are kept.
+    /// Writes a file named after a commit into a folder, of which the latest `most` are kept.
     fn mark(&self, folder_name: &str, commit: Oid, text: &str, most: usize) -> Result<(), Error> {
         let folder = self.dir.join(folder_name);
         fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
@@ -506,15 +506,15 @@ impl Store {
         Ok(())
     }
 
-    /// The commit that a branch with this tip is on top of, as it was written down for another
-    /// commit; `None` where it was not.
+    /// The commit that a branch with this tip is on top of, as recorded for another commit; `None`
+    /// if it was not.
     pub(super) fn branch_base(&self, tip: Oid, onto: Oid) -> Option<Oid> {
         let text = fs::read_to_string(self.dir.join(BRANCHES).join(tip.to_string())).ok()?;
         let (known, base) = text.trim_end().split_once(' ')?;
         (known == onto.to_string()).then(|| base.parse().ok()).flatten()
     }
 
-    /// Writes that down. Those beyond the latest `most` are forgotten.
+    /// Records what a branch is on top of. Those beyond the latest `most` are forgotten.
     pub(super) fn mark_branch_base(&self, tip: Oid, onto: Oid, base: Oid, most: usize) -> Result<(), Error> {
         self.mark(BRANCHES, tip, &format!("{onto} {base}\n"), most)
     }
@@ -581,9 +581,9 @@ const HISTORY: &str = "history";
 /// The folder with what branches are on top of, a file for each tip.
 const BRANCHES: &str = "branches";
 
-/// Names of what is being made; anything called so after a crash is rubbish.
+/// The prefix of what is being made; anything with it after a crash is a leftover.
 pub(super) const NEW: &str = "new-";
-/// Names of mirrors on their way out.
+/// The prefix of mirrors that are being removed.
 pub(super) const OLD: &str = "old-";
 const PART: &str = "part-";
 
@@ -630,7 +630,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is in a folder that need not be there.
+/// Lists a folder, which need not exist.
 fn list_if_there(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if folder.exists() {
         list(folder)

@@ -16,7 +16,7 @@ pub struct Tree<'a> {
     root: Oid,
     /// What the tree is of, for messages.
     revision: String,
-    /// What it means that an object cannot be read.
+    /// The error for an object that cannot be read.
     unreadable: Box<dyn Fn(&ObjectError) -> Error + 'a>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Tree<'a> {
     /// # Errors
     ///
     /// As for [`read_file`](Self::read_file); a symbolic link with a matching name is an
-    /// [`Error::Path`], so that no file is left out unsaid.
+    /// [`Error::Path`], so that no file is left out silently.
     pub fn read_dir(&self, path: &str, suffix: &str, limits: &FileLimits) -> Result<Vec<SourceFile>, Error> {
         let clean = plain_path(path)?;
         let folder = self.folder(path)?;

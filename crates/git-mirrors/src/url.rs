@@ -46,7 +46,7 @@ impl Transports {
     /// https and ssh: what is on by default.
     pub const SECURE: Self = Self(Scheme::Https.bit() | Scheme::Ssh.bit());
 
-    /// The set with one scheme more.
+    /// The set with this scheme added.
     #[must_use]
     pub const fn and(self, scheme: Scheme) -> Self {
         Self(self.0 | scheme.bit())
@@ -122,7 +122,7 @@ impl RepoUrl {
 
     /// The path as it is sent.
     ///
-    /// Of SSH and git, one in somebody's home folder (`/~user/repo`) loses its slash, as git has it
+    /// For SSH and git, one in a user's home folder (`/~user/repo`) loses its slash, as in git
     /// (`parse_connect_url` in connect.c): the program on the other side looks for a tilde at the
     /// start.
     pub(super) fn path(&self) -> &str {
@@ -152,8 +152,8 @@ impl RepoUrl {
     /// Where the repository is, in a form that is the same however it is reached: without scheme,
     /// user, the scheme's own port, `.git` and slashes at the ends, in lower case.
     ///
-    /// Forges tell neither case nor scheme of a repository apart. Two repositories may come to the
-    /// same form, and one that is behind another name on another port comes to several.
+    /// Forges distinguish repositories by neither case nor scheme. Two repositories may have the
+    /// same form, and one that is also reached by another name on another port has several.
     #[must_use]
     pub fn location(&self) -> String {
         let path = self.path().trim_matches('/');
@@ -203,7 +203,7 @@ impl FromStr for RepoUrl {
     /// # Errors
     ///
     /// [`Error::Address`] for what cannot be parsed, and for a user name or password that belongs
-    /// into a Secret; [`Error::Refused`] for other schemes, `file://` among them.
+    /// in a Secret; [`Error::Refused`] for other schemes, `file://` among them.
     fn from_str(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_LENGTH {
             return Err(address(
@@ -301,7 +301,8 @@ impl fmt::Debug for RepoUrl {
     }
 }
 
-/// Host, user and path become words of a command line or lines of a protocol on the other side.
+/// Checks host, user and path, which become words of a command line or lines of a protocol on the
+/// other side.
 fn check_words(text: &str, user: Option<&str>, host: &str, path: &str) -> Result<(), Error> {
     if host.is_empty() {
         return Err(address(text, "names no host"));

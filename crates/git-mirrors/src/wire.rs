@@ -1,4 +1,4 @@
-//! The Git protocol, versions 0 to 2, over whatever connects: list refs, fetch one commit.
+//! The Git protocol, versions 0 to 2, over any connection: list refs, fetch one commit.
 
 use std::io::BufRead;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ const MOST_REFS: usize = 200_000;
 
 pub(super) type AnyTransport = Box<dyn Transport + Send>;
 
-/// A connection to a server, and what that offers.
+/// A connection to a server, and what the server offers.
 pub(super) struct Conversation {
     session: Arc<Session>,
     transport: AnyTransport,
@@ -96,32 +96,32 @@ pub(super) fn list(session: &Arc<Session>, wanted: &[&str]) -> Result<RefList, E
 pub(super) struct FetchRequest<'a> {
     pub(super) wants: &'a [Oid],
     pub(super) depth: Depth,
-    /// What the server shall leave out.
+    /// What the server is asked to leave out.
     pub(super) filter: Option<Filter>,
-    /// What becomes of the request where a server does not filter.
+    /// What happens to the request if a server does not filter.
     pub(super) unfiltered: Unfiltered,
     /// Commits that are held whole, without their history.
     ///
     /// The server leaves out what they have in common; the pack may then have deltas against their
     /// objects.
     pub(super) held: &'a [Oid],
-    /// Commits of which the trees are held; the server is told of them where it filters.
+    /// Commits whose trees are held; they are named to the server if it filters.
     pub(super) partial: &'a [Oid],
 }
 
 /// How much history is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// So many commits on each line.
+    /// This many commits on each line.
     Commits(usize),
     /// The commits since a time, in seconds since the epoch.
     Since(i64),
-    /// All that a commit does not lead to, where what is wanted leads to that.
+    /// All that is not reachable from a commit, if the commit is reachable from what is wanted.
     Beyond(Oid),
-    /// All that a commit does not lead to, whether or not what is wanted leads to that. Where the
-    /// server lacks the commit, that is everything.
+    /// All that is not reachable from a commit, whether or not the commit is reachable from what is
+    /// wanted. If the server lacks the commit, that is everything.
     Without(Oid),
-    /// What is wanted has none.
+    /// What is wanted has no history.
     NoCommits,
 }
 
@@ -146,7 +146,7 @@ impl Filter {
     }
 }
 
-/// What becomes of a request where a server does not filter.
+/// What happens to a request if a server does not filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfiltered {
     /// It fetches everything.
@@ -162,7 +162,7 @@ pub(super) enum Fetched {
     Everything,
     /// A pack from which it left out what the filter says.
     Filtered,
-    /// Nothing was asked for, because it does not filter.
+    /// Nothing was asked for, because the server does not filter.
     NoFilter,
     /// No pack: the server lacks the commit of [`Depth::Beyond`].
     Unknown,
@@ -170,8 +170,7 @@ pub(super) enum Fetched {
     Diverged,
 }
 
-/// Fetches a pack, which has at most so many bytes with what goes around it, and hands it to
-/// `consume`.
+/// Fetches a pack, of at most `largest` bytes with the data around it, and hands it to `consume`.
 pub(super) fn fetch(
     conversation: &mut Conversation,
     request: &FetchRequest<'_>,
@@ -192,7 +191,7 @@ pub(super) fn fetch(
     let has_bands = features.iter().any(|(name, _)| name.starts_with("side-band"));
     Response::check_required_features(version, &features).map_err(|error| fault(session, &error))?;
     let mut arguments = Arguments::new(version, features, false);
-    // Before version 2, servers give out no objects that no ref leads to.
+    // Before version 2, servers give out only objects that a ref leads to.
     let filters = version == Protocol::V2 && arguments.can_use_filter();
     let filter = request.filter.filter(|_| filters);
     if filter.is_none() && request.unfiltered == Unfiltered::Skip {
@@ -217,7 +216,8 @@ pub(super) fn fetch(
     if !response.has_pack() {
         return Err(session.protocol("the answer holds no pack"));
     }
-    // Before version 2, the library takes what is no acknowledgement for the start of the pack.
+    // Before version 2, the library takes anything but an acknowledgement for the start of the
+    // pack.
     if version != Protocol::V2
         && has_bands
         && let Some(Ok(Ok(line))) = reader.peek_data_line()
@@ -282,7 +282,7 @@ impl FetchRequest<'_> {
         match self.depth {
             Depth::Commits(count) => arguments.deepen(count),
             Depth::Since(seconds) => arguments.deepen_since(seconds),
-            // Its history counts as there.
+            // The commit's history counts as held.
             Depth::Beyond(commit) | Depth::Without(commit) => {
                 arguments.have(gix_hash::ObjectId::from(commit));
             }
@@ -377,17 +377,17 @@ fn daemon(session: &Arc<Session>) -> Result<TcpHalves, Error> {
     ))
 }
 
-/// Gives the fault that this side kept, or reads one out of what the protocol's code reports.
+/// Returns the fault that this side kept, or derives one from what the protocol's code reports.
 pub(super) fn fault(session: &Session, error: &(dyn std::error::Error + 'static)) -> Error {
     if let Some(kept) = session.take_failure() {
         return kept;
     }
     let text = describe_with_causes(error);
-    // Over HTTP the library takes the server's error line for the name of a section.
+    // Over HTTP the library mistakes the server's error line for the name of a section.
     let quoted = || Some(text.split_once("\"ERR ")?.1.split('"').next()?.to_owned());
     match declined(error).or_else(quoted) {
         Some(words) => session.declined_saying(&words),
-        // JGit's older versions send it in the band for errors, before there is one.
+        // Older versions of JGit send it in the band for errors before that band is agreed on.
         None if lacks_object(&text) => session.declined_saying(&text),
         None => session.malformed(&text),
     }

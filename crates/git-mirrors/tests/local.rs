@@ -1,4 +1,4 @@
-//! Repositories on this machine, against what libgit2 reads of them.
+//! Local repositories, compared with what libgit2 reads from them.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -38,7 +38,7 @@ fn objects(repository: &WorkingRepository) -> Vec<(Oid, String)> {
     listed.lines().map(pair).collect()
 }
 
-/// Whether each object is read as libgit2 reads it, and is nothing else than what it is.
+/// Checks that each object is read as libgit2 reads it, and only as its own kind.
 fn reads_the_same(local: &LocalRepository, repository: &WorkingRepository) {
     let theirs = RepositoryStore::open(&repository.path().join(".git"));
     for (id, kind) in objects(repository) {
@@ -62,7 +62,7 @@ fn reads_the_same(local: &LocalRepository, repository: &WorkingRepository) {
     }
 }
 
-/// The files of the packs, by what they end in.
+/// The files of the packs that have this ending.
 fn pack_files(repository: &WorkingRepository, ending: &str) -> Vec<PathBuf> {
     let folder = fs::read_dir(repository.path().join(".git/objects/pack")).unwrap();
     let paths = folder.map(|entry| entry.unwrap().path());
@@ -71,7 +71,7 @@ fn pack_files(repository: &WorkingRepository, ending: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A file in place of one that Git made read-only.
+/// Replaces a file that Git made read-only.
 fn replace(path: &Path, contents: &[u8]) {
     fs::remove_file(path).unwrap();
     fs::write(path, contents).unwrap();
@@ -110,7 +110,7 @@ fn what_comes_while_the_repository_is_open_is_read() {
     let repository = repository();
     let local = LocalRepository::open(repository.path()).unwrap();
     reads_the_same(&local, &repository);
-    // More packs than room is made for.
+    // More packs than there is initial capacity for.
     for number in 0..40 {
         repository.write("new", format!("{number}\n"));
         repository.git(&["add", "."]);
@@ -120,7 +120,7 @@ fn what_comes_while_the_repository_is_open_is_read() {
         assert_eq!(local.blob(id).unwrap(), format!("{number}\n"));
     }
     assert!(pack_files(&repository, "pack").len() > 40);
-    // And one in place of all of them.
+    // And one that replaces all of them.
     repository.git(&["repack", "-adq"]);
     reads_the_same(&local, &repository);
 }

@@ -15,7 +15,7 @@ pub struct BranchTip<'a> {
     pub commit: &'a str,
     /// The commit before it; `None` for the first.
     pub parent: Option<&'a str>,
-    /// What is said of it.
+    /// Its message.
     pub message: &'a str,
     /// Its files that may have markers.
     pub files: &'a [(String, Vec<u8>)],
@@ -26,7 +26,7 @@ pub struct BranchTip<'a> {
 pub enum PushTarget<'a> {
     /// To the branch that is followed.
     Followed,
-    /// To a branch beside it; `None` where that is not there yet.
+    /// To a branch beside it; `None` if that does not exist yet.
     Beside(Option<BranchTip<'a>>),
 }
 
@@ -62,14 +62,14 @@ pub enum CommitDecision {
     },
 }
 
-/// The `PatchSet`s whose images the branch beside cannot take: it lacks a marker of this file,
-/// which the followed one has.
+/// The `PatchSet`s whose images the branch beside cannot take: it lacks a marker of this file that
+/// the followed one has.
 pub type MissingMarkers = BTreeMap<PatchSetName, String>;
 
 /// Decides what to commit.
 ///
-/// Commits of others stay: a branch is made anew from the followed one only where all of it is of
-/// this controller and was merged, or taken back. Else commits go on top.
+/// Commits of others stay: a branch is recreated from the followed one only if all of it is this
+/// controller's and was merged, or taken back. Otherwise commits go on top.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ fn first_of_branch(followed: &BranchTip<'_>) -> Trailers {
     }
 }
 
-/// A commit on the followed branch's tip. Where it has a parent in its trailers, it goes to the
+/// Decides on a commit on the followed branch's tip. If its trailers have a parent, it goes to the
 /// branch beside, and waits there.
 fn decide_followed(wanted: EditPlan, trailers: Trailers) -> CommitDecision {
     if wanted.files.is_empty() {
@@ -112,7 +112,7 @@ fn decide_followed(wanted: EditPlan, trailers: Trailers) -> CommitDecision {
     }
 }
 
-/// Decides on a commit where the branch beside is there.
+/// Decides on a commit if the branch beside exists.
 fn decide_beside(
     followed: &BranchTip<'_>,
     tip: &BranchTip<'_>,
@@ -177,8 +177,8 @@ fn values_after(plan: &EditPlan) -> Vec<InFile<MarkedValue>> {
     values
 }
 
-/// Whether a value of one of these `PatchSet`s is another on the branch than on the followed one.
-/// It may be where no value of one can be seen.
+/// Whether a value of one of these `PatchSet`s differs between the branch and the followed one. A
+/// `PatchSet` without a visible value counts as waiting.
 fn is_waiting<'a>(
     followed: &[InFile<MarkedValue>],
     beside: &[InFile<MarkedValue>],
@@ -198,7 +198,7 @@ fn is_waiting<'a>(
     })
 }
 
-/// Returns the changes of a branch's files for images to be where their markers are.
+/// Returns the changes to a branch's files that put images where their markers are.
 #[must_use]
 pub fn plan_branch(tip: &BranchTip<'_>, images: &[DeliveredImage]) -> EditPlan {
     let files = tip
@@ -222,7 +222,7 @@ mod tests {
         (format!("{name}.yaml"), text.into_bytes())
     }
 
-    /// A branch, with what it takes to look at its tip.
+    /// A branch, with what is needed to look at its tip.
     struct Branch {
         commit: String,
         parent: String,
@@ -302,7 +302,7 @@ mod tests {
             }
         );
 
-        // Another one's image, by whomever, goes on top, and takes nothing away.
+        // Another object's image, by any author, goes on top, and removes nothing.
         let b2 = [image("b", "v2")];
         let two = one.after(&base, "two", &b2, decided(&base, &one, &b2));
         assert_eq!(
@@ -313,7 +313,7 @@ mod tests {
         let a3 = [image("a", "v3")];
         let three = two.after(&base, "three", &a3, decided(&base, &two, &a3));
         assert_eq!(three.files, [file("a", "v3"), file("b", "v2")]);
-        // One is taken back: the other one still waits.
+        // One is reverted: the other one still waits.
         let a1 = [image("a", "v1")];
         let back = decided(&base, &three, &a1);
         assert!(matches!(
@@ -325,7 +325,7 @@ mod tests {
             }
         ));
         let four = three.after(&base, "four", &a1, back);
-        // The other one is taken back as well: nothing waits.
+        // The other one is reverted as well: nothing waits.
         let b1 = [image("b", "v1")];
         let last = decided(&base, &four, &b1);
         assert!(matches!(
@@ -345,7 +345,7 @@ mod tests {
             }
         );
 
-        // Merged by a squash, with more behind it: the branch is made anew.
+        // Merged by a squash, with more commits on top: the branch is made anew.
         let merged = Branch::by_hand(
             "merged",
             "x",
@@ -393,7 +393,7 @@ mod tests {
             tip = tip.after(&base, id, &images, made);
             assert_eq!(tip.files.len(), 2, "{id}");
         }
-        // A commit of ours that was put onto another one is not all ours.
+        // A commit of ours that was rebased onto another author's is not all ours.
         let rebased = Branch {
             parent: "elsewhere".into(),
             ..one
@@ -419,7 +419,7 @@ mod tests {
         );
         let lacks = MissingMarkers::from([(PatchSetName::new("ours", "a"), "a.yaml".into())]);
         assert_eq!(made, Err(lacks));
-        // Without a change on the followed branch there is nothing to lack.
+        // Without a change on the followed branch, nothing can be lacking.
         assert_eq!(
             decided(&base, &old, &[image("a", "v1")]),
             CommitDecision::Nothing {
@@ -487,7 +487,7 @@ mod tests {
         let new = [image("a", "v2"), image("b", "w2")];
         let made = decide_commit(&base.tip(), PushTarget::Beside(None), &new).unwrap();
         let one = base.after(&base, "one", &new, made);
-        // Both are taken back, one after the other.
+        // Both are reverted, one after the other.
         let b1 = [image("b", "w1")];
         let two = one.after(&base, "two", &b1, decided(&base, &one, &b1));
         let last = decided(&base, &two, &[image("a", "v1")]);

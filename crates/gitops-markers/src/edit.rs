@@ -29,10 +29,10 @@ pub enum EditError {
     /// It is too large.
     #[error("it has {0} bytes, and at most {MAX_FILE_BYTES} are read")]
     TooLarge(usize),
-    /// It has too many markers. The line of the first that is too much, from 1.
+    /// It has too many markers. Holds the line of the first one over the limit, from 1.
     #[error("it has more than {MAX_MARKERS} markers")]
     TooMany(usize),
-    /// SOPS could not decrypt it after an edit. The line of the first marker, from 1.
+    /// SOPS could not decrypt it after an edit. Holds the line of the first marker, from 1.
     #[error(
         "SOPS has put its check sum (mac) over all values, so that none could be decrypted after an edit: \
         encrypt the file with mac_only_encrypted: true in .sops.yaml, or move the marked values to another file"
@@ -41,7 +41,7 @@ pub enum EditError {
 }
 
 impl EditError {
-    /// The line, from 1, where it is one's fault.
+    /// The line, from 1, if one is at fault.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
@@ -53,7 +53,7 @@ impl EditError {
 
 /// A marker that cannot be followed, or a document with markers that cannot be read.
 ///
-/// The others are.
+/// The others are still followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarkerProblem {
     /// The line, from 1.
@@ -62,7 +62,7 @@ pub struct MarkerProblem {
     pub column: usize,
     /// Why, and what to do.
     pub message: String,
-    /// The lines with the markers that are concerned.
+    /// The lines with the markers that are affected.
     pub markers: String,
 }
 
@@ -75,10 +75,10 @@ pub struct MarkedValue {
     pub value: String,
 }
 
-/// What became of a file.
+/// The result of editing a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EditedFile {
-    /// The text, where it changed.
+    /// The new text, if it changed.
     pub text: Option<String>,
     /// The values that changed.
     pub changes: Vec<ValueChange>,
@@ -98,12 +98,12 @@ const UNSAFE: &str =
 
 /// Puts images where markers ask for them.
 ///
-/// Of the file, only the marked values' bytes change. Markers of a `PatchSet` for which there is no
-/// image are left alone, and so is all that has no marker, whatever it is.
+/// Of the file, only the marked values' bytes change. Markers of a `PatchSet` without an image are
+/// left alone, and so is everything without a marker.
 ///
 /// # Errors
 ///
-/// Where the file has a marker, and no document of it can be read, or it cannot be edited as a
+/// If the file has a marker, and none of its documents can be read, or it cannot be edited as a
 /// whole.
 pub fn edit_file<'a>(
     text: &str,
@@ -131,7 +131,7 @@ pub fn edit_file<'a>(
     editor.finish()
 }
 
-/// A file under edit.
+/// A file while it is edited.
 struct Editor<'a, F> {
     text: &'a str,
     stream: &'a Stream,
@@ -149,7 +149,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         self.edited.values.len() + self.edited.problems.len() >= MAX_MARKERS
     }
 
-    /// A marker that cannot be followed, with its line.
+    /// Records a marker that cannot be followed, with its line.
     fn add_problem(&mut self, comment: &Comment, message: String) {
         self.edited.problems.push(MarkerProblem {
             line: comment.line,
@@ -169,7 +169,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         }
         match Marker::from_comment(content) {
             None => {
-                // What is commented out with its marker is meant to be.
+                // What is commented out together with its marker is so on purpose.
                 if !self.is_alone(comment) && self.has_known_marker(content) {
                     self.add_problem(comment, BEHIND_COMMENT.to_owned());
                 }
@@ -195,7 +195,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
             .all(|c| c.is_whitespace() || c == '\u{feff}')
     }
 
-    /// Whether a marker whose image is known stands behind a `#` inside a text.
+    /// Whether a marker whose image is known stands after a `#` inside a text.
     fn has_known_marker(&self, text: &str) -> bool {
         text.split('#')
             .filter(|part| part.contains(MARKER_KEY))
@@ -228,7 +228,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         self.edited.followed.push(marker);
     }
 
-    /// Tells the markers inside texts of several lines, where they look like comments.
+    /// Reports the markers inside texts of several lines, where they look like comments.
     fn tell_markers_in_texts(&mut self) {
         let (text, mut counted) = (self.text, (0, 1));
         for scalar in &self.stream.scalars {
@@ -256,7 +256,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         }
     }
 
-    /// Tells the documents that have markers and cannot be read.
+    /// Reports the documents that have markers and cannot be read.
     fn tell_unreadable_documents(&mut self) -> Result<(), EditError> {
         for unreadable in &self.stream.unreadable {
             let document = &self.text[unreadable.bytes.clone()];
@@ -281,7 +281,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
         Ok(())
     }
 
-    /// Makes those replacements that change nothing else.
+    /// Applies the replacements that change nothing else.
     fn finish(mut self) -> Result<EditedFile, EditError> {
         let replacements = std::mem::take(&mut self.replacements);
         if let Some(first) = replacements.first().filter(|_| self.stream.is_sealed) {
@@ -333,7 +333,7 @@ mod tests {
         for comment in &stream.comments {
             editor.take_comment(comment).unwrap();
         }
-        // As if the parser had told wrong where the value is.
+        // As if the parser had reported the wrong position of the value.
         editor.replacements[1].text = "x # v2".to_owned();
         let edited = editor.finish().unwrap();
         let [problem] = edited.problems.as_slice() else {

@@ -18,7 +18,7 @@ pub struct PatchSetName {
     pub name: String,
 }
 
-/// A text that is no `namespace/name`.
+/// A text that is not `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not namespace/name")]
 pub struct NameError;
@@ -33,7 +33,7 @@ impl PatchSetName {
         }
     }
 
-    /// Puts a namespace and a name together, where both are names that Kubernetes takes; else
+    /// Puts a namespace and a name together, if both are names that Kubernetes accepts; otherwise
     /// returns the one that is not.
     pub(super) fn validate<'a>(namespace: &'a str, name: &'a str) -> Result<Self, &'a str> {
         for (part, longest) in [(namespace, MAX_NAMESPACE_BYTES), (name, MAX_NAME_BYTES)] {

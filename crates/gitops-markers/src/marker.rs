@@ -34,10 +34,10 @@ pub struct Marker {
     pub field: ImageField,
 }
 
-/// Why a comment is no marker.
+/// Why a comment is not a marker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
-    /// It is no JSON object with just the key.
+    /// It is not a JSON object with just the key.
     #[error("write it as {{\"$patchset\": \"namespace:name:tag\"}} with nothing else in the comment ({0})")]
     Json(String),
     /// It has another key.
@@ -46,10 +46,10 @@ pub enum MarkerError {
     /// Flux and this controller would both write the value.
     #[error("it stands beside {FLUX_KEY}: only one of the two can write a value")]
     Both,
-    /// The text is no marker.
+    /// The text is not a marker.
     #[error("{0:?} is not namespace:name, or namespace:name:field")]
     Parts(String),
-    /// A name is none.
+    /// A name is invalid.
     #[error("{0:?} is no name of a Kubernetes object")]
     Name(String),
     /// A field is unknown.
@@ -60,7 +60,7 @@ pub enum MarkerError {
 impl Marker {
     /// Reads a comment's text, without its `#`.
     ///
-    /// `None` where it is no JSON object with the key.
+    /// `None` if it is not a JSON object with the key.
     pub(super) fn from_comment(comment: &str) -> Option<Result<Self, MarkerError>> {
         let text = comment.trim();
         if !text.starts_with('{') || !text.contains(MARKER_KEY) {

@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use super::image::{DeliveredImage, PatchSetName};
 
-/// The template of a message, where there is no other.
+/// The default template of a message.
 pub const DEFAULT_MESSAGE: &str = "Deliver {images}\n\n{list}";
 
-/// What a commit's trailers begin with (git-interpret-trailers(1)).
+/// The key of the trailers that name images (git-interpret-trailers(1)).
 const IMAGE_KEY: &str = "Patchset";
 
-/// The trailer with the commit that a commit on a branch of its own was made on.
+/// The key of the trailer with the commit that a commit on a separate branch was made on.
 const PARENT_KEY: &str = "Patchset-Parent";
 
 /// The longest message, in bytes, without its trailers.
@@ -28,8 +28,8 @@ const MAX_LISTED: usize = 50;
 pub struct Trailers {
     /// The images that wait on a branch with this commit, by their `PatchSet`.
     pub images: BTreeMap<PatchSetName, String>,
-    /// The commit that this one was made on, where all commits of the branch from the followed one
-    /// on are of this controller.
+    /// The commit that this one was made on, if all commits of the branch since the followed one
+    /// are this controller's.
     pub parent: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub enum MessageError {
     /// There is no first line.
     #[error("it begins with an empty line, and the first is the subject")]
     NoSubject,
-    /// It holds what no message should.
+    /// It holds a control character.
     #[error("it holds a control character")]
     Control,
     /// It is too long.
@@ -74,15 +74,15 @@ pub enum MessageError {
     TooLong,
 }
 
-/// Words a message by a template: `{images}` stands for the components with their tags, in one
+/// Writes a message from a template: `{images}` stands for the components with their tags, in one
 /// line, `{list}` for a line per image with its `PatchSet`, reference and upstream revision, and
 /// `{files}` for a line per changed file.
 ///
-/// Trailers that name each image follow, and those that are given.
+/// Trailers that name each image follow, and then the given ones.
 ///
 /// # Errors
 ///
-/// Where the template is none, or makes no message.
+/// If the template is invalid, or makes no message.
 pub fn commit_message(
     template: &str,
     images: &[&DeliveredImage],
@@ -138,7 +138,7 @@ pub fn commit_message(
     Ok(message)
 }
 
-/// Lines, not more than anybody reads.
+/// Joins lines, at most [`MAX_LISTED`].
 fn shorten_list(mut lines: Vec<String>) -> String {
     if let Some(more) = lines.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
         lines.truncate(MAX_LISTED);

@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Words that YAML 1.1 or 1.2 reads as something else than a string, in lower case.
+/// Words that YAML 1.1 or 1.2 reads as something other than a string, in lower case.
 const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
 
-/// What a plain scalar is to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as `PyYAML` reads it,
-/// or YAML 1.2 (10.3.2), where it is no string to one of them. Lengths and ranges are left out:
-/// what is too large for a number is written in quotes too.
+/// Matches plain scalars that are not a string to go-yaml 2 and 3 (their `resolve.go`), YAML 1.1 as
+/// `PyYAML` reads it, or YAML 1.2 (10.3.2). Lengths and ranges are ignored: what is too large for a
+/// number is quoted too.
 static NOT_A_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let integer = "[-+]?(0x[0-9a-fA-F_]+|0b[01_]+|0[0-7_]*|[1-9][0-9_]*)|0o[0-7]+";
     let sixty = "[-+]?([1-9][0-9_]*(:[0-5]?[0-9])+|[0-9][0-9_]*(:[0-5]?[0-9])+\\.[0-9_]*)";
@@ -24,7 +24,7 @@ static NOT_A_STRING: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// A number to go-yaml, which takes all `_` out first, and a sign behind `0b` and `0o`.
+/// Matches numbers of go-yaml, which removes all `_` first, and takes a sign after `0b` and `0o`.
 static NUMBER_OF_GO: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let integer = "[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9][0-9]*)";
     let float = "[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?";
@@ -43,7 +43,7 @@ pub(super) fn reads_as_string(text: &str) -> bool {
 /// Whether a text can be written without quotes, and is read as a string, for readers of YAML 1.1
 /// (<https://yaml.org/type/>) and 1.2.
 ///
-/// Where that is not certain it is not: quotes do no harm.
+/// `false` if that is not certain: quotes do no harm.
 pub(super) fn is_safe_plain(text: &str) -> bool {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '+');
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
@@ -153,7 +153,7 @@ mod tests {
             "1.",
             "2001-12-14",
             "2001-12-14t21:59:43.10-05:00",
-            // Some reader or other might.
+            // Some reader might take these for more than text.
             "2001-12-1x",
             "1.2.3",
             "1:2:3.",

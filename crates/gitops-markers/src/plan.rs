@@ -18,11 +18,11 @@ use super::replacement::ValueChange;
 pub struct MarkerFault {
     /// The file.
     pub path: String,
-    /// The line, from 1, where it is one.
+    /// The line, from 1, if it is about one.
     pub line: Option<usize>,
     /// Why, and what to do.
     pub message: String,
-    /// The lines with markers that are concerned.
+    /// The lines with the markers that are affected.
     lines: String,
 }
 
@@ -108,7 +108,7 @@ pub fn may_have_markers(bytes: &[u8]) -> bool {
 
 /// Plans the changes of some files, given as paths and bytes.
 ///
-/// Files without a marker are passed over, whatever they are.
+/// Files without a marker are skipped, whatever they are.
 #[must_use]
 pub fn plan_edits<'a, 'i>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,

@@ -1,4 +1,4 @@
-//! Puts values in the place of others, and makes sure that nothing else changes.
+//! Replaces values, and makes sure that nothing else changes.
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ pub(super) struct Replacement<'a> {
     pub(super) change: ValueChange,
 }
 
-/// A value as it stands in the place of a scalar, in its style where that is possible.
+/// Returns the text that puts a value in a scalar's place, in its style if possible.
 pub(super) fn in_style_of(scalar: &Scalar, text: &str, value: &str) -> String {
     let was_quoted = text[scalar.bytes.clone()].chars().next();
     match was_quoted.filter(|c| matches!(c, '\'' | '"')) {
@@ -42,7 +42,7 @@ pub(super) fn in_style_of(scalar: &Scalar, text: &str, value: &str) -> String {
     }
 }
 
-/// Returns the text with some values in the place of others.
+/// Returns the text with the replacements made.
 pub(super) fn apply_replacements(text: &str, replacements: &[Replacement<'_>]) -> String {
     let mut result = String::with_capacity(text.len() + 64 * replacements.len());
     let mut done = 0;
@@ -56,7 +56,7 @@ pub(super) fn apply_replacements(text: &str, replacements: &[Replacement<'_>]) -
     result
 }
 
-/// Replacements, parted.
+/// Replacements, divided into sound and unsound ones.
 #[derive(Default)]
 pub(super) struct CheckedReplacements<'a> {
     /// After these the file says what it should.
@@ -69,7 +69,7 @@ pub(super) struct CheckedReplacements<'a> {
 pub(super) struct Checker<'a> {
     text: &'a str,
     stream: &'a Stream,
-    /// How often the file may be read yet.
+    /// How many more times the file may be read.
     reads_left: usize,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Parts replacements into those after which the file says what it should, and the others.
+    /// Divides replacements into those after which the file says what it should, and the others.
     pub(super) fn check(&mut self, mut replacements: Vec<Replacement<'a>>) -> CheckedReplacements<'a> {
         if replacements.is_empty() || self.is_sound(&replacements) {
             return CheckedReplacements {
@@ -107,7 +107,7 @@ impl<'a> Checker<'a> {
         checked
     }
 
-    /// Whether a file says what it did, but for the replaced values.
+    /// Whether a file still says the same, apart from the replaced values.
     fn is_sound(&mut self, replacements: &[Replacement<'_>]) -> bool {
         let Some(left) = self.reads_left.checked_sub(1) else {
             return false;
@@ -137,8 +137,8 @@ mod tests {
 
     const TEXT: &str = "a: one # x\nb: 'two' # x\nc: &n three # x\n";
 
-    /// Writes texts in the place of the values of [`TEXT`], to say what is given beside them.
-    /// Returns those that are sound, and those that are not.
+    /// Replaces the values of [`TEXT`] by texts that should read as given beside them. Returns the
+    /// sound ones, and the others.
     fn check(values: [(&str, &str); 3], reads_left: usize) -> (Vec<String>, Vec<String>) {
         let stream = read_stream(TEXT);
         let values_of_text = stream.scalars.iter().skip(1).step_by(2);
@@ -200,7 +200,7 @@ mod tests {
         let replacement = Replacement {
             scalar: &stream.scalars[1],
             comment: &stream.comments[0],
-            // It takes the second line into a text of its own.
+            // It turns the second line into part of its own text.
             text: "v1\nz: \"".to_owned(),
             change: ValueChange {
                 marker: "ours:glance".parse().unwrap(),
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn the_search_for_what_cannot_be_edited_ends() {
         let bad = [("v1", "x"), ("'v2'", "v2"), ("\"v3\"", "v3")];
-        // All, the first half, the second half: none is left for both together.
+        // All, the first half, the second half: no read is left for both together.
         let (sound, unsound) = check(bad, 3);
         assert_eq!((sound.len(), unsound.len()), (0, 3));
         let (sound, unsound) = check(bad, 4);

@@ -35,7 +35,7 @@ impl Pairs {
 }
 
 impl SopsSeal {
-    /// A collection begins inside so many others.
+    /// Takes the start of a collection inside `depth` others.
     pub(super) fn enter(&mut self, depth: usize, collection: Collection) {
         match depth {
             1 => {
@@ -47,7 +47,7 @@ impl SopsSeal {
         }
     }
 
-    /// A scalar, or what stands for a node, inside so many collections.
+    /// Takes a scalar, or what stands for a node, inside `depth` collections.
     pub(super) fn scalar(&mut self, depth: usize, value: &str) {
         match depth {
             1 => drop(self.top.next(value)),
@@ -60,7 +60,7 @@ impl SopsSeal {
         }
     }
 
-    /// Whether there is a check sum, and it covers also the values that are not encrypted.
+    /// Whether there is a check sum, and it also covers the values that are not encrypted.
     pub(super) fn is_broken_by_edits(&self) -> bool {
         self.has_sum && !self.is_of_encrypted_values
     }

@@ -1,7 +1,7 @@
 //! A stream of YAML as its parser sees it: the scalars and comments with the bytes that hold them.
 //!
-//! The parser is `granit-parser`, in its settings that are nearest to libyaml, from which go-yaml
-//! comes, by which Kubernetes, Helm and kustomize read.
+//! The parser is `granit-parser`, with the settings closest to libyaml, from which go-yaml derives,
+//! by which Kubernetes, Helm and kustomize read.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Stru
 
 use super::sops::{Collection, SopsSeal};
 
-/// How many collections may be in each other: as many as go-yaml takes.
+/// How deep collections may be nested: as deep as go-yaml allows.
 const MAX_DEPTH: usize = 10_000;
 
-/// The most documents that are passed over because they cannot be read. What follows is not read.
+/// The most unreadable documents that are skipped. What follows is not read.
 const MAX_UNREADABLE: usize = 100;
 
 /// The tag of a string.
@@ -21,14 +21,14 @@ const STRING_TAG: &str = "tag:yaml.org,2002:str";
 /// A scalar that has bytes of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scalar {
-    /// Its bytes, with its quotes and without anchor and tag. Of a block scalar the lines of its
+    /// Its bytes, with its quotes and without anchor and tag. For a block scalar, the lines of its
     /// text.
     pub(super) bytes: Range<usize>,
     /// How it is written.
     pub(super) style: ScalarStyle,
     /// What it says.
     pub(super) value: String,
-    /// Its tag as it is written, where it is one that says what it is and is not that of a string.
+    /// Its tag as written, if it names a type other than string.
     pub(super) other_tag: Option<String>,
     /// Whether it is a string by its quotes or its tag, whatever it says.
     pub(super) is_string: bool,
@@ -75,14 +75,14 @@ pub(super) enum StreamEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ScalarEvent {
     pub(super) value: String,
-    /// That decides what a plain word means.
+    /// Whether it is plain, which decides what a word means.
     pub(super) is_plain: bool,
     /// The number of its anchor; 0 for none.
     pub(super) anchor: usize,
     pub(super) tag: Option<String>,
 }
 
-/// A stream, as its events say it.
+/// A stream, as its events describe it.
 #[derive(Default)]
 pub(super) struct Stream {
     /// In the order of their bytes.
@@ -93,14 +93,14 @@ pub(super) struct Stream {
     pub(super) events: Vec<StreamEvent>,
     /// The documents that cannot be read. Nothing of them is in the other lists.
     pub(super) unreadable: Vec<UnreadableDocument>,
-    /// Whether a document was encrypted by SOPS with a check sum of all values, also of those that
-    /// are not encrypted.
+    /// Whether a document was encrypted by SOPS with a check sum over all values, including those
+    /// that are not encrypted.
     pub(super) is_sealed: bool,
 }
 
 /// Reads a stream.
 ///
-/// A document that cannot be read is passed over.
+/// A document that cannot be read is skipped.
 pub(super) fn read_stream(text: &str) -> Stream {
     let options = options! {
         flow_nesting_limit: MAX_DEPTH,
@@ -127,7 +127,7 @@ pub(super) fn read_stream(text: &str) -> Stream {
     reader.stream
 }
 
-/// Where the document begins that is being read.
+/// Where the document that is being read begins.
 #[derive(Clone, Copy, Default)]
 struct DocumentStart {
     byte: usize,
@@ -136,7 +136,7 @@ struct DocumentStart {
     events: usize,
 }
 
-/// A stream as far as it is read.
+/// A stream, as far as it has been read.
 struct StreamReader<'a> {
     text: &'a str,
     stream: Stream,
@@ -235,7 +235,7 @@ impl<'a> StreamReader<'a> {
         });
     }
 
-    /// Another document begins.
+    /// Begins another document.
     fn begin_document(&mut self, at: usize) {
         self.document = DocumentStart {
             byte: at,
@@ -247,7 +247,7 @@ impl<'a> StreamReader<'a> {
         self.seal = SopsSeal::default();
     }
 
-    /// The document cannot be read further.
+    /// Gives up on a document that cannot be read further.
     fn give_up_document(&mut self, error: &ScanError) {
         let DocumentStart {
             byte: start,

@@ -30,7 +30,7 @@ fn changed(text: &str) -> String {
     edited.text.expect("nothing changed")
 }
 
-/// How a value is written in the place of one: in its quotes, or in quotes where it needs them.
+/// How a value replaces another: in its quotes, or in new quotes if it needs them.
 #[rstest]
 #[case::plain("a: old", "tag", "a: 31.0.0-p2")]
 #[case::reference(
@@ -80,7 +80,7 @@ fn a_value_keeps_its_style(#[case] before: &str, #[case] field: &str, #[case] af
 #[case::commented_out_at_the_start("\u{feff}# image: b # {\"$patchset\": \"ours:glance:tag\"}\na: b\n")]
 fn what_is_not_marked_stays(#[case] text: &str) {
     let edited = edited(text).unwrap();
-    // What others mark is seen, and left alone.
+    // Markers of others are seen, and left alone.
     let values = edited.values.clone();
     assert!(
         values
@@ -218,12 +218,12 @@ fn a_file_with_a_check_sum_of_sops_is_edited_where_it_can_still_be_decrypted(
             assert!(error.to_string().contains("mac_only_encrypted: true"), "{error}");
         }
     }
-    // An alias is a value as any other.
+    // An alias is a value like any other.
     let alias = text
         .replace("sops:\n", "sops:\n    by: *x\n")
         .replace("image: ", "image: &x ");
     assert_eq!(edited(&alias).is_ok(), is_edited);
-    // Somebody else's key of that name is no check sum of SOPS.
+    // Another tool's key of that name is no checksum of SOPS.
     let other = text.replace("\nsops:", "\nspec:");
     assert!(edited(&other).unwrap().text.is_some());
 }
@@ -258,7 +258,7 @@ fn a_fault_names_its_own_line() {
         assert_eq!(error.line(), Some(line), "{text:?}: {error}");
         assert!(!error.to_string().contains("byte"), "{error}");
     }
-    // Documents before and behind the one that cannot be read are edited.
+    // Documents before and after the one that cannot be read are edited.
     let good = "a: old # {\"$patchset\": \"ours:glance:tag\"}\n";
     let bad = "b: [ # {\"$patchset\": \"ours:glance:tag\"}\n";
     let text = format!("{good}---\n{bad}---\n{good}");
@@ -269,7 +269,7 @@ fn a_fault_names_its_own_line() {
     assert_eq!(edited.text.unwrap(), format!("{new}---\n{bad}---\n{new}"));
 }
 
-/// What took time or memory that grew with the square of the depth, or a stack as deep.
+/// Inputs that would take time or memory quadratic in their depth, or a stack as deep as they are.
 #[test]
 fn deep_files_are_read_in_time_that_grows_with_their_length() {
     let marker = "image: x # {\"$patchset\": \"ours:glance\"}\n---\n";
@@ -292,7 +292,7 @@ fn a_hundred_documents_that_cannot_be_read_are_told() {
         let edited = edited(&format!("{good}{}", bad.repeat(count))).unwrap();
         assert_eq!((edited.changes.len(), edited.problems.len()), (1, told));
     }
-    // Those without a marker are nobody's concern here.
+    // Those without a marker are not reported.
     let edited = edited(&format!("{good}---\na: [\n---\n{good}---\nb: }}\n")).unwrap();
     assert_eq!((edited.changes.len(), edited.problems.len()), (2, 0));
 }

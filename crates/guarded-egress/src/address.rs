@@ -8,8 +8,8 @@ use crate::cause::find_cause;
 /// How far an address reaches, the closest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
-    /// One link, a metadata service of a cloud, or many hosts at once: nothing that a Git server or
-    /// a registry has.
+    /// One link, a cloud's metadata service, or many hosts at once: never a Git server or a
+    /// registry.
     LinkLocal,
     /// This machine.
     Loopback,
@@ -23,14 +23,14 @@ pub enum Reach {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{host} is {}, which is not connected to: {}", describe_reach(*.reach), reason(*.reach))]
 pub struct RefusedAddress {
-    /// The host as it was named, with the address that it stands for where that is another text.
+    /// The host as it was named, with its address if that is another text.
     pub host: String,
     /// How far it reaches.
     pub reach: Reach,
 }
 
 impl RefusedAddress {
-    /// Finds the refusal in an error of a client, below all that was wrapped round it.
+    /// Finds the refusal in a client's error, below everything that wraps it.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
         find_cause(error)

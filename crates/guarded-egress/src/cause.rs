@@ -1,10 +1,10 @@
-//! What lies below an error of a client.
+//! The causes of a client's error.
 
 use std::error::Error;
 use std::io;
 
-/// Returns an error and its causes, the outermost first. `source` passes over what an [`io::Error`]
-/// holds; this does not.
+/// Returns an error and its causes, the outermost first. `source` skips the error inside an
+/// [`io::Error`]; this does not.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let below = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

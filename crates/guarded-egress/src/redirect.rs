@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// Whether an answer may lead to another origin than the request's.
+/// Whether an answer may lead to an origin other than the request's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrossOriginPolicy {
     /// It stays at the origin: scheme, host and port.
@@ -23,13 +23,13 @@ pub struct RefusedRedirect {
     reason: &'static str,
 }
 
-/// Reads the address that an answer leads to, which may be relative, and checks it. The address
-/// that is connected to is checked by [`crate::Destinations`].
+/// Reads the address that an answer leads to, which may be relative, and checks it. The IP address
+/// to connect to is checked by [`crate::Destinations`].
 ///
 /// # Errors
 ///
-/// [`RefusedRedirect`] for what is no address, holds a login, is not encrypted where the request
-/// was, or is another origin where that is refused.
+/// [`RefusedRedirect`] if it is not an address, holds a login, is not encrypted although the
+/// request was, or is at another origin where that is refused.
 pub fn check_redirect(
     from: &Url,
     location: &str,

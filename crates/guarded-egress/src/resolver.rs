@@ -1,4 +1,4 @@
-//! Names become addresses, and only those are connected to that may be.
+//! Resolves names, and connects only to the addresses that are allowed.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,8 +23,8 @@ impl Destinations {
         closest: Reach::Loopback,
     };
 
-    /// Where a server leads that was reached at this address: no network that is closer than the
-    /// server's own. A server whose address is not known counts as a public one.
+    /// Where a server that was reached at this address may lead: no network closer than its own. A
+    /// server with an unknown address counts as public.
     #[must_use]
     pub fn beyond(server: Option<SocketAddr>) -> Self {
         let closest = server.map_or(Reach::Public, |server| reach(server.ip()));
@@ -33,7 +33,7 @@ impl Destinations {
         }
     }
 
-    /// The more careful of two.
+    /// The stricter of two.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -46,10 +46,10 @@ impl Destinations {
         if reach < self.closest { Err(reach) } else { Ok(()) }
     }
 
-    /// Checks an address that is named in digits. A host's name is checked when it is resolved.
+    /// Checks an address in digits. A host's name is checked when it is resolved.
     ///
-    /// A client has to ask this for each address that it requests, because no resolver is asked for
-    /// digits.
+    /// A client has to call this for each address that it requests, because digits do not go
+    /// through a resolver.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Destinations {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            // Addresses of schemes that the URL standard does not know keep digits as a name.
+            // With schemes that the URL standard does not know, digits stay a name.
             Some(Host::Domain(name)) => match name.parse() {
                 Ok(address) => address,
                 Err(_) => return Ok(()),
@@ -71,7 +71,7 @@ impl Destinations {
         })
     }
 
-    /// Has a client resolve names by this rule and follow no redirect by itself.
+    /// Makes a client resolve names by this rule and follow no redirect by itself.
     pub fn guard(self, builder: ClientBuilder) -> ClientBuilder {
         builder
             .dns_resolver(self)
@@ -164,7 +164,7 @@ mod tests {
             ];
             assert_eq!(to.map(|to| allows(rule, to)), allowed, "{rule:?}");
         }
-        // All ways to write it.
+        // All ways of writing it.
         for hidden in [
             "http://0xa9fea9fe/",
             "http://2852039166/",

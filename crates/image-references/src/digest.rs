@@ -6,9 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// A digest of an algorithm that is computed here: SHA-256, SHA-384 or SHA-512.
+/// A digest of a supported algorithm: SHA-256, SHA-384 or SHA-512.
 ///
-/// It is read and written as `ALGORITHM:DIGITS`, in hexadecimal digits of lower case.
+/// It is read and written as `ALGORITHM:DIGITS`, with hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -23,7 +23,7 @@ enum Algorithm {
     Sha512,
 }
 
-/// A text that is no digest of an algorithm that is computed here.
+/// A text that is not a digest of a supported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is sha256:, sha384: or sha512: with 64, 96 or 128 hexadecimal digits in lower case")]
 pub struct DigestError;
@@ -51,7 +51,7 @@ impl Digest {
         hasher.finish() == *self
     }
 
-    /// Returns what computes a digest of the same algorithm.
+    /// Returns a hasher for the same algorithm.
     #[must_use]
     pub fn hasher(&self) -> Hasher {
         Hasher(match self.algorithm {
@@ -61,9 +61,9 @@ impl Digest {
         })
     }
 
-    /// Returns the tag with the list of what is attached to a manifest of this digest.
+    /// Returns the tag of the list of what is attached to a manifest with this digest.
     ///
-    /// It is that of the distribution-spec, "Referrers Tag Schema", and cut to the length of a
+    /// It follows the distribution-spec, "Referrers Tag Schema", and is cut to the length of a
     /// SHA-256.
     #[must_use]
     pub fn referrers_tag(&self) -> String {
@@ -136,13 +136,13 @@ enum State {
 }
 
 impl Hasher {
-    /// Returns what computes a SHA-256.
+    /// Returns a hasher for SHA-256.
     #[must_use]
     pub fn sha256() -> Self {
         Self(State::Sha256(Sha256::new()))
     }
 
-    /// Goes on with the next piece.
+    /// Adds the next piece.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(hash) => hash.update(bytes),

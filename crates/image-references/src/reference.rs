@@ -7,12 +7,12 @@ use foreign_text::printable;
 
 use super::digest::Digest;
 
-/// Docker Hub as it stands in names, the hosts that stand for it, and the one that is spoken to.
+/// Docker Hub as names have it, its aliases, and the host of its API.
 const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_ALIASES: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
-/// What an image begins with as a named context of a build with BuildKit.
+/// The prefix of an image as a named context of a build with BuildKit.
 const CONTEXT_SCHEME: &str = "docker-image://";
 
 /// The longest repository, in characters.
@@ -35,7 +35,7 @@ pub struct ImageReference {
     digest: Option<Digest>,
 }
 
-/// A text that is no reference to an image.
+/// A text that is not a reference to an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no image: {reason}; write for instance registry.example.org/team/glance-source:2025.2")]
 pub struct ReferenceError {
@@ -46,7 +46,7 @@ pub struct ReferenceError {
 }
 
 impl ReferenceError {
-    /// Makes an error of a text, with what is wrong with it.
+    /// Makes an error for a text, with what is wrong with it.
     #[must_use]
     pub fn new(text: &str, reason: impl Into<String>) -> Self {
         Self {
@@ -126,7 +126,7 @@ impl ImageReference {
     ///
     /// # Errors
     ///
-    /// [`ReferenceError`] for what is no tag.
+    /// [`ReferenceError`] if it is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         if !is_tag(tag) {
             return Err(ReferenceError::new(tag, "it is no tag"));
@@ -138,7 +138,7 @@ impl ImageReference {
         })
     }
 
-    /// Returns the image of the same repository with a digest, by that alone, as builders take it.
+    /// Returns the image of the same repository with a digest and no tag, as builders take it.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {
         Self {
@@ -169,7 +169,7 @@ impl ImageReference {
         &self.registry
     }
 
-    /// Host and port that the registry is spoken to at.
+    /// Host and port of the registry's API.
     #[must_use]
     pub fn api_host(&self) -> &str {
         if self.registry == DOCKER_HUB {
@@ -185,13 +185,13 @@ impl ImageReference {
         &self.repository
     }
 
-    /// The digest, where it is named by one.
+    /// The digest, if it has one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// The tag, where it is named by one.
+    /// The tag, if it has one.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
@@ -226,13 +226,13 @@ impl fmt::Display for Version<'_> {
     }
 }
 
-/// Whether a host is one of those that stand for Docker Hub.
+/// Whether a host is one of Docker Hub's names.
 #[must_use]
 pub fn is_docker_hub(host: &str) -> bool {
     DOCKER_HUB_ALIASES.contains(&host)
 }
 
-/// The registry and the repository of a name. What is before the first slash is a registry where no
+/// Splits a name into registry and repository. What is before the first slash is a registry if no
 /// repository looks like that.
 fn split_registry(name: &str) -> (&str, &str) {
     match name.split_once('/') {

@@ -1,4 +1,4 @@
-//! Bugs, and the trackers that they are in by what is written of them.
+//! Bugs and their trackers, as messages refer to them.
 
 use url::Url;
 
@@ -11,11 +11,11 @@ pub enum Tracker {
     RedHatBugzilla,
     /// GitHub.
     GitHub,
-    /// Some server of GitLab.
+    /// A GitLab server.
     GitLab,
-    /// Debian's tracker of bugs.
+    /// Debian's bug tracker.
     Debian,
-    /// What is written does not name it.
+    /// The reference does not name it.
     Unnamed,
 }
 
@@ -39,8 +39,8 @@ impl Tracker {
 pub struct Bug {
     /// Where it is tracked.
     pub tracker: Tracker,
-    /// Its number there, with the project where the tracker has one number for each, such as
-    /// `libical/libical#532`; what is written where the tracker is not named.
+    /// Its number there, with the project if the tracker counts per project, such as
+    /// `libical/libical#532`; the text as written if the tracker is not named.
     pub id: String,
     /// Its page.
     pub url: Option<String>,
@@ -51,7 +51,7 @@ pub struct Bug {
 pub(crate) enum BareNumber {
     /// Launchpad, with or without `#`: OpenStack's trailers.
     Launchpad,
-    /// Debian, where it has as many digits as its bugs: `Closes: #1104009`.
+    /// Debian, if it has as many digits as Debian's bugs: `Closes: #1104009`.
     Debian,
     /// A number of the tracker that the header names: `Bug-Debian: 1104009`.
     Vendor(Tracker),
@@ -185,7 +185,7 @@ impl Bug {
     pub(crate) fn by_address(address: &str) -> Option<Self> {
         Self::from_url(address).or_else(|| {
             let url = plain_url(address)?;
-            // A page of these servers that names no bug is one that nobody filled in.
+            // A page of these servers that names no bug is a template that was never filled in.
             let is_known = url.host_str().is_some_and(|host| {
                 host.ends_with("launchpad.net") || host == "bugs.debian.org" || host == "bugzilla.redhat.com"
             });
@@ -193,7 +193,7 @@ impl Bug {
         })
     }
 
-    /// What is written, where it may be anything.
+    /// Takes a text as written, whatever it is.
     pub(crate) fn unnamed(text: &str) -> Self {
         Self {
             tracker: Tracker::Unnamed,
@@ -226,7 +226,7 @@ impl Bug {
     }
 }
 
-/// A web address without credentials, and without what nobody filled in.
+/// Returns a web address, unless it has credentials or placeholders.
 fn plain_url(address: &str) -> Option<Url> {
     let address = address.trim_matches(|c: char| "()[]<>,.;\"'`".contains(c));
     if address.contains(['<', '>', '{', '}']) {

@@ -1,4 +1,4 @@
-//! Gerrit's ids of changes in a message, and its footers.
+//! Gerrit's `Change-Id`s in a message, and its footers.
 
 /// The most lines of a message that are read.
 pub(crate) const MOST_LINES: usize = 4096;
@@ -55,16 +55,16 @@ pub(crate) fn change_id(line: &str) -> Option<String> {
     as_change_id(id)
 }
 
-/// A `Change-Id` as it is told, in lower case; nothing for what is none.
+/// Returns a `Change-Id` as it is reported, in lower case; `None` for anything else.
 pub(crate) fn as_change_id(text: &str) -> Option<String> {
     let digits = text.strip_prefix('I')?;
     let is_id = digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    // Zeros are a place that was never filled in.
+    // All zeros are a placeholder.
     (is_id && digits.bytes().any(|byte| byte != b'0')).then(|| format!("I{}", digits.to_ascii_lowercase()))
 }
 
-/// Whether a paragraph has nothing but footers, and what stands among them: notes in brackets, and
-/// lines that go on.
+/// Whether a paragraph has nothing but footers and what may stand among them: notes in brackets,
+/// and continuation lines.
 fn is_footers(paragraph: &[&str]) -> bool {
     paragraph.iter().all(|line| {
         footer(line)
@@ -74,12 +74,12 @@ fn is_footers(paragraph: &[&str]) -> bool {
     })
 }
 
-/// The `Change-Id`s by which a message is known: those in its last paragraph, by Gerrit's rule.
-/// Where what was appended behind has none, the paragraphs before it count as far as they are
-/// nothing but footers.
+/// Returns the `Change-Id`s that identify a message: those in its last paragraph, by Gerrit's rule.
+/// If text appended there has none, the paragraphs before it count as long as they are nothing but
+/// footers.
 ///
-/// In the message of a squash by GitHub, which lists whole messages under a `*` each, the footers
-/// of each count.
+/// In a GitHub squash message, which lists whole messages under a `*` each, the footers of each
+/// count.
 #[must_use]
 pub fn change_ids(text: &str) -> Vec<String> {
     let paragraphs = paragraphs(text);
@@ -114,7 +114,7 @@ pub fn change_ids(text: &str) -> Vec<String> {
     distinct(ids)
 }
 
-/// All `Change-Id`s that stand in footers anywhere: a patch that was squashed of several changes is
+/// Returns all `Change-Id`s in footers anywhere: a patch that was squashed from several changes is
 /// there only with all of them.
 #[must_use]
 pub fn all_change_ids(text: &str) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What a sentence claims to resolve: `fixes CVE-2024-32498`, not `a regression of the fix for it`.
 //!
-//! A sentence that is in doubt claims nothing.
+//! A doubtful sentence claims nothing.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Claims {
     }
 }
 
-/// The most words of a sentence that are read: longer ones are none.
+/// The most words in a sentence: anything longer is not taken for one.
 const SENTENCE_WORDS: usize = 200;
 
 /// Verbs of a claim.
@@ -59,7 +59,7 @@ const VERBS: &[&str] = &[
     "remediates",
 ];
 
-/// What calls the patch itself, after `this` or `the`.
+/// Nouns for the patch itself, after `this` or `the`.
 const PATCH_NOUNS: &[&str] = &[
     "patch",
     "patches",
@@ -148,7 +148,7 @@ const LINKS: &[&str] = &[
     "and", "&", "as", "well", "also", "plus", "+", ",", "/", "or", "resp.",
 ];
 
-/// Beginnings of words that turn what follows them into no claim.
+/// Beginnings of words after which nothing is claimed.
 const DOUBTS: &[&str] = &[
     "regress",
     "revert",
@@ -213,7 +213,7 @@ const DOUBTFUL_WORDS: &[&str] = &[
     "skip", "ignore",
 ];
 
-/// Words after what is resolved by which it is something else: `fix CVE-2024-32498 regression`.
+/// Words after what is resolved that make it something else: `fix CVE-2024-32498 regression`.
 const ELSE_AFTER: &[&str] = &[
     "regress",
     "fix",
@@ -248,7 +248,7 @@ const ELSE_AFTER: &[&str] = &[
     "elsewhere",
 ];
 
-/// Words anywhere by which a sentence speaks of something else than the patch.
+/// Words that, anywhere in a sentence, show that it is not about the patch.
 const ELSEWHERE: &[&str] = &[
     "firmware",
     "microcode",
@@ -262,7 +262,7 @@ const ELSEWHERE: &[&str] = &[
 
 enum Token<'a> {
     Reference(Claims, Style),
-    /// In lower case without marks around it, and as it is written.
+    /// In lower case without surrounding marks, and as written.
     Word(String, &'a str),
 }
 
@@ -284,7 +284,7 @@ fn is_doubt(word: &str) -> bool {
 
 fn tokens(sentence: &str) -> Vec<Token<'_>> {
     let words = sentence.split_whitespace().flat_map(|word| {
-        // Lists without spaces, but no addresses and no names of projects.
+        // Lists without spaces, but not addresses or names of projects.
         let is_list = word.to_ascii_lowercase().matches("cve-").count() > 1 && !word.contains("://");
         let ends: &[char] = if is_list { &[',', '/', '+', '&', ';'] } else { &[] };
         word.split_inclusive(ends).collect::<Vec<_>>()
@@ -380,7 +380,7 @@ pub(crate) fn of_sentence(sentence: &str) -> Claims {
             continue;
         }
         let behind = tokens.get(at + 1..).unwrap_or_default();
-        // `The fix for … broke` says something of the fix.
+        // `The fix for … broke` says something about the fix.
         if is_verb || is_end_of_list(behind) {
             found = objects(behind);
         }
@@ -405,7 +405,7 @@ fn is_passive(words: &[&str]) -> bool {
     begins && by_this && is_resolved && !words.iter().any(|word| is_doubt(word))
 }
 
-/// Whether the subject of a verb is the patch: it is an order, or `this patch`.
+/// Whether the subject of a verb is the patch: an imperative, or `this patch`.
 fn speaks_of_the_patch(before: &[&str]) -> bool {
     let end = before
         .iter()
@@ -466,7 +466,7 @@ fn is_fix_for(before: &[&str], word: &str) -> bool {
         && before.iter().all(|word| BEFORE.contains(word))
 }
 
-/// Whether the list of what is resolved ends the sentence, but for where it comes from.
+/// Whether the list of what is resolved ends the sentence, except for where the fix comes from.
 fn is_end_of_list(behind: &[Token<'_>]) -> bool {
     let last = behind
         .iter()
@@ -481,10 +481,10 @@ fn is_end_of_list(behind: &[Token<'_>]) -> bool {
     }
 }
 
-/// What is resolved, behind the verb.
+/// Returns what is resolved, after the verb.
 fn objects(tokens: &[Token<'_>]) -> Claims {
     let mut found = Claims::default();
-    // What the last list has, until it is known that nothing follows by which it is another thing.
+    // The last list, held back until it is known that nothing makes it something else.
     let mut list = Claims::default();
     let mut is_direct = true;
     let mut last = "";
@@ -553,7 +553,7 @@ pub(crate) fn of_subject(subject: &str) -> Claims {
     {
         found.extend(tag(inner));
     }
-    // `CVE-2024-32498: …`, also behind the name of a part.
+    // `CVE-2024-32498: …`, also after the name of a part.
     let mut rest = subject.trim_start();
     while let Some((part, tail)) = rest.split_once(": ")
         && leading(part).is_none()
@@ -581,7 +581,7 @@ pub(crate) fn of_subject(subject: &str) -> Claims {
     found
 }
 
-/// The numbers of a tag that has nothing else.
+/// The numbers in a tag that has nothing else.
 pub(crate) fn tag(inner: &str) -> Claims {
     let words = inner
         .split([',', ' ', '/'])

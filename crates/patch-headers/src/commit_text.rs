@@ -1,10 +1,10 @@
-//! What a commit says that stands for a patch: its author and message.
+//! The text of the commit that stands for a patch: its author and message.
 
 use crate::change_ids::subject;
 use crate::fields::{Fields, without_tags};
 use crate::split;
 
-/// What a commit says that stands for a patch, as `git am` reads it where the patch is a mail.
+/// The text of the commit that stands for a patch, as `git am` reads it if the patch is a mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitText {
     /// The author's name.
@@ -13,14 +13,14 @@ pub struct CommitText {
     pub author_email: Option<String>,
     /// When it was written.
     pub written: Option<WrittenAt>,
-    /// Subject and body, with a line feed at the end; empty where the patch says nothing. Of a
-    /// mailbox the messages of all its mails.
+    /// Subject and body, with a line feed at the end; empty if the patch has neither. For a
+    /// mailbox, the messages of all its mails.
     pub message: String,
-    /// How the patch says it.
+    /// The form in which the patch has it.
     pub form: HeadForm,
 }
 
-/// How a patch says what it is.
+/// The form in which a patch has its message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeadForm {
     /// As a mail with a subject.
@@ -32,7 +32,7 @@ pub enum HeadForm {
     Text,
 }
 
-/// A time with the zone of who wrote it.
+/// A time with its author's time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenAt {
     /// Seconds since the epoch.
@@ -74,7 +74,7 @@ impl CommitText {
     }
 }
 
-/// The subject and body of a mail; nothing where it has no subject.
+/// Returns the subject and body of a mail; `None` if it has no subject.
 fn mail_message(part: &split::Part) -> Option<String> {
     let text = part.message();
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -100,7 +100,7 @@ fn joined(subject: &str, body: &str) -> String {
     }
 }
 
-/// A body without the author's headers that it begins with where another one sent it.
+/// Returns a body without the author's headers at its start, as a mail sent by someone else has.
 fn without_author(body: &str) -> &str {
     let is_header = |line: &str| {
         ["from:", "date:", "subject:"].iter().any(|name| {
@@ -115,7 +115,7 @@ fn without_author(body: &str) -> &str {
     }
 }
 
-/// The text of a patch without subject, from its first line that is no comment.
+/// Returns the text of a patch without a subject, from its first line that is not a comment.
 fn plain_message(part: &split::Part) -> String {
     let text = part.message();
     let is_skipped = |line: &&str| line.starts_with('#') || line.trim().is_empty();

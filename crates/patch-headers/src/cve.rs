@@ -7,7 +7,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cve(String);
 
-/// A text is no CVE number.
+/// A text is not a CVE number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotACve;
 
@@ -45,7 +45,7 @@ impl FromStr for Cve {
     }
 }
 
-/// The number that a text begins with, and what is behind it.
+/// The number that a text begins with, and what follows it.
 pub(crate) fn leading(text: &str) -> Option<(Cve, &str)> {
     let (name, rest) = text.split_at_checked(3)?;
     if !name.eq_ignore_ascii_case("CVE") {
@@ -71,7 +71,7 @@ fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()
 }
 
-/// Parts of a file's name which say that it does something else than to resolve the vulnerability.
+/// Parts of a file's name that say that it does something other than resolve the vulnerability.
 const OTHERWISE: &[&str] = &[
     "regress",
     "depend",

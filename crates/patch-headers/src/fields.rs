@@ -9,7 +9,7 @@ pub(crate) struct Field {
     pub(crate) value: String,
 }
 
-/// A message, divided.
+/// A message, split into fields and prose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     pub(crate) fields: Vec<Field>,
@@ -71,8 +71,8 @@ fn is_field_name(name: &str) -> bool {
             .any(|begin| name.starts_with(begin))
 }
 
-/// Whether a line is a header of DEP-3 or Yocto, which Git would drop with what else is behind the
-/// line `---`.
+/// Whether a line is a header of DEP-3 or Yocto, which Git would drop with everything else after
+/// the line `---`.
 pub(crate) fn is_header_of_patch(line: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "upstream-status",
@@ -87,7 +87,7 @@ pub(crate) fn is_header_of_patch(line: &[u8]) -> bool {
 }
 
 impl Fields {
-    /// Divides a message. The lines of a header go on where they are indented.
+    /// Splits a message. Indented lines continue a header.
     pub(crate) fn read(message: &[u8]) -> Self {
         let mut found = Self::default();
         let mut in_head = true;
@@ -130,8 +130,8 @@ impl Fields {
         found
     }
 
-    /// Puts the author's headers with which a body begins before those of the sender, as
-    /// `git format-patch --from` writes them.
+    /// Moves the author's headers at the start of a body before those of the sender, as `git
+    /// format-patch --from` writes them.
     fn take_headers_of_body(&mut self, head: Option<usize>) {
         let Some(head) = head else { return };
         let body = self.fields.get(head..).unwrap_or_default();
@@ -199,7 +199,7 @@ fn split_field(line: &[u8]) -> Option<(String, &[u8])> {
         .to_ascii_lowercase();
     let name = name.replace(' ', "-");
     let value = line.get(at + 1..)?;
-    // An address is none: `from://`.
+    // An address is not a field: `from://`.
     (is_field_name(&name) && !value.starts_with(b"//")).then(|| (name, value.trim_ascii()))
 }
 
@@ -217,8 +217,8 @@ fn field(name: String, value: &[u8]) -> Field {
     Field { name, value }
 }
 
-/// The body of a message behind a line that stands for its subject: all of it, but for the headers
-/// of a mail. What is among the fields of DEP-3 counts as body.
+/// The body of a message after a line in place of its subject: everything but the headers of a
+/// mail. Text among the fields of DEP-3 counts as body.
 pub(crate) fn body(message: &str) -> String {
     let (head, rest) = message.split_once("\n\n").unwrap_or((message, ""));
     let is_subject = |line: &str| {
@@ -233,8 +233,8 @@ pub(crate) fn body(message: &str) -> String {
     format!("-\n\n{body}")
 }
 
-/// Whether a line is a notice of licence or copyright, a comment, quoted, or what `git show`
-/// writes.
+/// Whether a line is a licence or copyright notice, a comment, a quotation, or written by `git
+/// show`.
 fn is_notice(line: &str) -> bool {
     let is_commit = line
         .strip_prefix("commit ")
@@ -250,7 +250,7 @@ fn is_notice(line: &str) -> bool {
             .any(|begin| text.starts_with(begin))
 }
 
-/// What a comment says, where it is no notice and no header of its own.
+/// Returns the text of a comment, unless it is a notice or a header itself.
 fn comment(line: &str) -> Option<String> {
     let text = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
     let text = text.trim_start_matches(['#', '/', ' ']).trim();

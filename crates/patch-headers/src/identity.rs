@@ -1,4 +1,4 @@
-//! By what a patch can be known again.
+//! What identifies a patch.
 
 use crate::change_ids::{all_change_ids, subject};
 use crate::fields::{self, Fields, without_tags};
@@ -8,22 +8,22 @@ use crate::split;
 /// The most bytes in front of a diff that are read.
 const IDENTITY_BYTES: usize = 256 << 10;
 
-/// What the first message of a patch says by which the same change is known elsewhere.
+/// What the first message of a patch says that identifies the same change elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchIdentity {
-    /// The commit that it was made of: 40 hexadecimal digits.
+    /// The commit that it was made from: 40 hexadecimal digits.
     pub commit: Option<String>,
     /// What it was taken from, by notes and headers, in groups that are one change each: commits
     /// in lower-case hexadecimal of 7 to 64 digits.
     pub picks: Vec<Vec<String>>,
-    /// The `Change-Id`s that all have to be there.
+    /// The `Change-Id`s, all of which have to be found.
     pub change_ids: Vec<String>,
     /// The author's address alone, in lower case: how a name is spelled differs between mail and
     /// commit.
     pub author_address: Option<String>,
     /// When it was written, in seconds since the epoch.
     pub date: Option<i64>,
-    /// The subject that a header tells, in one line.
+    /// The subject given by a header, in one line.
     pub subject: Option<String>,
 }
 

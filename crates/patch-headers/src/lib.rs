@@ -52,7 +52,7 @@ impl Summary {
     }
 }
 
-/// What a patch says of itself: in the messages around its diffs, and by its file's name.
+/// What a patch says about itself: in the messages around its diffs, and in its file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchHeaders {
     /// Its messages in order: one, or several where it is a mailbox, such as the `.patch` of a pull
@@ -102,14 +102,14 @@ impl PatchHeaders {
         }
     }
 
-    /// The commits of upstream that its messages name as what it was taken from, without
-    /// repetition.
+    /// Returns the upstream commits that its messages name as what it was taken from, without
+    /// duplicates.
     #[must_use]
     pub fn upstream_commits(&self) -> Vec<&str> {
         without_repetition(self.messages.iter().flat_map(|message| &message.upstream_commits))
     }
 
-    /// Gerrit's ids of its changes, without repetition.
+    /// Returns Gerrit's ids of its changes, without duplicates.
     #[must_use]
     pub fn change_ids(&self) -> Vec<&str> {
         without_repetition(self.messages.iter().flat_map(|message| &message.change_ids))
@@ -132,7 +132,7 @@ impl PatchHeaders {
         header.cloned().or_else(note)
     }
 
-    /// What of upstream's is said of it: Yocto's `Upstream-Status`, or the sentence `Upstream status`.
+    /// Its status upstream: Yocto's `Upstream-Status`, or the sentence `Upstream status`.
     #[must_use]
     pub fn upstream_status(&self) -> Option<&str> {
         self.first(|message| message.upstream_status.as_deref())

@@ -1,4 +1,4 @@
-//! What a message says of its patch.
+//! What a message says about its patch.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::prose;
 /// The most characters of a subject in which claims are looked for.
 const SUBJECT_CHARACTERS: usize = 500;
 
-/// What a message says of its patch.
+/// What a message says about its patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// What [`Summary::subject`](crate::Summary::subject) says.
@@ -52,7 +52,7 @@ impl Message {
         Self::from_fields(&Fields::read(text), &fields::body(&String::from_utf8_lossy(text)))
     }
 
-    /// Where a header says that the whole file comes from, whatever else it has.
+    /// Returns the origin that a header declares for the whole file, whatever else it has.
     pub(crate) fn declared_origin(fields: &Fields) -> PatchOrigin {
         let mut declared = Self::default();
         for field in &fields.fields {
@@ -142,7 +142,7 @@ impl Message {
             self.add_change_id(id);
         }
         for pick in picks(text) {
-            // A short one without a digit is a word.
+            // A short id without a digit is a word.
             let is_id = |commit: &String| commit.len() == 40 || is_commit(commit);
             let commits: Vec<String> = pick.commits.into_iter().filter(is_id).collect();
             if !commits.is_empty() || !pick.change_ids.is_empty() {
@@ -243,7 +243,7 @@ fn addresses(value: &str, bare: BareNumber) -> Claims {
     found
 }
 
-/// Whether a trailer of OpenStack's closes its bugs; `None` if it is none of them.
+/// Whether an OpenStack trailer closes its bugs; `None` if it is no such trailer.
 fn openstack_trailer(name: &str) -> Option<bool> {
     let begin = name.strip_suffix("bug").or_else(|| name.strip_suffix("bugs"))?;
     let begin = begin.trim_matches(['-', '_', ' ']);

@@ -1,14 +1,14 @@
 //! Where patches come from.
 
-/// Where a patch comes from, from the least that is said.
+/// Where a patch comes from, from the weakest claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PatchOrigin {
-    /// Nobody upstream has it, or nothing says so.
+    /// Upstream does not have it, or nothing says that it does.
     #[default]
     Unofficial,
-    /// A change of upstream's, adapted: `Origin: backport`, `Upstream-Status: Backport`,
+    /// An upstream change, adapted: `Origin: backport`, `Upstream-Status: Backport`,
     /// `Applied-Upstream`, `(backported from commit …)`.
     Backport,
-    /// A commit of upstream's as it is: `(cherry picked from commit …)`, `Origin: upstream`.
+    /// An unchanged upstream commit: `(cherry picked from commit …)`, `Origin: upstream`.
     CherryPick,
 }

@@ -10,7 +10,7 @@ pub struct Pick {
     pub origin: PatchOrigin,
     /// The commits, which are one another's picks: lower-case hexadecimal of 7 to 64 digits.
     pub commits: Vec<String>,
-    /// The `Change-Id`s that stand in a commit's place.
+    /// The `Change-Id`s that are given in place of a commit.
     pub change_ids: Vec<String>,
 }
 
@@ -32,16 +32,16 @@ const BEGINNINGS: [(&str, PatchOrigin); 14] = [
     ("backport from", PatchOrigin::Backport),
 ];
 
-/// The words that may stand before and between the ids of a note, between spaces.
+/// The words that may stand before and between the ids of a note, separated by spaces.
 const FILLERS: &str = "cherry picked pick cherry-picked cherry-picked-from cherry-pick cherrypicked \
                        cherrypick manually this is a from of the change commit commits revision and & \
                        upstream master main backported backport";
 
-/// The notes of a message on what its change was taken from: each is one change.
+/// Returns the notes of a message on what its change was taken from: each is one change.
 ///
-/// Lines behind one another are a chain of picks, as `git cherry-pick -x` makes it, and one note.
-/// Several ids in one line, and lines in different places, are several changes in one. What is
-/// quoted or indented is another's message.
+/// Consecutive lines are a chain of picks, as `git cherry-pick -x` writes it, and one note. Several
+/// ids on one line, and lines in different places, are several changes in one. Quoted or indented
+/// text is another's message.
 #[must_use]
 pub fn picks(message: &str) -> Vec<Pick> {
     let lines: Vec<&str> = message.lines().take(MOST_LINES).collect();
@@ -56,7 +56,7 @@ pub fn picks(message: &str) -> Vec<Pick> {
             continue;
         };
         let mut names = Names::read(line);
-        // A note that goes on in the next line.
+        // A note that continues on the next line.
         let is_open = line.contains('(') && !line.contains(')') || names.is_empty();
         if is_open && let Some(next) = lines.get(at).filter(|next| beginning(next).is_none()) {
             let whole = Names::read(&format!("{line} {next}"));
@@ -134,7 +134,7 @@ struct Names {
 }
 
 impl Names {
-    /// The ids at the start of a note, behind nothing but filling words and names of places.
+    /// Reads the ids at the start of a note, after nothing but filler words and names of places.
     fn read(note: &str) -> Self {
         let mut names = Self::default();
         let words = note.split(|c: char| c.is_whitespace() || "()[],;".contains(c));
@@ -154,7 +154,7 @@ impl Names {
         names
     }
 
-    /// Takes a word; returns whether the note may go on behind it.
+    /// Takes a word; returns whether the note may continue after it.
     fn take(&mut self, word: &str) -> bool {
         let word = word.trim_matches(['.', '\'', '"']);
         let last = word.rsplit('/').next().unwrap_or(word);
@@ -185,7 +185,7 @@ fn is_abbreviated_or_whole(text: &str) -> bool {
     (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A commit, which may be shortened, among words: `decade` and the like are none.
+/// Whether a word is a commit's id, whole or abbreviated: `decade` and the like are not.
 pub(crate) fn is_commit(text: &str) -> bool {
     is_abbreviated_or_whole(text) && text.bytes().any(|byte| byte.is_ascii_digit())
 }

@@ -1,12 +1,12 @@
 //! The sentences of a message.
 
-/// Words that begin a line of its own such as `Closes #42`.
+/// Words that begin a separate line such as `Closes #42`.
 const CLOSING: &[&str] = &[
     "Fix", "Fixes", "Fixed", "Close", "Closes", "Closed", "Resolve", "Resolves", "Resolved",
 ];
 
-/// The sentences of the lines, without what is quoted, and without lists of what another release
-/// brought.
+/// Returns the sentences of the lines, without quotations, and without lists of what another
+/// release brought.
 pub(crate) fn sentences(lines: &[String]) -> Vec<String> {
     let mut reader = Reader::default();
     for line in lines {
@@ -22,7 +22,7 @@ struct Reader {
     paragraph: String,
     /// Whether the paragraph is an item of a list, or indented.
     is_inset: bool,
-    /// Whether a heading told that a list follows which speaks of a release.
+    /// Whether a heading announced a list about a release.
     in_release_notes: bool,
 }
 
@@ -103,7 +103,7 @@ fn announces_release_notes(paragraph: &str) -> bool {
     paragraph.ends_with(':') && WORDS.iter().any(|word| lower.contains(word))
 }
 
-/// The sentences of a paragraph, each with the mark that ends it.
+/// Returns the sentences of a paragraph, each with its closing mark.
 pub(crate) fn split_sentences(paragraph: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut sentence = String::new();

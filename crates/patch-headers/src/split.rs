@@ -17,16 +17,16 @@ const MESSAGES: usize = 1000;
 /// A message, and whether a diff follows it.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    /// The commit that it is of: by the line `From `, or as `git show` prints it.
+    /// The commit that it belongs to: from the line `From `, or from what `git show` prints.
     pub(crate) commit: Option<String>,
-    /// The message as that of a mail, or without headers, with `\n` at the ends of its lines.
+    /// The message in the form of a mail, or without headers, with `\n` at the ends of its lines.
     pub(crate) text: String,
-    /// How many bytes of the text are the message: behind them are headers that stand behind `---`.
+    /// How many bytes of the text are the message; the rest are headers that stand after `---`.
     pub(crate) message_length: usize,
     pub(crate) has_diff: bool,
 }
 
-/// All messages of a file. What is before its first mail belongs to that.
+/// Returns all messages of a file. Text before its first mail belongs to that mail.
 pub(crate) fn all(patch: &[u8]) -> Vec<Part> {
     let mails = mails(patch).into_iter().take(MESSAGES);
     let mut parts: Vec<Part> = mails.map(Part::read).collect();
@@ -47,7 +47,7 @@ pub(crate) fn first(patch: &[u8]) -> Part {
 }
 
 impl Part {
-    /// Reads one mail of a mailbox, or a file that is none.
+    /// Reads one mail of a mailbox, or a file that is not a mailbox.
     fn read(mail: &[u8]) -> Self {
         let line = mail
             .split_inclusive(|byte| *byte == b'\n')
@@ -75,7 +75,7 @@ impl Part {
         }
     }
 
-    /// The text without what stands behind `---`.
+    /// Returns the text without what stands after `---`.
     pub(crate) fn message(&self) -> &str {
         self.text.get(..self.message_length).unwrap_or(&self.text)
     }
@@ -89,7 +89,7 @@ fn whole_id(text: &[u8]) -> Option<String> {
     is_id.then(|| word.to_ascii_lowercase())
 }
 
-/// What `git show` and `git log -p` print behind `commit `: the commit, and the same as a mail.
+/// What `git show` and `git log -p` print after `commit `: the commit, and the rest as a mail.
 fn shown_by_git(text: &str) -> Option<(String, String)> {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let commit = whole_id(first.as_bytes())?;
@@ -125,7 +125,7 @@ fn readable(line: &[u8]) -> String {
     }
 }
 
-/// The mails of a mailbox, cut at [`MESSAGE_BYTES`]; the whole file where it is none.
+/// Returns the mails of a mailbox, cut at [`MESSAGE_BYTES`]; the whole file if it is not one.
 fn mails(patch: &[u8]) -> Vec<&[u8]> {
     if patch.is_empty() {
         return Vec::new();
@@ -161,9 +161,9 @@ fn is_from_line(text: &[u8]) -> bool {
     words.next().is_some_and(is_year) && words.next().is_some_and(is_time)
 }
 
-/// A mail with its body as it was before it was encoded.
+/// Returns a mail with its body decoded.
 fn decoded(mail: &[u8]) -> Cow<'_, [u8]> {
-    // Nothing is read of a diff.
+    // Nothing is read from a diff.
     if mail.starts_with(b"diff ") {
         return mail.into();
     }
@@ -177,7 +177,7 @@ fn decoded(mail: &[u8]) -> Cow<'_, [u8]> {
     if !is_encoded {
         return mail.into();
     }
-    // What is cut off may end within a group of base64.
+    // What was cut may end within a group of base64.
     let whole_lines = mail
         .iter()
         .rposition(|byte| *byte == b'\n')
@@ -192,9 +192,9 @@ fn decoded(mail: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What is before the first diff, or before the line `---` that ends a message, and the headers on
-/// the patch between that and the diff; how many bytes stand before those; and whether there is a
-/// diff.
+/// Returns what is before the first diff, or before the line `---` that ends a message, with the
+/// headers between that line and the diff; how many bytes stand before those headers; and whether
+/// there is a diff.
 fn until_diff(mail: &[u8]) -> (String, usize, bool) {
     if mail.starts_with(b"diff ") {
         return (String::new(), 0, true);

@@ -1,8 +1,8 @@
-//! What is read of sentences and headers as patches have them.
+//! What is read from sentences and headers as they occur in patches.
 
 use patch_headers::{PatchHeaders, PatchOrigin, Summary};
 
-/// A message behind its subject, and what it claims to resolve.
+/// A message after its subject, and what it claims to resolve.
 const PHRASES: &[(&str, &[&str])] = &[
     // Claims, by a header.
     (
@@ -384,7 +384,7 @@ const ORIGINS: &[OriginLine] = &[
     ("Applied-Upstream: 31.1.0", PatchOrigin::Backport, &[], &[]),
 ];
 
-/// What a message says of where its patch comes from.
+/// What a message says about where its patch comes from.
 #[test]
 fn origins() {
     for (line, origin, commits, ids) in ORIGINS {
@@ -419,7 +419,7 @@ fn each_message_of_a_mailbox_is_read() {
     assert_eq!(headers.messages[1].date, Some(1_709_632_800));
     assert_eq!(claimed("12.patch", &both), ["Launchpad 1", "Launchpad 2"]);
     assert_eq!(headers.origin, PatchOrigin::CherryPick);
-    // One of its own makes the file no cherry-pick.
+    // A commit of the team's own makes the file no cherry-pick.
     let mixed = format!("{}{}", commit(1, pick), commit(2, ""));
     assert_eq!(
         PatchHeaders::read("12.patch", mixed.as_bytes()).origin,
@@ -487,7 +487,7 @@ fn what_is_before_the_first_mail_belongs_to_it() {
     assert_eq!(claimed("x.patch", patch), ["CVE-2024-11111"]);
 }
 
-/// A header such as Yocto's stands once for all that the file has.
+/// A header such as Yocto's applies to the whole file, once.
 #[test]
 fn a_header_speaks_for_the_whole_file() {
     let mail = |body: &str| {
@@ -507,7 +507,7 @@ fn a_header_speaks_for_the_whole_file() {
     );
 }
 
-/// What somebody writes to keep a reader busy.
+/// Input written to keep a reader busy.
 #[test]
 fn what_is_beyond_the_bounds_is_not_read() {
     let claim = "Fixes CVE-2024-11111.";

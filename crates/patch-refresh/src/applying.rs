@@ -8,7 +8,7 @@ use super::options::{RefreshHints, RefreshOptions};
 use super::scratch::Scratch;
 use super::work::{Exceeded, Work};
 
-/// Why a patch is not looked at further.
+/// Why work on a patch stops.
 pub(crate) enum Stop {
     /// The store failed.
     Store(ObjectError),
@@ -40,11 +40,12 @@ pub(crate) struct Refresher<'a> {
     /// How the patch at hand is read and applied.
     pub(crate) engine: Options,
     pub(crate) work: &'a Work,
-    /// By the trees where the series once applied: the trees that its first patches leave there.
+    /// The trees that the first patches of the series leave, by the tree where the series once
+    /// applied.
     pub(crate) replays: HashMap<Oid, Vec<Oid>>,
 }
 
-/// A patch that was applied, alone.
+/// A patch that was applied on its own.
 pub(crate) struct Applied {
     pub(crate) report: PatchReport,
     series: Series,
@@ -75,7 +76,7 @@ impl Refresher<'_> {
     }
 
     /// The tree before the patch at a place of the series, on a tree where the series once applied;
-    /// `None` where the store lacks what is needed for that, or it would take too much.
+    /// `None` if the store lacks what that needs, or it would take too much.
     pub(crate) fn replay(&mut self, base: Oid, at: usize) -> Result<Option<Oid>, Stop> {
         let mut trees = self.replays.remove(&base).unwrap_or_else(|| vec![base]);
         let patches = self.patches;

@@ -17,7 +17,7 @@ pub(crate) struct Base {
     pub(crate) patched: Vec<u8>,
 }
 
-/// Where the files for which patches were made are looked for.
+/// Where to look for the files for which patches were made.
 #[derive(Clone, Copy)]
 pub(crate) struct BaseSearch<'a> {
     pub(crate) hints: &'a RefreshHints<'a>,
@@ -27,7 +27,7 @@ pub(crate) struct BaseSearch<'a> {
     pub(crate) tree: Option<Oid>,
 }
 
-/// The fewest digits of an id in an `index` line that say something.
+/// The fewest digits that make an id in an `index` line useful.
 const FEWEST_DIGITS: usize = 4;
 
 impl BaseSearch<'_> {
@@ -89,7 +89,7 @@ impl BaseSearch<'_> {
         }
     }
 
-    /// What the diff of a file makes of contents; `None` where it does not apply to them.
+    /// Contents with the diff of a file applied; `None` if it does not apply to them.
     fn patched(&self, section: &Section<'_>, path: &[u8], contents: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
         let mode = match EntryMode::from_bits(section.diff.old_mode) {
             EntryMode::Executable => EntryMode::Executable,

@@ -18,7 +18,7 @@ pub(crate) struct Change {
     pub(crate) after: Range<usize>,
 }
 
-/// Where changes go that could stand some lines further up or down as well.
+/// Where to put changes that could just as well be some lines further up or down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sliders {
     /// Where the indentation suggests it, as in `git diff`.
@@ -63,11 +63,11 @@ pub(crate) fn changes(
     compared.ok().flatten().ok_or(Exceeded::Library)
 }
 
-/// What the search between the first and the last difference costs at worst: it looks at so many
-/// lines as often as Git's heuristics let it.
+/// What the search between the first and the last difference costs at worst: it looks at all lines
+/// there as often as Git's heuristics allow.
 fn search_cost(before: &[u8], after: &[u8]) -> u64 {
     const LEAST_LOOKS: u64 = 256;
-    /// What a look takes on texts of few different lines, which are the worst.
+    /// What a look costs on texts with few distinct lines, which are the worst.
     const LOOK: u64 = 8;
     let same = |(one, other): &(&u8, &u8)| one == other;
     let head = before.iter().zip(after).take_while(same).count();

@@ -1,7 +1,7 @@
-//! Places hunks as GNU patch does: where a hunk fits nowhere, lines of context at its ends are
-//! passed over.
+//! Places hunks as GNU patch does: if a hunk fits nowhere, lines of context at its ends are
+//! skipped.
 //!
-//! Stricter than GNU patch in one point: a hunk of which no line would be compared fits nowhere.
+//! Stricter than GNU patch in one respect: a hunk of which no line would be compared fits nowhere.
 
 use std::collections::HashMap;
 
@@ -13,18 +13,18 @@ use super::work::{Exceeded, Work, units};
 pub(crate) struct FuzzyHunk<'a> {
     /// The first line of the preimage, from 1, as its header says.
     pub(crate) old_start: u64,
-    /// Its lines without the marker, each with what becomes of it.
+    /// Its lines without the marker, each with what the hunk does to it.
     pub(crate) lines: Vec<(LineKind, &'a [u8])>,
 }
 
-/// What becomes of a line.
+/// What a hunk does to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
-    /// It stays.
+    /// It keeps the line.
     Context,
-    /// It goes.
+    /// It removes the line.
     Removed,
-    /// It comes.
+    /// It adds the line.
     Added,
 }
 
@@ -33,9 +33,9 @@ pub(crate) enum LineKind {
 pub(crate) struct Fuzzed {
     /// The file.
     pub(crate) contents: Vec<u8>,
-    /// The most lines of context that were passed over at an end of a hunk.
+    /// The most lines of context that were skipped at an end of a hunk.
     pub(crate) fuzz: usize,
-    /// The line of the file, from 1, where the first hunk went for which so many were.
+    /// The line of the file, from 1, where the first hunk went that needed this fuzz.
     pub(crate) line: usize,
 }
 
@@ -99,7 +99,7 @@ fn copy(into: &mut Vec<u8>, lines: &[&[u8]], range: std::ops::Range<usize>) {
     }
 }
 
-/// Adds a line; one before it that has no line feed gets it, as with GNU patch.
+/// Adds a line; a line before it that has no line feed gets one, as with GNU patch.
 fn push(into: &mut Vec<u8>, line: &[u8]) {
     if into.last().is_some_and(|last| *last != b'\n') {
         into.push(b'\n');
@@ -121,7 +121,7 @@ impl<'a> Tokens<'a> {
 /// What a hunk expects.
 struct Pattern {
     lines: Vec<u32>,
-    /// The first line, from 1, where its header says that it belongs.
+    /// The line, from 1, where it belongs according to its header.
     first: i64,
     /// How many lines of context it begins with.
     prefix: usize,
@@ -134,7 +134,7 @@ impl Pattern {
         let is_context = |line: &&(LineKind, &[u8])| line.0 == LineKind::Context;
         let old = hunk.lines.iter().filter(|(kind, _)| *kind != LineKind::Added);
         let lines: Vec<u32> = old.map(|(_, line)| tokens.token(line)).collect();
-        // A place without lines is told by the line before it.
+        // A header names an empty place by the line before it.
         let appended = u64::from(lines.is_empty());
         Self {
             first: i64::try_from(hunk.old_start.saturating_add(appended)).unwrap_or(i64::MAX),
@@ -151,7 +151,7 @@ struct Search<'a, 'w> {
     file: Vec<u32>,
     /// How many lines of the file earlier hunks have changed or passed.
     frozen: usize,
-    /// How far the hunk before stood from where it said.
+    /// How far the previous hunk went from where it said.
     offset: i64,
     work: &'w Work,
 }
@@ -175,7 +175,7 @@ impl Search<'_, '_> {
         Ok(None)
     }
 
-    /// How far a hunk stands from where it is expected (`locate_hunk` of GNU patch).
+    /// How far from its expected place a hunk fits (`locate_hunk` of GNU patch).
     fn locate(&self, pattern: &Pattern, fuzz: usize, context: usize) -> Result<Option<i64>, Exceeded> {
         let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let skip = |side: usize| signed(fuzz) + signed(side) - signed(context);
@@ -222,7 +222,7 @@ impl Search<'_, '_> {
         Ok(None)
     }
 
-    /// Whether a hunk stands at a line, from 1, without so many lines at its ends.
+    /// Whether a hunk fits at a line, from 1, without its first `before` and last `after` lines.
     fn fits(&self, pattern: &Pattern, line: i64, before: i64, after: i64) -> Result<bool, Exceeded> {
         self.work.spend(1)?;
         let number = |signed: i64| usize::try_from(signed).ok();

@@ -11,7 +11,7 @@ use super::unified::{Heading, HunkStyle};
 #[derive(Debug)]
 pub(crate) struct Layout<'a> {
     pub(crate) sections: Vec<Section<'a>>,
-    /// What stands behind the last diff.
+    /// What follows the last diff.
     trailer: &'a [u8],
     /// How hunks are written so that they look like the patch's.
     pub(crate) style: HunkStyle,
@@ -22,7 +22,7 @@ pub(crate) struct Layout<'a> {
 pub(crate) struct Section<'a> {
     /// What the patch says of the file.
     pub(crate) diff: FileDiff<'a>,
-    /// What stands before it.
+    /// What precedes it.
     pub(crate) before: Vec<u8>,
     /// Its header, and its hunks or binary contents.
     pub(crate) header: Vec<u8>,
@@ -43,7 +43,7 @@ impl<'a> Layout<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be read, in a sentence.
+    /// If it cannot be read: why, in a sentence.
     pub(crate) fn read(text: &'a [u8], options: &Options) -> Result<Self, String> {
         let diffs = read_diffs(text, options)?;
         let style = style(&diffs);
@@ -84,7 +84,7 @@ impl<'a> Layout<'a> {
         text
     }
 
-    /// The patch with so many of its first sections, and nothing behind them.
+    /// The patch with its first `count` sections, and nothing after them.
     pub(crate) fn text_up_to(&self, count: usize) -> Vec<u8> {
         let mut text = Vec::new();
         for section in self.sections.iter().take(count) {
@@ -136,7 +136,7 @@ impl Section<'_> {
         paths.into_iter().flatten().map(Vec::as_slice)
     }
 
-    /// The name by which to speak of it.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> String {
         let name = self.diff.new_path.as_ref().or(self.diff.old_path.as_ref());
         String::from_utf8_lossy(name.map_or(&[][..], Vec::as_slice)).into_owned()
@@ -174,7 +174,8 @@ impl Section<'_> {
         std::iter::from_fn(|| rest.next_hunk()).collect()
     }
 
-    /// Puts the blobs before and after into the `index` line; one that is not given stays.
+    /// Puts the ids of the blobs before and after into the `index` line; one that is not given
+    /// stays.
     pub(crate) fn set_index(&mut self, old: Option<Oid>, new: Option<Oid>) {
         const INDEX: &[u8] = b"index ";
         let line = lines(&self.header).find(|(_, line)| line.starts_with(INDEX));
@@ -207,7 +208,7 @@ impl Section<'_> {
         self.header.splice(start..end, renewed);
     }
 
-    /// Takes what speaks of contents out of the header, as Git writes it where a name or mode alone
+    /// Removes what describes contents from the header, as Git writes it if only a name or mode
     /// changes.
     pub(crate) fn drop_contents(&mut self) {
         const SIMILARITY: &[u8] = b"similarity index ";
@@ -227,12 +228,12 @@ impl Section<'_> {
         self.body.clear();
     }
 
-    /// Puts the lines where hunks went into their headers; `false` where they went into another
+    /// Renumbers the hunks' headers to the lines where they went; `false` if they went into another
     /// order than the patch's, so that they cannot be written this way.
     pub(crate) fn renumber(&mut self, reports: &[HunkReport]) -> bool {
         let mut renewed = Vec::with_capacity(self.body.len());
         let mut rest = Hunks(&self.body);
-        // How many lines the hunks before have added, less those removed; the line that is free.
+        // How many lines earlier hunks have added, less those removed; the first line that is free.
         let (mut grown, mut free) = (0_i64, 1_i64);
         for report in reports {
             let HunkOutcome::Placed { line, .. } = report.outcome else {
@@ -325,7 +326,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Hunks behind each other.
+/// Consecutive hunks.
 struct Hunks<'a>(&'a [u8]);
 
 impl<'a> Hunks<'a> {
@@ -411,7 +412,7 @@ fn place(text: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().saturating_sub(text.as_ptr().addr())
 }
 
-/// How long the binary contents are that a text starts with: a line, and blocks that end in an
+/// The length of the binary contents that a text starts with: a line, and blocks that end in an
 /// empty line.
 fn binary_length(text: &[u8]) -> usize {
     let mut length = line_length(text);

@@ -28,7 +28,7 @@ pub(crate) fn is_binary(contents: &[u8]) -> bool {
 
 /// Merges the changes from `base` to `theirs` into `ours`.
 ///
-/// Changes that touch in the base are a conflict but where both sides come to the same lines: the
+/// Changes that touch in the base are a conflict unless both sides result in the same lines: the
 /// rule of `git merge-file` and `git apply --3way` (`XDL_MERGE_ZEALOUS`).
 pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8], work: &Work) -> Result<Merge, Exceeded> {
     let our_changes = changes(base, ours, Sliders::Down, work)?;
@@ -67,10 +67,10 @@ pub struct MarkedMerge {
     pub conflicts: usize,
 }
 
-/// What stands behind the markers of a conflict.
+/// What follows the markers of a conflict.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeLabels<'a> {
-    /// The file that is there.
+    /// The existing file.
     pub ours: &'a str,
     /// The file for which the change was made.
     pub base: &'a str,
@@ -137,8 +137,8 @@ pub fn marked_merge(
     Some(merged)
 }
 
-/// Whether markers end in CRLF: where the lines before the conflict on both sides do, and the first
-/// of the base (`is_cr_needed` in Git's xmerge.c).
+/// Whether markers end in CRLF: they do if the lines before the conflict on both sides do, and the
+/// first line of the base (`is_cr_needed` in Git's xmerge.c).
 fn marker_ends_in_crlf(ours: (&[&[u8]], usize), theirs: (&[&[u8]], usize), base: &[&[u8]]) -> bool {
     let before = |(lines, start): (&[&[u8]], usize)| ends_in_crlf(lines, start.saturating_sub(1));
     let mut answer = before(ours);
@@ -151,8 +151,8 @@ fn marker_ends_in_crlf(ours: (&[&[u8]], usize), theirs: (&[&[u8]], usize), base:
     answer == Some(true)
 }
 
-/// Whether a line ends in CRLF; of a last line without an end, the one before it. `None` where
-/// nothing tells (`is_eol_crlf` in Git's xmerge.c).
+/// Whether a line ends in CRLF; for a last line without an end, whether the one before does. `None`
+/// if nothing tells (`is_eol_crlf` in Git's xmerge.c).
 fn ends_in_crlf(lines: &[&[u8]], at: usize) -> Option<bool> {
     let line = lines.get(at)?;
     if line.ends_with(b"\n") {
@@ -171,7 +171,7 @@ fn push_marker(text: &mut Vec<u8>, marker: &str, label: &str, line_end: &[u8]) {
     text.extend_from_slice(line_end);
 }
 
-/// Lines of a side, of which the last ends where it did not, so that the marker begins a line.
+/// Adds lines of a side, and ends the last if it has no end, so that the marker begins a line.
 fn push_lines(text: &mut Vec<u8>, part: &[&[u8]], line_end: &[u8]) {
     text.extend(part.iter().copied().flatten());
     if part.last().is_some_and(|line| !line.ends_with(b"\n")) {
@@ -225,8 +225,8 @@ fn regions(ours: &[Change], theirs: &[Change]) -> Vec<Region> {
     }
 }
 
-/// The lines of a side that stand for lines of the base, where the given changes are all that touch
-/// these.
+/// The lines of a side that correspond to lines of the base, where the given changes are all that
+/// touch them.
 fn side(changes: &[Change], inside: &Range<usize>, base: &Range<usize>) -> Range<usize> {
     let behind = |count: usize, line: usize| match count.checked_sub(1).and_then(|last| changes.get(last)) {
         Some(change) => change.after.end + line.saturating_sub(change.before.end),

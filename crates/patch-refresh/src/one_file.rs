@@ -1,4 +1,4 @@
-//! Makes the diff of one file anew that does not apply as it is.
+//! Refreshes the diff of one file that does not apply as it is.
 
 use git_apply_engine::{EntryMode, FileChange, Oid};
 
@@ -11,7 +11,7 @@ use super::outcome::FileOutcome;
 use super::scratch::Scratch;
 use super::unified::{HunkStyle, hunks};
 
-/// What is needed to make diffs anew.
+/// What is needed to refresh diffs.
 #[derive(Clone, Copy)]
 pub(crate) struct Mender<'a> {
     pub(crate) scratch: &'a Scratch<'a>,
@@ -21,7 +21,7 @@ pub(crate) struct Mender<'a> {
     pub(crate) fuzz: usize,
 }
 
-/// The diff of a file made anew.
+/// A refreshed diff of a file.
 pub(crate) struct Mended {
     pub(crate) outcome: FileOutcome,
     pub(crate) diff: MendedDiff,
@@ -45,7 +45,7 @@ impl Mended {
         }
     }
 
-    /// Puts it into a section, and gives what was done.
+    /// Puts it into a section, and returns what was done.
     pub(crate) fn put_into(self, section: &mut Section<'_>) -> FileOutcome {
         match self.diff {
             MendedDiff::Hunks(hunks) => section.body = hunks,
@@ -57,7 +57,7 @@ impl Mended {
 }
 
 impl Mender<'_> {
-    /// Makes the diff of a file anew for a tree, or tells in a sentence why somebody has to.
+    /// Refreshes the diff of a file for a tree, or says in a sentence why a person has to.
     pub(crate) fn refresh_file(
         &self,
         tree: Oid,

@@ -1,4 +1,4 @@
-//! Makes one patch anew.
+//! Refreshes one patch.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use super::stat;
 use super::unified::{HunkStyle, hunks};
 use super::work::units;
 
-/// How often a patch is tried whose diffs touch the same files.
+/// How often a patch whose diffs touch the same files is tried.
 const ROUNDS: usize = 16;
 
-/// What is told of a patch besides its outcome.
+/// What is reported on a patch besides its outcome.
 #[derive(Default)]
 struct Notes {
     files: Vec<FileRefresh>,
@@ -29,9 +29,9 @@ struct Notes {
 /// What was done for each section of a patch, by its place.
 type Outcomes = BTreeMap<usize, FileOutcome>;
 
-/// A patch that is made anew.
+/// A patch being refreshed.
 struct PatchAtHand<'a> {
-    /// The tree for which it is made anew.
+    /// The tree for which it is refreshed.
     tree: Oid,
     /// The tree before it where it last applied.
     last_tree: Option<Oid>,
@@ -39,19 +39,19 @@ struct PatchAtHand<'a> {
     outcomes: Outcomes,
 }
 
-/// How far a patch came.
+/// How an attempt to refresh a patch ended.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Attempt {
-    /// It applies, as it is or after diffs were made anew.
+    /// It applies, as it is or after diffs were refreshed.
     Applies(Applied),
     /// The tree has all of it.
     Merged,
-    /// Somebody has to mend it.
+    /// A person has to mend it.
     Impossible(String),
 }
 
 impl Refresher<'_> {
-    /// Makes the patch at a place of the series anew for a tree.
+    /// Refreshes the patch at a place of the series for a tree.
     pub(crate) fn refresh(
         &mut self,
         tree: Oid,
@@ -72,7 +72,7 @@ impl Refresher<'_> {
         }
         Ok(PatchRefresh {
             name: patch.name.clone(),
-            // Beyond the bounds nothing is told.
+            // Nothing is reported beyond the limits.
             fuzz: match outcome {
                 RefreshOutcome::Refreshed { .. } | RefreshOutcome::Impossible { .. } => {
                     self.fuzzy_fit(before, patch, &failing).ok().flatten()
@@ -85,8 +85,8 @@ impl Refresher<'_> {
         })
     }
 
-    /// Where a patch would go if context were passed over. Those of its diffs that do not apply
-    /// are given by their places.
+    /// Where a patch would go if context were skipped. `failing` has the places of the diffs that
+    /// do not apply.
     fn fuzzy_fit(&self, tree: Oid, patch: &PatchInput, failing: &[usize]) -> Result<Option<FuzzyFit>, Stop> {
         let Some(layout) = (!failing.is_empty())
             .then(|| Layout::read(&patch.bytes, &self.options.engine).ok())
@@ -183,7 +183,7 @@ impl Refresher<'_> {
         Ok(refreshed)
     }
 
-    /// Makes diffs anew until the patch applies.
+    /// Refreshes diffs until the patch applies.
     fn try_all(&mut self, at_hand: &mut PatchAtHand<'_>, first: Applied) -> Result<Attempt, Stop> {
         let mut applied = first;
         for _ in 0..ROUNDS {
@@ -213,8 +213,8 @@ impl Refresher<'_> {
         ))
     }
 
-    /// Makes diffs anew that do not apply; of those that touch the same files, the first. Tells why
-    /// somebody has to look at them.
+    /// Refreshes the diffs that do not apply; of those that touch the same files, the first.
+    /// Returns why a person has to look at them, if one has to.
     fn mend_failing(
         &mut self,
         at_hand: &mut PatchAtHand<'_>,
@@ -287,7 +287,7 @@ impl Refresher<'_> {
         self.keep(&applied).map(Some)
     }
 
-    /// Puts the lines where hunks went into their headers.
+    /// Renumbers the hunks' headers to the lines where they went.
     fn place(&self, at_hand: &mut PatchAtHand<'_>, report: &PatchReport, after: Oid) -> Result<(), Stop> {
         let layout = &mut at_hand.layout;
         let (shared, style) = (layout.shared_paths(), layout.style);
@@ -318,8 +318,8 @@ impl Refresher<'_> {
         Ok(contents.transpose()?.flatten().unwrap_or_default().to_vec())
     }
 
-    /// Puts the blobs before and after into the `index` lines. Those of files that several sections
-    /// touch stay as they are: they are of states that no tree has.
+    /// Puts the ids of the blobs before and after into the `index` lines. Those of files that
+    /// several sections touch stay unchanged: they name states that no tree has.
     fn set_index_lines(&self, at_hand: &mut PatchAtHand<'_>, after: Oid) -> Result<(), Stop> {
         let layout = &mut at_hand.layout;
         let shared = layout.shared_paths();
@@ -338,7 +338,7 @@ impl Refresher<'_> {
         Ok(())
     }
 
-    /// What the refreshed patch is, after it was applied once more.
+    /// The outcome for the refreshed patch, after applying it once more.
     fn verified(
         &self,
         at_hand: &PatchAtHand<'_>,

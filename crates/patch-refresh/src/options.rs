@@ -25,8 +25,8 @@ pub struct RefreshHints<'a> {
 /// What is known of a patch besides the tree. The default is that nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PatchHint {
-    /// The tree of the upstream, without any patch, on which the series applied up to and with this
-    /// patch when it last did.
+    /// The upstream's tree, without any patch, on which the series last applied up to and including
+    /// this patch.
     pub last_applied: Option<Oid>,
     /// Whether it is in the tree.
     pub presence: Presence,
@@ -35,23 +35,23 @@ pub struct PatchHint {
 /// Whether a tree has what a patch does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Presence {
-    /// It is not known, and found out by whether the patch applies in reverse.
+    /// It is not known, and is decided by whether the patch applies in reverse.
     #[default]
     Unknown,
-    /// It has, maybe in another form: upstream's history says so. This counts where the patch does
-    /// not apply as it is.
+    /// It has, maybe in another form, according to upstream's history. This counts only if the
+    /// patch does not apply as it is.
     Merged,
 }
 
-/// How patches are made anew. The default is `git apply`'s and GNU patch's.
+/// How patches are refreshed. The defaults are those of `git apply` and GNU patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshOptions {
-    /// How patches are read and applied, and the bounds on that. `reverse` and `results` say
-    /// nothing here.
+    /// How patches are read and applied, and the bounds on that. `reverse` and `results` are
+    /// ignored.
     pub engine: Options,
     /// How many lines of context at each end of a hunk may differ.
     pub fuzz: usize,
-    /// Bounds on what making them anew may cost.
+    /// Bounds on what refreshing them may cost.
     pub limits: RefreshLimits,
 }
 
@@ -69,7 +69,7 @@ impl Default for RefreshOptions {
 /// [`Impossible`](super::RefreshOutcome::Impossible), and the series goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshLimits {
-    /// Bytes of a file that is compared or merged, and of a patch that is made anew.
+    /// Bytes of a file that is compared or merged, and of a patch that is refreshed.
     pub file_bytes: u64,
     /// Lines of a file that is compared or merged.
     pub file_lines: usize,

@@ -1,24 +1,24 @@
-//! What became of patches.
+//! The outcomes of refreshing patches.
 
 use std::fmt;
 
 use git_apply_engine::Oid;
 
-/// What a refresh made of one patch.
+/// The result of refreshing one patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PatchRefresh {
     /// The patch's name, as it was given.
     pub name: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: RefreshOutcome,
     /// The files for which something had to be done, or could not be, in the patch's order.
     pub files: Vec<FileRefresh>,
-    /// The tree after it; that before it where it is left out.
+    /// The tree after it; the tree before it if it is left out.
     pub tree: Oid,
-    /// Where it would apply if some lines of context were passed over, as GNU patch does, with at
-    /// most as many as [`RefreshOptions::fuzz`](super::RefreshOptions::fuzz) at an end of a hunk;
-    /// `None` where it applies, and where that would not be enough.
+    /// Where it would apply if some lines of context were skipped, as GNU patch does, at most
+    /// [`RefreshOptions::fuzz`](super::RefreshOptions::fuzz) at an end of a hunk; `None` if it
+    /// applies, or if that would not be enough.
     pub fuzz: Option<FuzzyFit>,
 }
 
@@ -45,23 +45,23 @@ impl fmt::Display for FuzzyFit {
     }
 }
 
-/// What became of a patch.
+/// The outcome of refreshing a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefreshOutcome {
     /// It applies where it says, and stays as it is, byte for byte.
     UpToDate,
-    /// It was made anew, and applies where it says.
+    /// It was refreshed, and applies where it says.
     Refreshed {
         /// The strongest means that one of its files needed.
         how: RefreshKind,
-        /// The patch made anew.
+        /// The refreshed patch.
         patch: Vec<u8>,
         /// The tree after it.
         tree: Oid,
     },
-    /// The tree has all that it does, so that it is left out.
+    /// The tree has all that it does, so it is left out.
     Merged,
-    /// Somebody has to look at it. It is left out, and the patches after it go on without it.
+    /// A person has to look at it. It is left out, and the patches after it go on without it.
     Impossible {
         /// Why, in a sentence.
         reason: String,
@@ -69,7 +69,7 @@ pub enum RefreshOutcome {
 }
 
 impl RefreshOutcome {
-    /// Returns what a status says of it: `None` where there is nothing to refresh.
+    /// Returns what a status says about it: `None` if there is nothing to refresh.
     #[must_use]
     pub fn status(&self) -> Option<RefreshStatus> {
         let (state, by) = match self {
@@ -165,7 +165,7 @@ pub struct RefreshStatus {
     pub by: Option<RefreshKind>,
 }
 
-/// What was done for one file of a patch.
+/// A file of a patch, and what was done for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileRefresh {
@@ -184,19 +184,19 @@ pub enum FileOutcome {
         /// The largest distance in lines; negative where that is further up.
         lines: i64,
     },
-    /// What changed since the file for which the patch was made was merged with the patch.
+    /// The patch was merged with what changed since the file for which it was made.
     ThreeWay {
         /// Where the file for which the patch was made comes from.
         base: MergeBase,
     },
-    /// Lines of context at the ends of hunks were passed over.
+    /// Lines of context at the ends of hunks were skipped.
     Fuzz {
         /// The most lines at an end.
         lines: usize,
     },
-    /// The tree has what the patch does to the file, so that its diff is left out.
+    /// The tree has what the patch does to the file, so its diff is left out.
     LeftOut,
-    /// Somebody has to mend it.
+    /// A person has to mend it.
     Impossible {
         /// Why, in a sentence.
         reason: String,
@@ -229,7 +229,7 @@ pub struct SeriesOutlook {
 }
 
 impl SeriesOutlook {
-    /// Counts what became of the patches of a series.
+    /// Counts the outcomes of the patches of a series.
     pub fn count<'a>(outcomes: impl IntoIterator<Item = &'a RefreshOutcome>) -> Self {
         let mut outlook = Self::default();
         for outcome in outcomes {

@@ -1,17 +1,17 @@
-//! The store below, and on top of it what refreshed patches make.
+//! A store, with what refreshed patches make on top of it.
 
 use bytes::Bytes;
 use git_apply_engine::{EntryMode, LayeredStore, ObjectError, Objects, Oid, TreeEntry, WriteObjects};
 
 use super::work::Work;
 
-/// A store, and in memory what patches made on top of it, which counts as work.
+/// A store, with what patches made on top of it in memory, which counts as work.
 pub(crate) struct Scratch<'a> {
     store: LayeredStore<&'a dyn Objects>,
     work: &'a Work,
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct File {
     pub(crate) mode: EntryMode,
@@ -46,8 +46,8 @@ impl<'a> Scratch<'a> {
         Ok(None)
     }
 
-    /// The contents of a blob; `None` where the store has no blob of that id, or it is larger than
-    /// what is compared.
+    /// The contents of a blob; `None` if the store has no blob of that id, or it has more than
+    /// `most` bytes.
     pub(crate) fn contents(&self, id: Oid, most: u64) -> Result<Option<Bytes>, ObjectError> {
         let absent = |error| match error {
             ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::TooLarge { .. } => Ok(None),

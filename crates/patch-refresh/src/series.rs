@@ -10,7 +10,7 @@ use super::outcome::PatchRefresh;
 use super::scratch::Scratch;
 use super::work::Work;
 
-/// Why a series could not be looked at.
+/// Why a series could not be refreshed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshError {
     /// The store failed.
@@ -34,11 +34,11 @@ pub enum RefreshError {
     },
 }
 
-/// Makes each patch of a series anew for a tree, on what the refreshed ones before it left.
+/// Refreshes each patch of a series for a tree, on what the refreshed ones before it left.
 ///
-/// A patch that the tree has is left out; one that cannot be made anew says why, and the others go
-/// on without it. Nothing is written. Each patch that is given back was applied to its tree once
-/// more, and goes where it says.
+/// A patch that the tree has is left out; one that cannot be refreshed says why, and the others go
+/// on without it. Nothing is written. Each returned patch was applied to its tree once more, and
+/// goes where it says.
 ///
 /// # Errors
 ///

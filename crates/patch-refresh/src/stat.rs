@@ -1,4 +1,4 @@
-//! The diffstat of a mail: which lines it has, and how they are written anew.
+//! The diffstat of a mail: finds its lines and rewrites them.
 
 use std::fmt::Write;
 
@@ -10,8 +10,8 @@ const WIDTH: usize = 72;
 /// Lines that a section adds and removes.
 pub(crate) type Counts = (usize, usize);
 
-/// Writes the diffstats of a patch anew, as `git format-patch` does, where a file has other counts
-/// than before or is left out. One whose lines are not those of the diffs behind it stays.
+/// Rewrites the diffstats of a patch, as `git format-patch` does, if a file's counts have changed
+/// or it is left out. One whose lines do not match the diffs after it stays.
 pub(crate) fn renew(layout: &mut Layout<'_>, before: &[Counts]) {
     let after: Vec<Counts> = layout.sections.iter().map(Section::counts).collect();
     let mut starts: Vec<usize> = (0..layout.sections.len())
@@ -40,8 +40,8 @@ pub(crate) fn renew(layout: &mut Layout<'_>, before: &[Counts]) {
     }
 }
 
-/// Puts another diffstat, with what `git format-patch` writes behind its sums, in the place of the
-/// last one of a text; `None` where it has none.
+/// Replaces the last diffstat of a text, and what `git format-patch` writes after its sums, with
+/// another; `None` if there is none.
 #[must_use]
 pub fn replace_diffstat(text: &[u8], stat: &[u8]) -> Option<Vec<u8>> {
     const SUMMARIES: [&[u8]; 6] = [
@@ -59,13 +59,13 @@ pub fn replace_diffstat(text: &[u8], stat: &[u8]) -> Option<Vec<u8>> {
     Some([found.head, stat, rest.collect::<Vec<_>>().concat().as_slice()].concat())
 }
 
-/// Where a diffstat stands in a text.
+/// A diffstat, and the text around it.
 struct Stat<'a> {
-    /// What stands before it.
+    /// What precedes it.
     head: &'a [u8],
     /// The lines of files.
     files: Vec<&'a [u8]>,
-    /// What stands behind the line with the sums, such as new files and their modes.
+    /// What follows the line with the sums, such as new files and their modes.
     tail: &'a [u8],
 }
 
@@ -119,9 +119,9 @@ pub struct StatLine {
 pub enum StatChange {
     /// Lines are changed.
     Lines {
-        /// Lines that come.
+        /// Lines that are added.
         added: usize,
-        /// Lines that go.
+        /// Lines that are removed.
         removed: usize,
     },
     /// Binary contents are changed.
@@ -143,7 +143,7 @@ impl StatChange {
         }
     }
 
-    /// What stands behind `Bin`, and how wide Git takes it with that for.
+    /// What follows `Bin`, and the width that Git reserves for both.
     fn sizes(&self) -> Option<(String, usize)> {
         match *self {
             Self::Lines { .. } => None,
@@ -156,7 +156,7 @@ impl StatChange {
         }
     }
 
-    /// Reads what stands behind the name in a line.
+    /// Reads what follows the name in a line.
     fn read(text: &str, (added, removed): Counts) -> Self {
         let Some(sizes) = text.trim().strip_prefix("Bin") else {
             return Self::Lines { added, removed };
@@ -167,7 +167,7 @@ impl StatChange {
     }
 }
 
-/// The text before the first section with the diffstat written anew.
+/// The text before the first section, with the diffstat rewritten.
 fn renewed(sections: &[Section<'_>], counts: &[Counts]) -> Option<Vec<u8>> {
     let stat = Stat::find(&sections.first()?.before)?;
     if stat.files.len() != sections.len() {
@@ -271,7 +271,7 @@ pub fn diffstat(lines: &[StatLine]) -> String {
     text
 }
 
-/// A name in so many columns: its end, from a folder on, where it is longer.
+/// A name in `width` columns: if it is longer, its end, from a folder on.
 fn padded(name: &str, width: usize) -> String {
     let length = name.chars().count();
     if length <= width {
@@ -283,7 +283,7 @@ fn padded(name: &str, width: usize) -> String {
     format!("...{end:<kept$}")
 }
 
-/// How many signs stand for lines added and removed, where the most that are changed take `width`.
+/// How many signs stand for lines added and removed, if the largest change takes `width`.
 fn scaled((added, removed): Counts, width: usize, most: usize) -> Counts {
     if width > most {
         return (added, removed);

@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use super::series::RefreshError;
 use super::work::Work;
 
-/// How many lines around the nearest place of a hunk are looked at for where it begins and ends.
+/// How many lines around the nearest place of a hunk are searched for where it begins and ends.
 const NEIGHBOURS: usize = 12;
 
 /// What is known besides the tree. The default is that nothing is.
@@ -44,14 +44,14 @@ pub struct FileVersion {
 /// Where the version for which a patch was made comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionSource {
-    /// The diff applies: it is the file that is there.
+    /// The diff applies: it is the existing file.
     Ours,
     /// The `index` line names it.
     IndexLine,
     /// It is that of the tree where the series last applied.
     LastApplied,
-    /// It is not known: the file that is there, with the lines that the patch expects put where
-    /// they resemble most what is there.
+    /// It is not known: the existing file, with the lines that the patch expects put where they fit
+    /// best.
     Reconstructed,
     /// The diff is of binary contents, and the file for which it was made is not known.
     Unknown,
@@ -71,28 +71,28 @@ impl VersionSource {
     }
 }
 
-/// A path that a patch touches, in three versions; `None` is that there is no file.
+/// A path that a patch touches, in three versions; `None` means that there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreeWayFile {
     /// The path.
     pub path: Vec<u8>,
     /// The file for which the patch was made.
     pub base: Option<FileVersion>,
-    /// The file that is there.
+    /// The existing file.
     pub ours: Option<FileVersion>,
     /// The base with the patch.
     pub theirs: Option<FileVersion>,
     /// Where the base comes from.
     pub source: VersionSource,
-    /// Why the diff does not apply to the file that is there.
+    /// Why the diff does not apply to the existing file.
     pub error: Option<String>,
 }
 
-/// Gives the files that a patch touches in the versions that a three-way merge takes, in the order
-/// of their paths.
+/// Returns the files that a patch touches, in the versions that a three-way merge takes, ordered by
+/// path.
 ///
-/// Where a diff applies, the base is the file that is there. Else it is the file for which the diff
-/// was made, by its `index` line or the tree where the series last applied, and where neither is
+/// If a diff applies, the base is the existing file. Otherwise it is the file for which the diff
+/// was made, by its `index` line or the tree where the series last applied, and if neither is
 /// known, what the hunks say of it.
 ///
 /// # Errors
@@ -139,9 +139,9 @@ pub fn three_way_files(
     Ok(merge.files.into_values().collect())
 }
 
-/// What became of one diff of a patch.
+/// The outcome of one diff of a patch.
 enum DiffOutcome {
-    /// It applies: what is after it at each of its paths, `None` where nothing is.
+    /// It applies: the file at each of its paths after it, `None` if there is none.
     Applied(BTreeMap<Vec<u8>, Option<FileVersion>>),
     /// It does not apply.
     Refused(PatchReport),
@@ -155,7 +155,7 @@ struct ThreeWay<'a> {
 }
 
 impl ThreeWay<'_> {
-    /// Reads what is there of all that the patch touches.
+    /// Reads the existing files at all paths that the patch touches.
     fn read_ours(&mut self, tree: Oid, layout: &Layout<'_>) -> Result<(), ObjectError> {
         let paths: BTreeSet<&[u8]> = layout.sections.iter().flat_map(Section::paths).collect();
         for path in paths {
@@ -250,7 +250,7 @@ impl ThreeWay<'_> {
         Ok(())
     }
 
-    /// Applies the diff to the versions with what is before it in the patch.
+    /// Applies the diff to the versions that the diffs before it in the patch left.
     fn apply_diff(&self, section: &Section<'_>) -> Result<DiffOutcome, Stop> {
         let mut store = MemoryStore::new();
         let there = self.files.values().filter_map(|file| {
@@ -357,8 +357,8 @@ impl ThreeWay<'_> {
         (before, after)
     }
 
-    /// The lines of a file in the place of which a hunk's preimage stood, near a place that
-    /// resembles it: from the first line that both have to the last.
+    /// The lines of a file that are in place of a hunk's preimage, near a place that resembles it:
+    /// from the first line that both have to the last.
     fn resembling(&self, file: &[&[u8]], near: usize, hunk: &FuzzyHunk<'_>) -> Range<usize> {
         let expected = side_of(hunk, LineKind::Removed);
         let length = count(hunk, LineKind::Removed);
@@ -390,7 +390,7 @@ fn is_on(kind: LineKind, side: LineKind) -> bool {
     kind == LineKind::Context || kind == side
 }
 
-/// The lines of a hunk before it (`Removed`) or after it (`Added`).
+/// A hunk's lines before it is applied (`Removed`) or after (`Added`).
 fn side_of(hunk: &FuzzyHunk<'_>, side: LineKind) -> Vec<u8> {
     let lines = hunk.lines.iter().filter(|(kind, _)| is_on(*kind, side));
     lines.flat_map(|(_, line)| line.iter().copied()).collect()

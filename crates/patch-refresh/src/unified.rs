@@ -11,11 +11,11 @@ use super::work::{Exceeded, Work};
 pub(crate) struct HunkStyle {
     /// How many unchanged lines stand around changes.
     pub(crate) context: usize,
-    /// What stands behind a hunk's line numbers.
+    /// What follows a hunk's line numbers.
     pub(crate) heading: Heading,
 }
 
-/// What stands behind a hunk's line numbers.
+/// What follows a hunk's line numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heading {
     /// The last line before it that looks like the start of a function.
@@ -37,7 +37,7 @@ pub fn unified_diff(path: &str, before: &[u8], after: &[u8]) -> Option<Vec<u8>> 
     })
 }
 
-/// Returns the hunks that make one text of another, as `git diff` writes them, and nothing where
+/// Returns the hunks that turn one text into another, as `git diff` writes them, and nothing if
 /// they are the same; `None` if they are too large to be compared.
 #[must_use]
 pub fn unified_hunks(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
@@ -49,7 +49,7 @@ pub fn unified_hunks(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     hunks(before, after, style, &work).ok()
 }
 
-/// The hunks that make one text of another; nothing where they are the same.
+/// The hunks that turn one text into another; nothing if they are the same.
 pub(crate) fn hunks(before: &[u8], after: &[u8], style: HunkStyle, work: &Work) -> Result<Vec<u8>, Exceeded> {
     let changes = changes(before, after, Sliders::ByIndentation, work)?;
     let (old, new) = (lines(before), lines(after));

@@ -1,5 +1,5 @@
-//! What a series may still do and hold. Both are counted and not measured, so that the verdict on
-//! a patch is the same on every machine.
+//! How much work and memory a series has left. Both are counted, not measured, so that the verdict
+//! on a patch is the same on every machine.
 
 use std::cell::Cell;
 
@@ -17,7 +17,7 @@ pub(crate) struct Work {
     held: Cell<u64>,
 }
 
-/// Why a patch is not looked at further.
+/// Why work on a patch stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Exceeded {
     #[error("this takes more work than a series may: carry fewer or smaller patches in it")]
@@ -73,7 +73,7 @@ impl Work {
         Ok(())
     }
 
-    /// Counts a look at each line of a file, where it is not too large for that.
+    /// Counts reading a file, and refuses one that is too large to be compared.
     pub(crate) fn read(&self, text: &[u8]) -> Result<(), Exceeded> {
         let bytes = text.len();
         self.spend(units(bytes))?;
@@ -85,7 +85,7 @@ impl Work {
     }
 }
 
-/// A length as work is counted.
+/// A length in units of work.
 pub(crate) fn units(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }

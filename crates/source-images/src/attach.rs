@@ -11,14 +11,13 @@ use super::registry::{Access, MANIFEST, ManifestName, Referrer, Registry, Reposi
 use super::tags::{missing_image, refused_error};
 
 impl Registry {
-    /// Attaches a document to an image that the registry has, as an OCI 1.1 artifact whose subject
-    /// is the image, and gives the artifact by its digest. Where the registry does not list it as
-    /// attached, the image's index of referrers (the tag `sha256-…` of the distribution-spec) is
-    /// kept.
+    /// Attaches a document to an image in the registry, as an OCI 1.1 artifact whose subject is the
+    /// image, and returns the artifact by its digest. If the registry does not list it as attached,
+    /// maintains the image's index of referrers (the tag `sha256-…` of the distribution-spec).
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// As for [`Registry::push`]; [`Error::Refused`] if the image does not exist or is not a
     /// manifest.
     pub async fn attach(
         &self,
@@ -66,7 +65,7 @@ impl Registry {
     }
 }
 
-/// Puts an artifact there, and sees to it that whoever asks for what is attached is told of it.
+/// Stores an artifact, and makes sure that it is listed as attached to its subject.
 async fn put_listed(
     repository: Repository<'_>,
     subject: &Digest,

@@ -8,10 +8,10 @@ use image_references::{Digest, ReferenceError};
 /// Why something could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An object of the tree cannot be had.
+    /// An object of the tree cannot be read.
     #[error("the tree cannot be read: {0}")]
     Object(#[from] ObjectError),
-    /// A name in the tree that no file system should meet.
+    /// The tree has a name that must not reach a file system.
     #[error("the tree is refused: {path:?} {reason}")]
     Hostile {
         /// The path, shortened.
@@ -19,7 +19,7 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
-    /// The tree is larger than what is published.
+    /// The tree is larger than may be published.
     #[error("the tree is refused: {what} is more than {limit}")]
     TooLarge {
         /// What is too large.
@@ -27,10 +27,10 @@ pub enum Error {
         /// The limit.
         limit: String,
     },
-    /// The layer could not be written to where it goes.
+    /// The layer could not be written to its destination.
     #[error("the layer cannot be written: {0}")]
     Write(#[from] std::io::Error),
-    /// A text is no reference to an image.
+    /// A text is not an image reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// Credentials cannot be read.
@@ -41,7 +41,7 @@ pub enum Error {
         /// What is wrong, without what they hold.
         reason: String,
     },
-    /// The registry asks for other credentials.
+    /// The registry refuses the credentials.
     #[error(
         "{registry} refuses the credentials for {repository} ({reason}): check that they are for this registry, and may push"
     )]
@@ -63,7 +63,7 @@ pub enum Error {
         /// How long the registry asks to wait.
         retry_after: Option<Duration>,
     },
-    /// The registry answers, and does not take what it is sent.
+    /// The registry answers, but does not accept what it is sent.
     #[error("{registry} refuses {what}: {reason}")]
     Refused {
         /// The registry.
@@ -81,17 +81,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The tag is there with other content.
+    /// The tag exists with other content.
     #[error(
         "{reference} is there already with other content ({found}): this tag is never moved; use another tag"
     )]
     TagTaken {
         /// The image.
         reference: String,
-        /// The digest that is there.
+        /// The digest that the tag stands for.
         found: Digest,
     },
-    /// The registry does not let a tag stand for something else.
+    /// The registry does not let the tag be moved.
     #[error(
         "the tag {tag} is immutable in this registry and holds another image: use a tag with {{inputs}}, or exempt a tag that is to move from the registry's rule ({reference} is {found}; {reason})"
     )]
@@ -100,12 +100,12 @@ pub enum Error {
         tag: String,
         /// The image.
         reference: String,
-        /// The digest that is there.
+        /// The digest that the tag stands for.
         found: Digest,
         /// What the registry said.
         reason: String,
     },
-    /// A document is there, and the registry does not let it be listed as attached to its image.
+    /// A document is stored, but the registry does not let it be listed as attached to its image.
     #[error(
         "the document is there as {artifact}, but cannot be listed as attached: the tag {tag} has the list, and is immutable in this registry: exempt tags that start with sha256- from its rule ({reason})"
     )]
@@ -120,13 +120,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another attempt may succeed without anybody changing anything.
+    /// Whether another attempt may succeed without anyone changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// How long to wait before another attempt, where the registry asked for that.
+    /// How long the registry asked to wait before another attempt, if it did.
     #[must_use]
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -24,7 +24,7 @@ pub const RELEASE_LABEL: &str = "patching.c5c3.io/release";
 /// The label with the patches, as a list in JSON of [`PatchId`].
 pub const PATCHES_LABEL: &str = "patching.c5c3.io/patches";
 
-/// One patch that a tree has.
+/// A patch in a tree.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PatchId {
     /// Its file name.
@@ -44,8 +44,7 @@ impl PatchId {
     }
 }
 
-/// What an image says of itself. Nothing here may differ between two images of one tree but for
-/// what is given.
+/// What an image says about itself. Two images of one tree may differ only in what is given here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The component.
@@ -119,7 +118,7 @@ pub struct Image {
     pub layer: Layer,
     /// The configuration.
     pub config: DigestedBytes,
-    /// The manifest. Its digest is what the image is named by.
+    /// The manifest. Its digest names the image.
     pub manifest: DigestedBytes,
     /// The labels.
     pub labels: BTreeMap<String, String>,
@@ -158,7 +157,7 @@ impl Image {
         })
     }
 
-    /// The digest that the image is named by.
+    /// The digest that names the image.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.manifest.digest
@@ -171,14 +170,14 @@ pub(super) struct Artifact {
     pub(super) document: DigestedBytes,
     /// The empty configuration.
     pub(super) config: DigestedBytes,
-    /// The manifest. Its digest is what the artifact is named by.
+    /// The manifest. Its digest names the artifact.
     pub(super) manifest: DigestedBytes,
 }
 
-/// What tells an artifact from others that are attached to the same image.
+/// What distinguishes an artifact from others attached to the same image.
 #[derive(Clone, Copy)]
 pub(super) struct ArtifactKind<'a> {
-    /// Of the document, and of the artifact.
+    /// The type of the document, and of the artifact.
     pub(super) media_type: &'a str,
     pub(super) annotations: &'a BTreeMap<&'a str, &'a str>,
 }

@@ -1,4 +1,4 @@
-//! Looks at an image: its digest and labels.
+//! Inspects an image: its digest and labels.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::tags::refused_error;
 /// The largest configuration of an image that is read, in bytes.
 const LARGEST_CONFIG: u64 = 4 << 20;
 
-/// What it is for, in messages.
+/// What the request is for, in messages.
 const WHAT: &str = "a look at the image";
 
 /// An image that a registry has.
@@ -41,12 +41,12 @@ struct ImageConfig {
 }
 
 impl Registry {
-    /// The digest and labels of an image, or nothing where there is no such tag. Of an image for
-    /// several platforms the digest is that of all, and the labels are those of the first platform.
+    /// Returns the digest and labels of an image, or `None` if there is no such tag. For several
+    /// platforms, the digest is that of the index, and the labels are those of the first.
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] for what is no image.
+    /// As for [`Registry::push`]; [`Error::Refused`] if it is not an image.
     pub async fn inspect(&self, target: &ImageReference) -> Result<Option<InspectedImage>, Error> {
         self.with_retries(|| self.inspect_once(target)).await
     }
@@ -97,7 +97,7 @@ async fn read_config(
     let mut bytes = Vec::new();
     while let Some(chunk) = blob.chunk().await? {
         bytes.extend_from_slice(&chunk);
-        // Whatever it was said to be.
+        // Whatever size was declared.
         if bytes.len() as u64 > LARGEST_CONFIG {
             return Err(refused("its configuration is too large"));
         }

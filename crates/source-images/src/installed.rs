@@ -1,9 +1,9 @@
 //! Which Python distributions an image has installed, read off the names in its layers.
 //!
-//! A layer is read once, as a stream, and nothing of it is kept but the paths of `METADATA` and
-//! `direct_url.json` (PEP 610) of what Python would find: folders in `site-packages` and
-//! `dist-packages`. Layers lie over each other as the image-spec says ("Whiteouts"): what a layer
-//! deletes or replaces is gone.
+//! A layer is read once, as a stream, and only the paths of `METADATA` and `direct_url.json` (PEP
+//! 610) files that Python would find are kept: those in folders of `site-packages` and
+//! `dist-packages`. Layers are stacked as the image-spec says ("Whiteouts"): what a layer deletes
+//! or replaces is gone.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 32 << 30;
 /// The most bytes of all paths that are kept.
 const MOST_KEPT: usize = 16 << 20;
 
-/// The bytes that a path takes besides its own.
+/// The overhead of a kept path, in bytes.
 const PER_PATH: usize = 64;
 
 /// The longest path that is kept, in bytes (Linux's `PATH_MAX`).
@@ -39,13 +39,13 @@ const LARGEST_WINDOW: u32 = 26;
 /// Where a distribution was installed from, as its `direct_url.json` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
-    /// A folder or file at hand.
+    /// A local folder or file.
     Source,
     /// There is no `direct_url.json`: a package index, or a package of the operating system.
     Index,
     /// An address.
     Url,
-    /// It cannot be told.
+    /// It cannot be determined.
     Unknown,
 }
 
@@ -54,7 +54,7 @@ pub enum Origin {
 pub struct Distribution {
     /// Its name, as the folder spells it.
     pub name: String,
-    /// Its version, where the folder tells it.
+    /// Its version, if the folder's name has one.
     pub version: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
@@ -69,7 +69,7 @@ enum KeptFile {
     DirectUrl(Origin),
 }
 
-/// The files of some layers, one over the other, as far as they are kept.
+/// The kept files of some stacked layers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     kept: BTreeMap<BString, KeptFile>,
@@ -82,8 +82,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// Where it cannot be read, or is larger than what is read. What was read of it so far is of no
-    /// use.
+    /// If it cannot be read, or exceeds a limit. What was read of it so far is discarded.
     pub(super) fn with_layer(&self, layer: impl Read) -> io::Result<Self> {
         let mut layer = BufReader::with_capacity(64 << 10, layer);
         let mut start = Vec::new();
@@ -104,7 +103,7 @@ impl Files {
             }
             _ => scan.scan_archive(&mut layer)?,
         }
-        // What is behind the archive counts for its digest.
+        // The digest covers what follows the archive as well.
         io::copy(&mut layer, &mut io::sink())?;
         scan.finish()
     }
@@ -114,7 +113,7 @@ impl Files {
         self.kept.keys().map(|path| path.len() + PER_PATH).sum()
     }
 
-    /// The distributions, each once however often it is there.
+    /// Returns the distributions, without duplicates.
     pub(super) fn distributions(&self) -> Vec<Distribution> {
         let mut found: Vec<Distribution> = self
             .kept
@@ -145,7 +144,7 @@ impl Files {
         let origin = match self.kept.get(&url) {
             Some(KeptFile::DirectUrl(origin)) => *origin,
             _ if is_wheel => Origin::Index,
-            // The installers of these had no such note.
+            // The installers that made these wrote no such file.
             _ => Origin::Unknown,
         };
         Some(Distribution {
@@ -156,7 +155,7 @@ impl Files {
     }
 }
 
-/// A layer on its way over others.
+/// A layer while it is laid over others.
 struct LayerScan {
     lower: Files,
     upper: BTreeMap<BString, KeptFile>,
@@ -173,7 +172,7 @@ impl LayerScan {
         });
         let mut entries = archive.entries()?;
         loop {
-            // All that is read now are headers, which the archive keeps in memory.
+            // Only headers are read until the next entry, and the archive keeps them in memory.
             allowance.set(LARGEST_HEADERS);
             let Some(entry) = entries.next() else { break };
             let mut entry = entry?;
@@ -206,7 +205,7 @@ impl LayerScan {
             return Ok(());
         }
         if let Some(deleted) = name.strip_prefix(b".wh.") {
-            // Whatever else begins so is a note of a file system's own.
+            // Other names that begin like this are a file system's own metadata.
             if !deleted.starts_with(b".wh.") {
                 let path = join_path(folder, deleted.as_bstr());
                 self.lower.kept.remove(&path);
@@ -279,7 +278,7 @@ fn too_large(what: &str, limit: u64) -> io::Error {
     )
 }
 
-/// Reads no more than it is allowed to.
+/// A reader that reads no more than it is allowed to.
 struct Bounded<'a, R> {
     inner: R,
     allowance: &'a Cell<u64>,
@@ -301,7 +300,7 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// A path from the root, without steps that lead nowhere: what unpacking makes of it.
+/// Returns a path from the root, with `.` and `..` resolved as unpacking does.
 fn normalize_path(path: &[u8]) -> BString {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split_str("/") {
@@ -332,7 +331,7 @@ fn join_path(folder: &BStr, name: &BStr) -> BString {
     path
 }
 
-/// Whether a file is one that is kept, and as what.
+/// Returns what a file is kept as, if it is kept.
 fn kept_kind(path: &BStr) -> Option<KeptFile> {
     if path.len() > LONGEST_PATH {
         return None;
@@ -471,7 +470,7 @@ mod tests {
         assert_eq!(forgotten, [("os_traits 3.5.0".to_owned(), Origin::Index)]);
         let opaque = layer(&[(&format!("{SITE}/.wh..wh..opq"), b"")]);
         assert_eq!(over(&[stock("3.4.0"), opaque]), none);
-        // A layer deletes only what is below it, wherever its own files stand in it.
+        // A layer deletes only what is below it, wherever its own files are in it.
         let both = layer(&[
             (&format!("{SITE}/os_traits-3.5.0.dist-info/METADATA"), b""),
             (
@@ -484,7 +483,7 @@ mod tests {
         for gone in ["usr/.wh.lib", "usr/lib/python3"] {
             assert_eq!(over(&[patched(), layer(&[(gone, b"")])]), none, "{gone}");
         }
-        // A folder of the same name, and notes of file systems, leave it.
+        // A folder of the same name, and file systems' own notes, leave it.
         for kept in ["usr/lib/", "usr/.wh..wh.plnk", "usr/.wh.li", "usr/lib/pyt"] {
             assert_eq!(over(&[patched(), layer(&[(kept, b"")])]), source, "{kept}");
         }
@@ -541,7 +540,7 @@ mod tests {
             tar.append_link(&mut header, format!("{folder}/{name}"), target)
                 .unwrap();
         }
-        // What is linked was not kept, so that nothing is said of it.
+        // The target of the link was not kept, so nothing is reported about it.
         let layer = tar.into_inner().unwrap();
         assert_eq!(over(&[layer]), [("os_traits 3.5.0".to_owned(), Origin::Unknown)]);
     }

@@ -25,8 +25,8 @@ pub(super) const MOST_ENTRIES: usize = 1_000_000;
 pub(super) const DEEPEST: usize = 256;
 const MOST_BYTES: u64 = 8 << 30;
 
-/// The largest file, in bytes. One file is in memory at a time, up to three times: a store of packs
-/// can give it out in no pieces.
+/// The largest file, in bytes. One file is in memory at a time, in up to three copies: a pack store
+/// cannot return it in pieces.
 const LARGEST_FILE: u64 = 64 << 20;
 
 /// A file that is put into the root of a layer besides the tree.
@@ -50,7 +50,7 @@ pub struct Layer {
 /// What goes into a layer.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// The tree; nothing where only files are put in.
+    /// The tree; `None` if there are only files.
     pub tree: Option<Oid>,
     /// Files besides it.
     pub files: Vec<File>,
@@ -138,7 +138,7 @@ impl LayerWriter<'_> {
             if let Some(reason) = name_fault(&entry.name) {
                 return Err(refused_entry(path, reason));
             }
-            // A link and a folder of one name would lead what is in the folder out of the tree.
+            // A link and a folder of one name would lead the folder's contents out of the tree.
             if !names.insert(entry.name.clone()) {
                 return Err(refused_entry(path, "is there twice"));
             }
@@ -228,7 +228,7 @@ enum LayerEntry<'a> {
     Link { target: &'a [u8] },
 }
 
-/// Puts a name into a field of a header, cut where it is too long. Returns whether it fits.
+/// Puts a name into a header field, truncated if it is too long. Returns whether it fits.
 fn put_name(field: &mut [u8; 100], name: &[u8]) -> bool {
     for (byte, given) in field.iter_mut().zip(name) {
         *byte = *given;
@@ -236,7 +236,7 @@ fn put_name(field: &mut [u8; 100], name: &[u8]) -> bool {
     name.len() <= field.len()
 }
 
-/// Why a name of a tree's entry is refused, where it is: it would leave the tree, or be a
+/// Returns why the name of a tree's entry is refused, if it is: it would leave the tree, or be a
 /// repository.
 fn name_fault(name: &[u8]) -> Option<&'static str> {
     match name {
@@ -244,7 +244,7 @@ fn name_fault(name: &[u8]) -> Option<&'static str> {
         b"." | b".." => Some("leads out of its folder"),
         _ if name.contains(&b'/') => Some("has a slash in a name"),
         _ if name.contains(&0) => Some("has a NUL in a name"),
-        // A layer's own way of saying that a file is deleted (image-spec, "Whiteouts").
+        // How a layer says that a file is deleted (image-spec, "Whiteouts").
         _ if name.starts_with(b".wh.") => Some("would delete a file of an image"),
         _ if name.eq_ignore_ascii_case(b".git") => Some("would be a repository"),
         _ => None,

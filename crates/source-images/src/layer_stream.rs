@@ -10,11 +10,11 @@ use git_apply_engine::Objects;
 use super::Error;
 use super::layer::{self, Contents};
 
-/// Bytes of a layer that are on their way at once.
+/// The bytes of a chunk, and the most chunks of a layer that are in flight at once.
 const CHUNK: usize = 1 << 20;
 const CHUNKS_WAITING: usize = 4;
 
-/// Why a layer ended too early, where it did.
+/// Why a layer ended too early, if it did.
 #[derive(Clone, Default)]
 pub(super) struct LayerFailure(Arc<Mutex<Option<Error>>>);
 
@@ -24,8 +24,8 @@ impl LayerFailure {
     }
 }
 
-/// A layer as a stream, made in another thread as fast as it is taken. Why it ends too early is put
-/// into `failure`.
+/// Returns a layer as a stream, written in another thread as fast as it is consumed. If it ends too
+/// early, `failure` says why.
 pub(super) fn stream(
     objects: Arc<dyn Objects + Send + Sync>,
     contents: Contents,
@@ -41,7 +41,7 @@ pub(super) fn stream(
             layer::write(&*objects, &contents, &mut out).and_then(|()| out.send().map_err(Error::Write));
         let Err(error) = written else { return };
         let ended = io::Error::other(error.to_string());
-        // Whoever took the stream may be gone already, and then knows why.
+        // The consumer may be gone already, and then knows why.
         if !sender.is_closed() {
             *failure.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }

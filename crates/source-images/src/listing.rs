@@ -15,12 +15,12 @@ pub(super) struct Listing {
 /// Something that is listed (image-spec, "OCI Content Descriptors").
 #[derive(Deserialize)]
 pub(super) struct Descriptor {
-    /// As it is written: it may be of an algorithm that is not known here.
+    /// As written: its algorithm may be unknown here.
     pub(super) digest: String,
     /// In bytes.
     #[serde(default)]
     pub(super) size: u64,
-    /// Of a manifest in an index.
+    /// For a manifest in an index.
     pub(super) platform: Option<Platform>,
 }
 
@@ -41,15 +41,15 @@ impl Listing {
 }
 
 impl Descriptor {
-    /// Whether it is an image. Attestations are listed beside the images of an index, as of an
-    /// unknown platform.
+    /// Whether it is an image. An index lists attestations beside its images, with an unknown
+    /// platform.
     pub(super) fn is_image(&self) -> bool {
         self.platform
             .as_ref()
             .is_none_or(|platform| platform.os != "unknown")
     }
 
-    /// The platform's name, such as `linux/arm64/v8`; the digest where no platform is told.
+    /// The platform's name, such as `linux/arm64/v8`; the digest if no platform is given.
     pub(super) fn platform_name(&self) -> String {
         let Some(platform) = &self.platform else {
             return self.digest.clone();

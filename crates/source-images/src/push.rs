@@ -16,12 +16,12 @@ use super::registry::{Access, MANIFEST, ManifestName, NewBlob, Registry, Reposit
 pub struct Pushed {
     /// The image by its digest.
     pub reference: ImageReference,
-    /// Whether the registry had all of it before.
+    /// Whether the registry already had all of it.
     pub existed: bool,
 }
 
 impl Registry {
-    /// Pushes a source image under a tag, sending only what the registry lacks. A tag that is there
+    /// Pushes a source image under a tag, sending only what the registry lacks. An existing tag
     /// with other content is not moved.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Registry {
                 return Ok(());
             }
             let uploaded = repository.upload(&blob, content).await;
-            // Why the stream ended too early is better known here.
+            // The failure says more exactly why the stream ended too early.
             failure.take().map_or(uploaded, Err)
         })
         .await?;

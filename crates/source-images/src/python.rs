@@ -1,13 +1,13 @@
 //! Version files for Python packages that take their version from Git.
 //!
-//! There is no `.git` in a source image. pbr and setuptools-scm then look for a `PKG-INFO` beside
-//! `setup.cfg` or `pyproject.toml`, as it is in every sdist: pbr takes its version where the name
-//! is the package's own (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it
-//! as it is (`parse_pkginfo`).
+//! A source image has no `.git`. pbr and setuptools-scm then look for a `PKG-INFO` beside
+//! `setup.cfg` or `pyproject.toml`, as found in every sdist: pbr takes its version if the name is
+//! the package's own (`pbr.packaging._get_version_from_pkg_metadata`), setuptools-scm takes it
+//! unconditionally (`parse_pkginfo`).
 //!
-//! Both also ask Git which files belong to the package, and without it leave most of them out in
-//! silence. setuptools then takes those that `NAME.egg-info/SOURCES.txt` lists, which is in every
-//! sdist too.
+//! Both also ask Git which files belong to the package, and silently leave most of them out without
+//! it. setuptools then takes those listed in `NAME.egg-info/SOURCES.txt`, which is in every sdist
+//! too.
 
 use std::str::FromStr;
 
@@ -21,7 +21,7 @@ use super::layer::{DEEPEST, File, MOST_ENTRIES, too_large};
 const PKG_INFO: &str = "PKG-INFO";
 const EGG_INFO: &str = ".egg-info";
 
-/// The most bytes of all paths together that are listed.
+/// The most bytes of listed paths in total.
 const LARGEST_LIST: usize = 64 << 20;
 
 /// The largest `setup.cfg` or `pyproject.toml` that is read, in bytes.
@@ -30,9 +30,9 @@ const LARGEST: u64 = 1 << 20;
 /// What to do about a tree's version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VersionFile {
-    /// Nothing: the tree has a `PKG-INFO` of its own, or is no Python package that names itself.
+    /// Nothing: the tree has its own `PKG-INFO`, or is not a Python package that states a name.
     NotNeeded,
-    /// These files belong into the tree.
+    /// Add these files to the tree.
     Add(Vec<File>),
     /// The package needs one, and no version is known.
     Unknown {
@@ -41,8 +41,8 @@ pub enum VersionFile {
     },
 }
 
-/// The name of the Python distribution that a tree is the source of, where it says so by itself: in
-/// `pyproject.toml`, `setup.cfg` or `PKG-INFO`.
+/// Returns the name of the Python distribution that a tree is the source of, if the tree states it:
+/// in `pyproject.toml`, `setup.cfg` or `PKG-INFO`.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn version_file(
     })
 }
 
-/// Whether a package's files are found by asking Git: by pbr, or by setuptools-scm.
+/// Whether pbr or setuptools-scm finds a package's files by asking Git.
 fn asks_git(objects: &dyn Objects, root: &[TreeEntry]) -> Result<bool, ObjectError> {
     for name in ["pyproject.toml", "setup.cfg", "setup.py"] {
         let entry = root.iter().find(|entry| entry.name == name.as_bytes());
@@ -139,7 +139,7 @@ fn folder_name(package: &str) -> String {
         .collect()
 }
 
-/// The paths of all files of a tree, one a line.
+/// The paths of all files of a tree, one per line.
 struct FileList<'a> {
     objects: &'a dyn Objects,
     lines: Vec<u8>,
@@ -179,12 +179,12 @@ impl FileList<'_> {
     }
 }
 
-/// The version of a component: as it is told (PEP 440), else the one that its tag names. A branch
-/// is no version, though `stable/2025.2` looks like one.
+/// Returns the version of a component: the given one (PEP 440), else the one that its tag names. A
+/// branch is not a version, though `stable/2025.2` looks like one.
 ///
 /// # Errors
 ///
-/// What was told, where it is no version.
+/// The given version, if it is not one.
 pub fn component_version<'a>(
     given_version: Option<&'a str>,
     tag: Option<&str>,
@@ -219,13 +219,13 @@ fn name_in_pyproject(text: &str) -> Option<String> {
     header_safe_name(document.get("project")?.get("name")?.as_str()?)
 }
 
-/// `[tool.poetry] name`: Poetry's own from before there was the other.
+/// `[tool.poetry] name`, which Poetry used before PEP 621.
 fn name_for_poetry(text: &str) -> Option<String> {
     let document: toml::Table = text.parse().ok()?;
     header_safe_name(document.get("tool")?.get("poetry")?.get("name")?.as_str()?)
 }
 
-/// The header `Name` of core metadata, which end at the first empty line.
+/// The `Name` header of core metadata, which ends at the first empty line.
 fn name_in_pkg_info(text: &str) -> Option<String> {
     let mut headers = text.lines().take_while(|line| !line.is_empty());
     header_safe_name(headers.find_map(|line| line.strip_prefix("Name:"))?)
@@ -239,7 +239,7 @@ fn name_in_setup_cfg(text: &str) -> Option<String> {
     header_safe_name(&document.get("metadata", "name")?)
 }
 
-/// A name that can stand in a header.
+/// Returns a name if it can stand in a header.
 fn header_safe_name(name: &str) -> Option<String> {
     let name = name.trim();
     pep508_rs::PackageName::from_str(name).ok()?;

@@ -1,4 +1,4 @@
-//! Reads an image of a registry, layer by layer, without keeping it.
+//! Reads an image from a registry, layer by layer, without keeping it.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -17,23 +17,23 @@ use super::{Error, Registry};
 const MOST_PLATFORMS: usize = 16;
 const MOST_LAYERS: usize = 512;
 
-/// Pieces of a layer that are on their way at once.
+/// The most pieces of a layer that are in flight at once.
 const CHUNKS_WAITING: usize = 16;
 
-/// The most bytes that are remembered of layers.
+/// The most bytes that are remembered about layers.
 const MOST_REMEMBERED: usize = 64 << 20;
 
 /// What an image has installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
-    /// The platform, of an image for several.
+    /// The platform, if the image is for several.
     pub platform: Option<String>,
     /// The Python distributions.
     pub distributions: Vec<Distribution>,
 }
 
-/// What was found in layers, by the layers from the first on: images with the same base read it
-/// once, and a look that was given up goes on from there.
+/// What was found in layers, by the chain of layers from the first on: images with the same base
+/// read it once, and a look that was given up resumes from there.
 #[derive(Debug, Default)]
 pub struct Layers(Mutex<RememberedLayers>);
 
@@ -62,11 +62,11 @@ impl Layers {
 }
 
 impl Registry {
-    /// The Python distributions of an image, for each platform that the registry has of it.
+    /// Returns an image's Python distributions, for each of its platforms that the registry has.
     ///
     /// # Errors
     ///
-    /// [`Error::Unreadable`] where it is no image that can be read; those of the registry.
+    /// [`Error::Unreadable`] if it is not a readable image; those of the registry.
     pub async fn installed_distributions(
         &self,
         target: &ImageReference,
@@ -146,7 +146,7 @@ impl Registry {
     }
 }
 
-/// Lays one layer over what lower ones have, while it comes in.
+/// Lays a layer over the lower ones while it is received.
 async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<Files>) -> Result<Files, Error> {
     let mut blob = repository.blob(digest, &format!("layer {digest}")).await?;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
@@ -159,7 +159,7 @@ async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<File
     let received = loop {
         match blob.chunk().await {
             Ok(Some(chunk)) => {
-                // It cannot be read any further.
+                // The scan gave up on the layer.
                 if sender.send(chunk).await.is_err() {
                     break Ok(false);
                 }
@@ -191,7 +191,7 @@ fn unreadable_image(image: &ImageReference, reason: impl Into<String>) -> Error 
     }
 }
 
-/// What comes in, for a thread that waits for it.
+/// The chunks that are received, for a thread that waits for them.
 struct Incoming {
     receiver: mpsc::Receiver<Bytes>,
     chunk: Bytes,

@@ -1,8 +1,8 @@
 //! The images that a build takes as its contexts: the patched source, the constraints, the folder
 //! with the Dockerfile.
 //!
-//! What is published and what is only planned are described here alike, so that both have the same
-//! digests.
+//! Images that are published and images that are only planned are described alike, so that both
+//! have the same digests.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use super::{Pushed, Registry};
 /// The file in the context that holds the constraints, by the name that builds mount it under.
 const CONSTRAINTS_FILE: &str = "upper-constraints.txt";
 
-/// Digits of an image's digest in its tag.
+/// How many digits of its digest an image's tag has.
 const DIGITS: usize = 12;
 
 /// An image with its name, and with what its layer is written from.
 pub struct SourceImage {
-    /// What it is pushed as: its tag is made from what is in it.
+    /// The reference that it is pushed as; the tag is made from its contents.
     pub target: ImageReference,
     /// The image.
     pub image: Image,

@@ -1,4 +1,4 @@
-//! Tags: what they stand for, and letting them stand for something else.
+//! Tags: what they stand for, and moving them.
 
 use image_references::{Digest, ImageReference};
 
@@ -6,7 +6,7 @@ use super::Error;
 use super::registry::{Access, ManifestName, Registry};
 
 impl Registry {
-    /// The digest that a tag stands for, or nothing where there is no such tag.
+    /// Returns the digest that a tag stands for, or `None` if there is no such tag.
     ///
     /// # Errors
     ///
@@ -17,12 +17,12 @@ impl Registry {
             .await
     }
 
-    /// Moves tags to an image of the same repository, given by its digest. Tags that stand for it
-    /// already are left alone.
+    /// Moves tags to an image of the same repository, given by its digest. Tags that already stand
+    /// for it are left alone.
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// As for [`Registry::push`]; [`Error::Refused`] if the image does not exist or is not a
     /// manifest.
     pub async fn tag(&self, target: &ImageReference, tags: &[String]) -> Result<(), Error> {
         for tag in tags {
@@ -43,7 +43,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As for [`Registry::push`]; [`Error::Refused`] where the image is not there, or is no
+    /// As for [`Registry::push`]; [`Error::Refused`] if the image does not exist or is not a
     /// manifest.
     pub async fn add_tag(&self, target: &ImageReference, tag: &str) -> Result<(), Error> {
         let added = target.with_tag(tag)?;
@@ -61,7 +61,7 @@ impl Registry {
         }
     }
 
-    /// Lets a tag stand for an image. Only what is a manifest or an index is put there.
+    /// Points a tag at an image. Only a manifest or an index is accepted.
     async fn point_tag(&self, tag: &ImageReference, target: &ImageReference) -> Result<(), Error> {
         let repository = self.repository(target, Access::Push);
         self.with_retries(|| async {
@@ -79,7 +79,7 @@ impl Registry {
     }
 }
 
-/// An image that has to be there is not.
+/// The error for an image that has to exist and does not.
 pub(super) fn missing_image(target: &ImageReference, what: &str) -> Error {
     refused_error(target, what, "there is no such image")
 }

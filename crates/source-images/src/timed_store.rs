@@ -7,8 +7,8 @@ use git_apply_engine::{ObjectError, Objects, Oid, TreeEntry};
 
 /// A store that gives out objects until a deadline, and [`ObjectError::Interrupted`] after it.
 ///
-/// Whatever walks over its trees ends soon after the deadline: a tree of a few kilobytes can name
-/// more files than anybody can read.
+/// A walk over its trees ends soon after the deadline: a tree of a few kilobytes can name more
+/// files than can ever be read.
 pub struct TimedStore<S> {
     store: S,
     deadline: Instant,

@@ -93,7 +93,7 @@ impl Pep508Url for Address {
 ///
 /// # Errors
 ///
-/// A sentence, where neither pip nor uv would take it as a constraint.
+/// A sentence, if neither pip nor uv would accept it as a constraint.
 pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let text = without_options(text);
     if text.len() > LONGEST {
@@ -152,7 +152,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     })
 }
 
-/// Cuts `--hash` and the other options of one requirement off: they start at the first word that
+/// Cuts off `--hash` and the other options of one requirement: they start at the first word that
 /// begins with a dash (pip's `break_args_options`).
 pub(super) fn without_options(text: &str) -> &str {
     let mut from = 0;
@@ -165,7 +165,7 @@ pub(super) fn without_options(text: &str) -> &str {
     text
 }
 
-/// The characters of a name in front of a text.
+/// The characters of a name at the start of a text.
 pub(super) fn name_in_front(text: &str) -> &str {
     let end = text
         .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')))
@@ -173,8 +173,8 @@ pub(super) fn name_in_front(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A name of the package or of an extra that is none. The library takes it for certain that what it
-/// reads as a name is one, and panics where it is not.
+/// Returns a name of the package or of an extra that is invalid. The library assumes that what it
+/// reads as a name is valid, and panics if it is not.
 fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
     if PackageName::from_str(spelled).is_err() {
         return Some(spelled);
@@ -186,9 +186,9 @@ fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
         .find(|extra| !extra.is_empty() && ExtraName::from_str(extra).is_err())
 }
 
-/// Specifier and marker of what follows a name.
+/// Splits what follows a name into specifier and marker.
 ///
-/// An address may hold a semicolon: a marker behind one needs a space before the semicolon (PEP
+/// An address may hold a semicolon: a marker after one needs a space before the semicolon (PEP
 /// 508).
 pub(super) fn split_marker(rest: &str) -> (&str, Option<&str>) {
     let separator = if rest.trim_start().starts_with('@') {
@@ -231,8 +231,8 @@ fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
     }
 }
 
-/// `===` with a text that is no version of PEP 440, which pip takes. One with a wildcard is none:
-/// no version is called so.
+/// Reads `===` with a text that is not a version of PEP 440, which pip accepts. A wildcard is
+/// refused: no version is named like that.
 fn arbitrary(
     spelled: &str,
     specifier: &str,

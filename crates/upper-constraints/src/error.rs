@@ -83,7 +83,7 @@ impl Error {
     }
 }
 
-/// Collects problems, so that all are told at once.
+/// Collects problems, so that all are reported at once.
 pub(super) struct Collector(Problems);
 
 impl Collector {
@@ -101,7 +101,7 @@ impl Collector {
         });
     }
 
-    /// The value where nothing was wrong.
+    /// Returns the value if nothing was wrong.
     pub(super) fn finish<T>(mut self, value: T) -> Result<T, Problems> {
         if self.0.list.is_empty() {
             return Ok(value);

@@ -34,7 +34,7 @@ const OPTIONS: &[&str] = &[
 /// Options that read another file.
 const INCLUDES: &[&str] = &["-c", "--constraint", "-r", "--requirement"];
 
-/// A line that reads another file. What stands there is not looked at.
+/// A line that reads another file, whose contents are not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Include {
@@ -132,8 +132,8 @@ impl ConstraintsFile {
         &self.entries
     }
 
-    /// Returns the entries over which uv refuses the whole file, and pip does not: `===` with a text
-    /// that is no version of PEP 440.
+    /// Returns the entries for which uv, but not pip, refuses the whole file: `===` with a text
+    /// that is not a version of PEP 440.
     pub fn refused_by_uv(&self) -> impl Iterator<Item = &Entry> {
         let is_refused = |pin: &Pin| matches!(pin, Pin::Exact { version: None, .. });
         self.entries.iter().filter(move |entry| is_refused(&entry.pin))
@@ -205,15 +205,15 @@ fn read_line(line: &Logical) -> Result<Read, String> {
     })))
 }
 
-/// Whether uv reads an entry that goes on in the next line as pip does: behind the requirement and
+/// Whether uv reads an entry that continues on the next line as pip does: after the requirement and
 /// a blank, with hashes or a comment there.
 fn is_joined_for_both(text: &str, joint: Joint) -> bool {
     let requirement = entry::without_options(text).len();
     joint.at > requirement && (text.len() > requirement || joint.is_before_comment)
 }
 
-/// The text of a file, or the line where it stops being UTF-8. UTF-16 is read where a byte order
-/// mark says that it is.
+/// The text of a file, or the line where it stops being UTF-8. UTF-16 is read if a byte order mark
+/// says so.
 pub(super) fn text_of(bytes: &[u8], largest: usize) -> Result<Cow<'_, str>, (usize, String)> {
     if bytes.len() > largest {
         return Err((
@@ -231,10 +231,10 @@ pub(super) fn text_of(bytes: &[u8], largest: usize) -> Result<Cow<'_, str>, (usi
     })
 }
 
-/// The text behind a byte order mark of UTF-16, or why it is none; `None` without such a mark.
+/// The text after a byte order mark of UTF-16, or why it is invalid; `None` without such a mark.
 fn utf_16(bytes: &[u8]) -> Option<Result<String, String>> {
     let is_little_endian = match bytes {
-        // That of UTF-32 begins in the same way.
+        // That of UTF-32 begins the same way.
         [0xff, 0xfe, 0, 0, ..] => return None,
         [0xff, 0xfe, ..] => true,
         [0xfe, 0xff, ..] => false,
@@ -253,7 +253,7 @@ fn utf_16(bytes: &[u8]) -> Option<Result<String, String>> {
     Some(text.ok_or_else(|| "the file is not UTF-16".to_owned()))
 }
 
-/// The sentence about a character that is not expected.
+/// The sentence about an unexpected character.
 pub(super) fn control(c: char) -> String {
     format!(
         "has the control character U+{:04X}, which may end a line for one tool and not for another; remove it",

@@ -27,11 +27,11 @@ pub(super) struct Logical {
     pub(super) text: String,
     /// A comment behind an entry ends in a backslash: pip takes the next line into it.
     pub(super) swallows: bool,
-    /// The first backslash that joins what is behind it to the text.
+    /// The first backslash that joins what follows it to the text.
     pub(super) joint: Option<Joint>,
 }
 
-/// Where a line goes on in the next one.
+/// Where a line continues on the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Joint {
     /// The bytes of the text before it, with the blanks there.
@@ -79,7 +79,7 @@ pub(super) fn comment_start(line: &str) -> Option<usize> {
     Some(line.get(..at).map_or(at, |before| before.trim_end().len()))
 }
 
-/// Joins physical lines as pip does: a line that ends in a backslash goes on in the next one, a
+/// Joins physical lines as pip does: a line that ends in a backslash continues on the next one, a
 /// comment line does not.
 pub(super) fn logical(text: &str) -> Vec<Logical> {
     let mut all = Vec::new();
@@ -139,8 +139,8 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
     })
 }
 
-/// A character that pip takes for the end of a line and uv does not (Python's `str.splitlines`), or
-/// that has no place in a text file.
+/// Returns a character that ends a line for pip and not for uv (Python's `str.splitlines`), or that
+/// has no place in a text file.
 pub(super) fn unexpected(line: &str) -> Option<char> {
     line.chars()
         .find(|c| (c.is_control() && *c != '\t') || matches!(c, '\u{2028}' | '\u{2029}'))

@@ -1,4 +1,4 @@
-//! Joins overrides into constraints.
+//! Merges overrides into constraints.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -62,15 +62,15 @@ enum Edit {
 
 /// Merges overrides into constraints.
 ///
-/// A pin replaces all entries of its package, or the one with the same marker where it has one: in
-/// the first one's place, under the name as upstream spells it. A package that upstream does not
+/// A pin replaces all entries of its package, or, if it has a marker, the one with the same marker:
+/// in the place of the first, with the name as upstream spells it. A package that upstream does not
 /// pin is added at the end. Packages that are built from source lose their entries, whatever an
 /// override says.
 ///
 /// # Errors
 ///
-/// If an override with a marker would stand beside an entry of upstream's that holds at the same
-/// time: pip and uv would find both, and nothing to install.
+/// If an override with a marker would stand beside an upstream entry that holds at the same time:
+/// pip and uv would find both, and nothing to install.
 pub fn merge(
     base: &ConstraintsFile,
     overrides: &Overrides,
@@ -225,7 +225,7 @@ impl<'a> Draft<'a> {
             .push(line(&one.spelled, version, one.marker_text.as_deref()));
     }
 
-    /// Puts a pin in the place of the first of some entries, and takes the others away.
+    /// Puts a pin in the place of the first of some entries, and removes the others.
     fn pin(
         &mut self,
         one: &Override,
@@ -313,7 +313,7 @@ fn contradiction(one: &Override, entry: &Entry) -> String {
     )
 }
 
-/// What a pin makes of the entries that it is for, of which there is at least one.
+/// Returns what a pin does to its entries, of which there is at least one.
 fn judge(one: &Override, wanted: Wanted<'_>, entries: &[&Entry]) -> (OverrideState, Option<VersionChange>) {
     let Wanted { version, downgrade } = wanted;
     if let [entry] = entries
@@ -402,7 +402,7 @@ impl Written {
         }
     }
 
-    /// The line that something is about, from 1; one behind the last where it stood at the end.
+    /// Returns the line that something is about, from 1; one after the last if it stood at the end.
     fn line_of(&self, subject: Subject) -> Option<usize> {
         let at = *match subject {
             Subject::Entry(entry) => self.entries.get(entry),

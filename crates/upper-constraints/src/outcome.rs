@@ -101,11 +101,11 @@ impl From<&Entry> for Pinned {
     }
 }
 
-/// What became of one override, or of one package that is built from source.
+/// The outcome of one override, or of one package that is built from source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The override's line, from 1; of a list its place. Absent where no override was the cause.
+    /// The override's line, from 1, or its place in a list. Absent if no override was the cause.
     pub line: Option<usize>,
     /// The package as the override names it.
     pub package: String,
@@ -115,14 +115,14 @@ pub struct Outcome {
     pub state: OverrideState,
     /// What upstream pins.
     pub from: Vec<Pinned>,
-    /// The version that is pinned now, or that the override asked for.
+    /// The version that is pinned, or that the override asked for.
     pub to: Option<String>,
     /// The override's marker.
     pub marker: Option<String>,
     /// Whether the new version is newer or older than the newest of upstream's.
     pub change: Option<VersionChange>,
     /// The line of the merged file that it is about, from 1: where its pin is, or before which the
-    /// first of the pins stood that it removed. `None` if it is about none.
+    /// first pin that it removed stood. `None` if there is none.
     pub merged_line: Option<usize>,
 }
 
@@ -150,7 +150,7 @@ impl Outcome {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Returns the outcome in a sentence, with what to do if something is to be done.
+    /// Returns the outcome in a sentence, with what to do, if anything.
     #[must_use]
     pub fn message(&self) -> String {
         let from = self.from_text().unwrap_or_default();

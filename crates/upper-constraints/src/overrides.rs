@@ -28,7 +28,7 @@ const DOWNGRADE: &str = "downgrade";
 pub enum Action {
     /// Pins the package.
     Pin {
-        /// The version, in the form that `===` finds.
+        /// The version, in the form that `===` matches.
         version: Version,
         /// It is meant to be older than upstream's pin.
         downgrade: bool,
@@ -41,7 +41,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Override {
-    /// Its line, from 1; of a list its place.
+    /// Its line, from 1, or its place in a list.
     pub line: usize,
     /// The package.
     pub name: PackageName,
@@ -49,7 +49,7 @@ pub struct Override {
     pub spelled: String,
     /// What it does.
     pub action: Action,
-    /// The entries that it is for: all of the package without a marker.
+    /// The entries that it applies to: without a marker, all of the package.
     pub marker: MarkerTree,
     /// The marker as it is written.
     pub marker_text: Option<String>,
@@ -101,13 +101,13 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Reads a file: `package===version` or `-package` a line, each with a marker where it is for
-    /// one entry of several, `#` for comments.
+    /// Reads a file: one `package===version` or `-package` per line, with a marker if it is for one
+    /// entry of several, and `#` for comments.
     ///
     /// # Errors
     ///
-    /// All lines that are neither, and packages that are there twice. Twice with markers that
-    /// exclude each other is allowed, because upstream's pins come so.
+    /// All lines that are neither, and packages that occur twice. Twice with markers that exclude
+    /// each other is allowed, because upstream's pins come like that.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         Self::read(bytes).map_err(Error::Overrides)
     }
@@ -231,7 +231,7 @@ fn neither(body: &str) -> String {
     )
 }
 
-/// Reads a version. `===` compares texts, so that only the normal form of PEP 440 ever finds a
+/// Reads a version. `===` compares texts, so only the normal form of PEP 440 ever matches a
 /// distribution.
 fn version(text: &str) -> Result<Version, String> {
     let version = Version::from_str(text)

@@ -16,7 +16,7 @@ use super::walk::Walk;
 /// The most versions of a file on which a hunk is tried.
 const MOST_TRIED: usize = 2000;
 
-/// Where a breaker is looked for.
+/// Where to search for a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The commit at which the patch does not apply.
@@ -25,15 +25,15 @@ pub struct Range {
     pub since: Option<Oid>,
 }
 
-/// Finds the commit that changed the lines that a patch expects: the last one behind which its
-/// first hunk that does not fit did fit.
+/// Finds the commit that changed the lines that a patch expects: the last one to whose parents its
+/// first hunk that does not fit still applies.
 ///
-/// `series` ends with the patch in question; those before it that apply are laid on each tree
-/// first, as far as they touch the same file. `None` if no commit of the range is to blame.
+/// `series` ends with the patch in question; the patches before it that apply and touch the same
+/// file are applied to each tree first. `None` if no commit of the range is to blame.
 ///
 /// # Errors
 ///
-/// If commits or their trees cannot be read. The end of what was fetched is none.
+/// If commits or their trees cannot be read. Reaching the end of what was fetched is no error.
 pub fn find_breaker(
     commits: &dyn Commits,
     objects: &dyn Objects,
@@ -47,7 +47,7 @@ pub fn find_breaker(
     if !matches!(judged.report.state, PatchState::Conflict | PatchState::Blocked) {
         return Ok(None);
     }
-    // A hunk that does not fit behind the ones before it may fit alone.
+    // A hunk that does not fit after the ones before it may fit alone.
     for part in [Part::Hunk, Part::File] {
         let Some(probe) = Probe::new(judged, before, part) else {
             return Ok(None);
@@ -81,7 +81,7 @@ enum Part {
     File,
 }
 
-/// What a walk against time comes to.
+/// The result of a walk back in time.
 enum Verdict {
     /// This commit is to blame.
     Broke(Box<Commit>),
@@ -91,7 +91,7 @@ enum Verdict {
     Fits,
 }
 
-/// What is tried on each version of a file: a hunk alone, behind the patches that it stands on.
+/// What is tried on each version of a file: a hunk alone, after the patches that it builds on.
 struct Probe<'a> {
     patches: Vec<PatchInput>,
     paths: BTreeSet<BString>,
@@ -99,8 +99,8 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// The first part of a patch that does not fit: a hunk, or all that is said of a file where
-    /// that is not there or in the way.
+    /// Returns the first part of a patch that does not fit: a hunk, or a file's whole diff if the
+    /// file is missing or in the way.
     fn new(judged: &Judged<'a>, before: &[Judged<'a>], part: Part) -> Option<Self> {
         let text = &judged.patch.bytes;
         let diffs = read_diffs(text, &judged.patch.options(judged.options)).ok()?;
@@ -134,7 +134,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// A file's diff whole; the patch whole where its contents are binary, which stand between headers.
+/// A file's whole diff; the whole patch if it is binary, with the contents between headers.
 fn whole(diff: &FileDiff<'_>, patch: &[u8]) -> Vec<u8> {
     if diff.is_binary {
         return patch.to_vec();
@@ -156,7 +156,7 @@ struct BreakerSearch<'a> {
 }
 
 impl BreakerSearch<'_> {
-    /// Tells which trees are about to be read, and then which versions of the files.
+    /// Announces which trees are about to be read, and then which versions of the files.
     fn expect(&mut self, range: Range, bounds: &Bounds) -> Result<(), HistoryError> {
         let since = match range.since {
             Some(since) => self.commits.commit(since)?.map(|commit| commit.committer.seconds),
@@ -186,8 +186,8 @@ impl BreakerSearch<'_> {
         self.commits.expect(&Upcoming::Blobs(&blobs))
     }
 
-    /// Walks from the tip against time, along what left the files as they are, to the first commit
-    /// behind which the hunk fits.
+    /// Walks back in time from the tip, along parents that have the same files, to the first commit
+    /// to whose parents the hunk applies.
     fn run(&mut self, range: Range, bounds: &Bounds) -> Result<Verdict, HistoryError> {
         if bounds.since.is_some() || range.since.is_some() {
             self.expect(range, bounds)?;
@@ -229,7 +229,7 @@ impl BreakerSearch<'_> {
         let mut fits = false;
         for parent in others {
             if !self.patch_applies(parent.tree)? {
-                // What broke it came by this parent.
+                // What broke it came in through this parent.
                 return Ok(Step::To(Box::new(parent)));
             }
             fits = true;
@@ -264,10 +264,10 @@ impl BreakerSearch<'_> {
     }
 }
 
-/// Where a walk against time goes.
+/// Where a walk back in time goes next.
 enum Step {
     To(Box<Commit>),
-    /// All parents have what the patch expects, and the commit has not.
+    /// All parents have what the patch expects, and the commit does not.
     Broke,
     /// No parent is known.
     End,

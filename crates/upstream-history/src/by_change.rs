@@ -75,7 +75,7 @@ impl<'a> PathReader<'a> {
 /// The paths that a patch changes.
 pub(super) fn touched_paths(files: &[FileDiff<'_>]) -> BTreeSet<BString> {
     let paths = files.iter().flat_map(|file| {
-        // What a copy is made of stays as it is.
+        // The source of a copy does not change.
         let old = file.old_path.as_ref().filter(|_| file.change != FileChange::Copy);
         [old, file.new_path.as_ref()]
     });
@@ -85,7 +85,7 @@ pub(super) fn touched_paths(files: &[FileDiff<'_>]) -> BTreeSet<BString> {
         .collect()
 }
 
-/// What a commit changed, and its patch-id once that was asked for.
+/// What a commit changed, and its patch-id once it has been computed.
 struct Change {
     paths: Vec<PathChange>,
     id: KnownId,
@@ -120,8 +120,8 @@ impl<'a> ByChange<'a> {
         }
     }
 
-    /// The commits with a patch's patch-id, or that leave the tree that it makes of the one before
-    /// them; from the newest. Where some are likely, only these are looked at.
+    /// Returns the commits with a patch's patch-id, or whose tree is what the patch makes of their
+    /// parent's; newest first. If some are likely, only these are looked at.
     pub(super) fn find(
         &mut self,
         judged: &Judged<'_>,
@@ -174,7 +174,7 @@ impl<'a> ByChange<'a> {
         Ok(paths.iter().all(|path| touched.contains(path)))
     }
 
-    /// Tells once that the trees along these paths are about to be read.
+    /// Announces once that the trees along these paths are about to be read.
     fn expect(&mut self, paths: &BTreeSet<BString>) -> Result<(), HistoryError> {
         let new: Vec<BString> = paths.difference(&self.expected).cloned().collect();
         if new.is_empty() {
@@ -190,8 +190,7 @@ impl<'a> ByChange<'a> {
         Ok(())
     }
 
-    /// Whether a commit left something else at a path than stood there; not where that cannot be
-    /// read.
+    /// Whether a commit changed what stands at a path; `false` if that cannot be read.
     fn changes_path(&mut self, number: usize, path: &[u8]) -> Result<bool, HistoryError> {
         let Some(node) = self.walk.nodes.get(number) else {
             return Ok(false);
@@ -247,7 +246,7 @@ impl<'a> ByChange<'a> {
         if id.is_some() && id == theirs {
             return Ok(true);
         }
-        // Renames and contents that are no text are written in more than one way.
+        // Renames and binary contents are written in more than one way.
         let is_whole = compare(upstream, judged, &[commit])? == Difference::Same;
         Ok(is_whole)
     }
@@ -271,7 +270,7 @@ impl<'a> ByChange<'a> {
     }
 }
 
-/// Takes what was not fetched, or is too large, for what is not known.
+/// Treats what was not fetched, or is too large, as unknown.
 fn unless_absent<T>(result: Result<Option<T>, HistoryError>) -> Result<Option<T>, HistoryError> {
     match result {
         Err(HistoryError::Object(ObjectError::NotFound(_) | ObjectError::TooLarge { .. })) => Ok(None),

@@ -22,7 +22,7 @@ const DEEPEST: usize = 256;
 /// Lines around a change.
 const CONTEXT: u32 = 3;
 
-/// How much of a file is looked at for what is no text, as in Git's `buffer_is_binary`.
+/// How much of a file is searched for binary contents, as in Git's `buffer_is_binary`.
 const BINARY_LOOK: usize = 8000;
 
 /// A file on one side of a change.
@@ -32,7 +32,7 @@ pub(super) struct Side {
     pub(super) id: Oid,
 }
 
-/// What became of a path.
+/// How a path changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathChange {
     pub(super) path: BString,
@@ -106,7 +106,7 @@ pub(super) fn diff(
     let mut text = Vec::new();
     for change in changes {
         match (change.old, change.new) {
-            // What becomes of another kind goes, and comes anew.
+            // A file that changes its kind is deleted and created again.
             (Some(old), Some(new)) if is_of_other_kind(old.mode, new.mode) => {
                 for (old, new) in [(Some(old), None), (None, Some(new))] {
                     let path = change.path.clone();
@@ -200,8 +200,8 @@ fn contents(objects: &dyn Objects, side: Side, file_bytes: u64) -> Result<Option
     Ok(Some(objects.blob(side.id)?))
 }
 
-/// Writes the hunks by which one text becomes another, with lines around them, as `git diff` does
-/// by its defaults.
+/// Writes the hunks that turn one text into another, with context lines, as `git diff` does by
+/// default.
 pub(super) fn write_hunks(before: &[u8], after: &[u8], out: &mut Vec<u8>) {
     let input = InternedInput::new(before, after);
     let mut diff = Diff::compute(Algorithm::Myers, &input);

@@ -1,4 +1,4 @@
-//! Commits, as their objects say.
+//! Commits, as read from their objects.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ const MOST_PARENTS: usize = 1024;
 /// Who made something, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
-    /// The name, as text: bytes that are none are replaced.
+    /// The name as text: bytes that are not text are replaced.
     pub name: String,
     /// The address, without brackets.
     pub email: String,
@@ -21,7 +21,7 @@ pub struct Person {
     pub offset_minutes: i32,
 }
 
-/// A commit, as its object says it.
+/// A commit, as read from its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Its id.
@@ -32,7 +32,7 @@ pub struct Commit {
     pub parents: Vec<Oid>,
     /// Who wrote the change.
     pub author: Person,
-    /// Who made the commit of it.
+    /// Who committed it.
     pub committer: Person,
     /// The message, in the encoding that the commit names.
     pub message: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct Commit {
     pub is_latin1: bool,
 }
 
-/// Why bytes are no commit.
+/// Why bytes are not a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// A header is absent or cannot be read.
@@ -56,7 +56,7 @@ impl Commit {
     ///
     /// # Errors
     ///
-    /// If the headers that each commit has are not there.
+    /// If a header that every commit has is missing.
     pub fn parse(id: Oid, raw: &[u8]) -> Result<Self, CommitError> {
         let (headers, message) = match raw.find(b"\n\n") {
             Some(end) => (
@@ -101,7 +101,7 @@ impl Commit {
         })
     }
 
-    /// The message as text: bytes that are none are replaced.
+    /// The message as text: bytes that are not text are replaced.
     #[must_use]
     pub fn text(&self) -> String {
         decoded(&self.message, self.is_latin1)
@@ -119,7 +119,7 @@ impl Commit {
         patch_headers::change_ids(&self.text())
     }
 
-    /// What is told of it.
+    /// Returns what is reported about it.
     #[must_use]
     pub fn described(&self) -> UpstreamCommit {
         UpstreamCommit {
@@ -132,9 +132,9 @@ impl Commit {
     }
 }
 
-/// What an upstream's commit says of itself, for a status, a table, a document.
+/// What an upstream's commit says about itself, for a status, a table or a document.
 ///
-/// The texts are an upstream's: make them fit for where they are shown.
+/// The texts come from an upstream: make them fit for where they are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
@@ -147,7 +147,7 @@ pub struct UpstreamCommit {
     pub author: String,
     /// When it was committed, in seconds since the epoch.
     pub date: i64,
-    /// Its `Change-Id`, the last where it has several.
+    /// Its `Change-Id`, the last if it has several.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub change_id: Option<String>,
 }
@@ -158,7 +158,7 @@ impl fmt::Display for Person {
     }
 }
 
-/// Bytes as text.
+/// Decodes bytes as text.
 fn decoded(bytes: &[u8], is_latin1: bool) -> String {
     if is_latin1 && std::str::from_utf8(bytes).is_err() {
         bytes.iter().map(|byte| char::from(*byte)).collect()
@@ -174,7 +174,7 @@ fn read_person(line: &[u8], is_latin1: bool) -> Option<Person> {
     let name = decoded(line.get(..open)?, is_latin1);
     let email = decoded(line.get(open + 1..close)?, is_latin1);
     let mut when = line.get(close + 1..)?.fields();
-    // A commit with a broken date is a commit all the same, as for Git: at the epoch.
+    // A commit with a broken date is still a commit, as for Git: at the epoch.
     let number = |field: Option<&[u8]>| field.and_then(|field| field.to_str().ok()?.parse::<i64>().ok());
     let seconds = number(when.next()).unwrap_or(0);
     let offset = number(when.next()).unwrap_or(0).clamp(-9959, 9959);

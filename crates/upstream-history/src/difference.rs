@@ -1,4 +1,4 @@
-//! Whether the change of a commit is that of a patch, and what is different.
+//! Whether a commit's change is that of a patch, and what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ impl Upstream<'_> {
     }
 }
 
-/// Compares a patch with the change of commits, which together are the patch.
+/// Compares a patch with the change of commits that together make it up.
 pub(super) fn compare(
     upstream: Upstream<'_>,
     judged: &Judged<'_>,
@@ -61,7 +61,7 @@ pub(super) fn compare(
     match compared {
         Ok(Some(difference)) => Ok(difference),
         Ok(None) => unknown("the commit changes too much to be compared".to_owned()),
-        // What was not fetched, or is too large, leaves the finding as it is.
+        // What was not fetched, or is too large, does not fail the finding.
         Err(HistoryError::Object(error @ (ObjectError::NotFound(_) | ObjectError::TooLarge { .. }))) => {
             unknown(error.to_string())
         }
@@ -129,7 +129,7 @@ fn compare_trees(
     let patch = std::slice::from_ref(judged.patch);
     // Has the empty tree in any case.
     let mut objects = LayeredStore::over(upstream.objects);
-    // Why it does not apply is not asked for, and takes long to find out.
+    // Why it does not apply is not needed, and takes long to find out.
     if !matches!(applies(&objects, before, patch, options), Ok(true)) {
         return Ok(None);
     }
@@ -156,7 +156,7 @@ fn compare_trees(
     Ok(Some(differs(&text, upstream.bounds.interdiff_bytes)))
 }
 
-/// Shortens an interdiff, at the end of a line.
+/// Shortens an interdiff to whole lines.
 fn differs(text: &[u8], most: usize) -> Difference {
     let shown = match text.get(..most) {
         Some(start) => {
@@ -181,13 +181,13 @@ struct Group {
     added: Vec<Vec<u8>>,
 }
 
-/// What a diff does to a file, without where it does so.
+/// What a diff does to a file, regardless of where.
 #[derive(Debug, PartialEq, Eq)]
 struct FileLines {
-    /// How the file comes, goes or changes; copies and renames by what they are called before.
+    /// How the file is created, deleted or changed; copies and renames with their old names.
     changes: BTreeSet<(&'static str, Option<Vec<u8>>, u32)>,
     groups: Vec<Group>,
-    /// The blobs that are no text, as far as their ids are told.
+    /// The binary blobs, as far as their ids are given.
     binary: Vec<Vec<u8>>,
 }
 
@@ -197,7 +197,7 @@ fn path_of(file: &FileDiff<'_>) -> Vec<u8> {
     path.cloned().unwrap_or_default()
 }
 
-/// What diffs do, file by file. Of several commits the order of the places says nothing.
+/// Returns what diffs do, file by file. For several commits, the order of places is ignored.
 fn lines_of(files: &[FileDiff<'_>], in_order: bool) -> BTreeMap<Vec<u8>, FileLines> {
     let mut all: BTreeMap<Vec<u8>, FileLines> = BTreeMap::new();
     for file in files {
@@ -273,7 +273,7 @@ fn add_groups<'a>(lines: impl Iterator<Item = &'a [u8]>, groups: &mut Vec<Group>
     }
 }
 
-/// The diff of two diffs, file by file, as `git range-diff` shows it: without where hunks are.
+/// The diff of two diffs, file by file, as `git range-diff` shows it: without hunk positions.
 fn between_diffs(ours: &[FileDiff<'_>], theirs: &[FileDiff<'_>]) -> Vec<u8> {
     let shown = |files: &[FileDiff<'_>]| -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut all: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();

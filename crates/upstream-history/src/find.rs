@@ -14,10 +14,10 @@ use super::patch_mail::{Authorship, PatchOrigin, origin};
 use super::reverts::{Noted, Reverts};
 use super::walk::Walk;
 
-/// The most commits that are compared with a patch where several may be it.
+/// The most commits that are compared with a patch if several may be it.
 const MOST_COMPARED: usize = 8;
 
-/// The most commits that are kept for one reason to take them for a patch.
+/// The most candidates for a patch that are kept for one reason.
 const MOST_CANDIDATES: usize = 256;
 
 /// The most reverts of a history that are kept, from the newest.
@@ -25,13 +25,13 @@ const MOST_REVERTS: usize = 8192;
 
 /// Finds out what upstream did with each patch of a series that does not apply at a commit.
 ///
-/// Only ancestors of `tip` count. Of patches that apply, and of those that cannot be read, nothing
-/// is looked for: they are [`Finding::Absent`]. Where none is left, nothing is read at all.
+/// Only ancestors of `tip` count. Patches that apply, and those that cannot be read, are not looked
+/// for: they are [`Finding::Absent`]. If none is left, nothing is read at all.
 ///
 /// # Errors
 ///
-/// If commits cannot be read. Trees and blobs that are not there make a finding less certain, and
-/// are no error.
+/// If commits cannot be read. Missing trees and blobs make a finding less certain, and are no
+/// error.
 pub fn find_merged(
     commits: &dyn Commits,
     objects: &dyn Objects,
@@ -69,7 +69,7 @@ pub fn find_merged(
     Ok(findings)
 }
 
-/// Whether something is looked for of a patch in this state: it does not apply, and can be read.
+/// Whether a patch in this state is looked for: it does not apply, and can be read.
 #[must_use]
 pub fn is_looked_for(state: PatchState) -> bool {
     matches!(
@@ -96,7 +96,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The commits that may be a patch, from the newest, by why they may.
+/// The commits that may be a patch, newest first, by the reason.
 #[derive(Default)]
 struct Candidates {
     /// Its own commit.
@@ -120,10 +120,10 @@ enum Reason {
     Authorship,
 }
 
-/// What is looked for in messages, by which it is found fast.
+/// What is looked for in messages, indexed for fast lookup.
 #[derive(Default)]
 struct Needles {
-    /// Commits that patches name, by the digits that each name has.
+    /// Commits that patches name, by the first digits, which every name has.
     names: HashMap<[u8; FEWEST_DIGITS], Vec<(CommitName, usize, Reason)>>,
     change_ids: HashMap<String, Vec<(usize, Reason)>>,
     authorship: HashMap<Authorship, Vec<usize>>,
@@ -169,12 +169,12 @@ impl Needles {
             .map(|(_, at, reason)| (*at, *reason))
     }
 
-    /// Keeps a commit if it may be a patch, or takes another one back.
+    /// Keeps a commit if it may be a patch, or reverts another one.
     fn look_at(&mut self, number: usize, commit: &Commit) {
         let noted = note(number, commit);
         let mut reasons: Vec<(usize, Reason)> = Vec::new();
         reasons.extend(self.naming(&CommitName::Whole(commit.id)));
-        // The message of a merge speaks of what it merges: that is found by itself.
+        // The message of a merge is about what it merges, which is found by itself.
         if commit.parents.len() > 1 {
             reasons.retain(|(_, reason)| *reason == Reason::Own);
         } else {
@@ -231,7 +231,7 @@ impl Needles {
     }
 }
 
-/// What a commit's message says of others.
+/// Reads what a commit's message says about others.
 fn note(number: usize, commit: &Commit) -> Noted {
     let text = commit.text();
     let lower = text.to_ascii_lowercase();
@@ -259,13 +259,13 @@ fn note(number: usize, commit: &Commit) -> Noted {
     }
 }
 
-/// What became of the commits that may be a patch, or a part of it.
+/// The state of the commits that may be a patch, or a part of it.
 enum Standing {
     /// There are none.
     Absent,
     /// These count.
     There(Vec<Rc<Noted>>),
-    /// The newest was taken back.
+    /// The newest was reverted.
     Reverted(Rc<Noted>, Rc<Noted>),
 }
 
@@ -296,7 +296,7 @@ impl Search<'_> {
                 return Ok(merged);
             }
         }
-        // First those that are likely, which spares a look at all commits.
+        // The likely ones first, which spares a look at all commits.
         for likely in [candidates.authorship.as_slice(), &[]] {
             let same = by_change.find(&wanted.judged, likely)?.into_iter();
             let same: Vec<Rc<Noted>> = same
@@ -326,7 +326,7 @@ impl Search<'_> {
         })
     }
 
-    /// The finding if each part of a patch is there, for one reason.
+    /// Returns the finding if every part of a patch is there, for one reason.
     fn merged_by(
         &self,
         wanted: &Wanted<'_>,
@@ -348,7 +348,7 @@ impl Search<'_> {
         let Some((commit, difference)) = self.closest(wanted, by, &there)? else {
             return Ok(None);
         };
-        // What applies in reverse is there as it is.
+        // What applies in reverse is there unchanged.
         let (by, difference) = match wanted.judged.report.state {
             PatchState::Merged => (Evidence::Reverse, Difference::Same),
             _ => (by, difference),
@@ -360,8 +360,8 @@ impl Search<'_> {
         })))
     }
 
-    /// Which of some commits, that are all the same change, count. Where one is taken back, those
-    /// that were there by then are too.
+    /// Returns which of some commits, all with the same change, count. If one is reverted, so are
+    /// those that precede the revert.
     fn standing(&self, part: &[Rc<Noted>]) -> Result<Standing, HistoryError> {
         let mut taken_back = Vec::new();
         for noted in part {
@@ -382,8 +382,8 @@ impl Search<'_> {
         })
     }
 
-    /// The commit that is told of those that count, and how its change differs from the patch: of
-    /// several for the same part the one with the same change, else the newest.
+    /// Returns which of the commits that count to report, and how its change differs from the
+    /// patch: of several for the same part, the one with the same change, else the newest.
     fn closest(
         &self,
         wanted: &Wanted<'_>,
@@ -399,14 +399,14 @@ impl Search<'_> {
                 }
                 first.get_or_insert((Rc::clone(noted), difference));
             }
-            // The least certain reason is none where it holds for several.
+            // The least certain reason does not count if it holds for several.
             return Ok(first.filter(|_| by != Evidence::Authorship || part.len() == 1));
         }
         let mut all: Vec<Rc<Noted>> = parts
             .iter()
             .filter_map(|part| part.first().map(Rc::clone))
             .collect();
-        // From the oldest, each once.
+        // Oldest first, each once.
         all.sort_by_key(|noted| std::cmp::Reverse(noted.number));
         all.dedup_by_key(|noted| noted.number);
         let commits: Vec<&Commit> = all.iter().map(|noted| &noted.commit).collect();

@@ -1,4 +1,4 @@
-//! What is found out of an upstream's commits, and the traits and bounds for that.
+//! What is found out about an upstream's commits, and the traits and bounds for that.
 
 use std::fmt;
 
@@ -7,20 +7,18 @@ use git_apply_engine::{ObjectError, Oid, Options, PatchInput, PatchReport};
 
 use super::commit::{Commit, CommitError, UpstreamCommit};
 
-/// The commits that are known of an upstream. Trees and blobs come by the engine's
+/// The known commits of an upstream. Trees and blobs come from the engine's
 /// [`Objects`](git_apply_engine::Objects).
 pub trait Commits {
-    /// Returns a commit; `None` if it is not among those that were fetched, as behind the end of a
-    /// shallow clone.
+    /// Returns a commit; `None` if it was not fetched, as beyond the end of a shallow clone.
     ///
     /// # Errors
     ///
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     fn commit(&self, id: Oid) -> Result<Option<Commit>, HistoryError>;
 
-    /// Hears which objects are about to be read, so that a store that fetches them when they are
-    /// asked for can get all of them in one request. What is not there then is
-    /// [`ObjectError::NotFound`].
+    /// Announces which objects are about to be read, so that a store that fetches on demand can get
+    /// all of them in one request. What is still missing then is [`ObjectError::NotFound`].
     ///
     /// # Errors
     ///
@@ -35,7 +33,7 @@ pub trait Commits {
 pub enum Upcoming<'a> {
     /// The trees of these commits along paths, each from the root to the folder of a file.
     Trees {
-        /// The commits, from the newest.
+        /// The commits, newest first.
         commits: &'a [Oid],
         /// The paths of the files.
         paths: &'a [BString],
@@ -86,7 +84,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// All of it, from the most certain.
+    /// All kinds, from the most certain.
     pub const ALL: [Self; 6] = [
         Self::Reverse,
         Self::Commit,
@@ -116,7 +114,7 @@ impl fmt::Display for Evidence {
     }
 }
 
-/// Whether upstream's change is another than the patch.
+/// Whether upstream's change differs from the patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
@@ -125,10 +123,10 @@ pub enum Difference {
     Same,
     /// They do not.
     Differs {
-        /// What upstream's change has (`+`) and the patch has not (`-`): a diff of files where the
-        /// patch applies to the commit's parent, a diff of both changes otherwise.
+        /// What only upstream's change has (`+`) and only the patch has (`-`): a diff of files if
+        /// the patch applies to the commit's parent, a diff of both changes otherwise.
         interdiff: String,
-        /// Whether the interdiff ends before its end, by [`Bounds::interdiff_bytes`].
+        /// Whether the interdiff was cut, by [`Bounds::interdiff_bytes`].
         shortened: bool,
     },
     /// It could not be found out.
@@ -139,7 +137,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// Whether upstream's change is another one, as far as is known.
+    /// Whether upstream's change is not known to be the same.
     #[must_use]
     pub fn differs(&self) -> bool {
         !matches!(self, Self::Same)
@@ -151,12 +149,12 @@ impl Difference {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
 pub struct Merged {
-    /// Upstream's commit, the newest of several; `None` where the patch applies in reverse and its
-    /// commit is not among those that are known.
+    /// Upstream's commit, the newest of several; `None` if the patch applies in reverse and its
+    /// commit is not known.
     pub commit: Option<UpstreamCommit>,
     /// How that is known.
     pub by: Evidence,
-    /// Whether upstream's change is another one.
+    /// Whether upstream's change differs.
     pub difference: Difference,
 }
 
@@ -165,21 +163,21 @@ pub struct Merged {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
 pub enum Finding {
-    /// It has it.
+    /// Upstream has it.
     Merged(Merged),
-    /// It had it, and took it back.
+    /// Upstream had it, and reverted it.
     #[cfg_attr(feature = "serde", serde(rename_all = "camelCase"))]
     Reverted {
-        /// The commit by which it had it.
+        /// Upstream's commit with the patch.
         merged: UpstreamCommit,
-        /// The commit that took it back.
+        /// The commit that reverted it.
         reverted_by: UpstreamCommit,
     },
-    /// No commit of it is the patch's.
+    /// No upstream commit is the patch's.
     Absent,
 }
 
-/// How much of a history is searched. Not to be exhausted by real ones; a minor version may add
+/// How much of a history is searched. Real ones should not exhaust it; a minor version may add
 /// fields: end with `..Bounds::default()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -187,7 +185,7 @@ pub struct Bounds {
     pub commits: usize,
     /// The time before which no commit is looked for, in seconds since the epoch; `None` for all.
     pub since: Option<i64>,
-    /// Commits whose trees are looked at, for patch-ids and for who broke a patch.
+    /// Commits whose trees are looked at, for patch-ids and to find what broke a patch.
     pub trees: usize,
     /// Commits whose whole change is computed and compared.
     pub changes: usize,
@@ -210,12 +208,12 @@ impl Default for Bounds {
     }
 }
 
-/// A patch, with what became of it at the ref that is searched.
+/// A patch, with its report at the ref that is searched.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     /// The patch.
     pub patch: &'a PatchInput,
-    /// What became of it.
+    /// Its report.
     pub report: &'a PatchReport,
     /// How it was applied.
     pub options: &'a Options,

@@ -1,4 +1,4 @@
-//! Commits that a message names, and those that it says to take back.
+//! Commits that a message names, and those that it says it reverts.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const MOST_LINES: usize = 4096;
 /// The most commits that a message names.
 const MOST_NAMED: usize = 64;
 
-/// A commit's id in a text, whole or its beginning.
+/// A commit's id in a text, whole or abbreviated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum CommitName {
     Whole(Oid),
@@ -29,7 +29,7 @@ impl CommitName {
         }
     }
 
-    /// Whether all ids that it may name come behind one, in their order.
+    /// Whether all ids that it may name sort after one.
     pub(super) fn is_behind(&self, id: Oid) -> bool {
         match self {
             Self::Whole(whole) => *whole > id,
@@ -37,7 +37,7 @@ impl CommitName {
         }
     }
 
-    /// The digits that each name has: names that agree have the same ones.
+    /// The first digits, which every name has: names that agree have the same ones.
     pub(super) fn first_digits(&self) -> [u8; FEWEST_DIGITS] {
         let mut first = [0; FEWEST_DIGITS];
         match self {
@@ -50,7 +50,7 @@ impl CommitName {
         first
     }
 
-    /// Whether both may name the same commit: the same id, or one the beginning of the other.
+    /// Whether both may name the same commit: the same id, or one a prefix of the other.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Whole(one), Self::Whole(other)) => one == other,
@@ -96,17 +96,17 @@ impl fmt::Display for CommitName {
     }
 }
 
-/// A commit that a message says to take back.
+/// A commit that a message says it reverts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RevertTarget {
     pub(super) commit: CommitName,
-    /// Where a merge is taken back: the parent to which.
+    /// For the revert of a merge: the parent that it goes back to.
     pub(super) mainline: Option<CommitName>,
 }
 
-/// The commits that a message says to take back, in the words of `git revert`, Gerrit and GitHub.
+/// The commits that a message says it reverts, in the words of `git revert`, Gerrit and GitHub.
 ///
-/// What is quoted, and what is reverted in part, does not count.
+/// Quotations and partial reverts do not count.
 pub(super) fn reverts(text: &str) -> Vec<RevertTarget> {
     let lines: Vec<&str> = text.lines().take(MOST_LINES).collect();
     let mut targets = Vec::new();
@@ -130,7 +130,7 @@ pub(super) fn reverts(text: &str) -> Vec<RevertTarget> {
         else {
             continue;
         };
-        // The note on a merge goes on in the next line, and so may a list.
+        // The note on a merge continues on the next line, and so may a list.
         let next = lines.get(at + 1).filter(|next| !next.trim().is_empty());
         let rest = lower.get(start.len()..).unwrap_or_default();
         let whole = match next {
@@ -152,7 +152,7 @@ pub(super) fn reverts(text: &str) -> Vec<RevertTarget> {
     targets
 }
 
-/// The ids at the start of a text: `owner/name@id` of GitHub too.
+/// The ids at the start of a text, also as GitHub's `owner/name@id`.
 fn reverted_names(text: &str) -> Vec<CommitName> {
     let mut names = Vec::new();
     let tokens = text.split(|c: char| c.is_whitespace() || "()[]:,;\"".contains(c));
@@ -168,7 +168,7 @@ fn reverted_names(text: &str) -> Vec<CommitName> {
     names
 }
 
-/// The subject that the subject of a revert takes back: `S` of `Revert "S"` and of `Reapply "S"`.
+/// The subject that the subject of a revert takes back: `S` of `Revert "S"`.
 pub(super) fn reverted_subject(subject: &str) -> Option<&str> {
     let rest = subject.strip_prefix("Revert \"")?;
     rest.strip_suffix('"')

@@ -1,23 +1,23 @@
 //! Patch-ids as `git patch-id --stable` computes them (`get_one_patchid` in Git's
-//! builtin/patch-id.c): the same for a change wherever it stands, whatever white space is in it.
+//! builtin/patch-id.c): the same for a change wherever it stands, whatever its white space.
 
 use sha1::{Digest, Sha1};
 
 /// The stable patch-id of a diff, as `git patch-id --stable` prints it.
 pub type PatchId = [u8; 20];
 
-/// What is expected in the line that comes.
+/// What the next line is expected to be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// A file's header.
     Header,
-    /// So many lines of a hunk, before and after; a hunk's header where none are left.
+    /// This many lines of a hunk, before and after; a hunk's header if none are left.
     Hunk { before: i64, after: i64 },
-    /// Contents that are no text.
+    /// Binary contents.
     Binary,
 }
 
-/// Sums the hashes of files, so that their order says nothing.
+/// Sums the hashes of files, so that their order does not matter.
 struct Sum {
     total: PatchId,
     hash: Sha1,
@@ -59,10 +59,10 @@ pub(super) fn stable(text: &[u8]) -> Option<PatchId> {
     None
 }
 
-/// The stable patch-id of a patch: the same where the same lines change, wherever they stand and
-/// whatever is said around them. `None` if there is no diff in it.
+/// Returns the stable patch-id of a patch: the same if the same lines change, wherever they stand
+/// and whatever text surrounds the diff. `None` if there is no diff in it.
 ///
-/// A plain diff without lines `diff` has the id that it has with them, which Git gives it none.
+/// A plain diff without `diff` lines has the same id as with them; Git gives it none.
 #[must_use]
 pub fn patch_id(patch: &[u8]) -> Option<PatchId> {
     stable(patch).or_else(|| stable(&with_diff_lines(patch)))
@@ -93,7 +93,7 @@ fn read_one<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, sum: &mut Sum) {
     let mut state = State::Header;
     let mut ids: (Vec<u8>, Vec<u8>) = Default::default();
     for line in lines {
-        // A line is a string of C.
+        // A line is a C string.
         let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
         let marked = [&b"commit "[..], b"From "]
             .iter()
@@ -128,7 +128,7 @@ fn read_one<'a>(lines: &mut impl Iterator<Item = &'a [u8]>, sum: &mut Sum) {
                 continue;
             }
             state = State::Header;
-            // The header of a file behind a binary one is passed over, as in Git.
+            // The header of a file after a binary one is skipped, as in Git.
             continue;
         }
         if state == (State::Hunk { before: 0, after: 0 }) {
@@ -161,7 +161,7 @@ fn starts_with_id(text: &[u8]) -> bool {
         .is_some_and(|start| start.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// The two ids of a line `index`.
+/// The two ids of an `index` line.
 fn read_index(index: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let dots = index.windows(2).position(|pair| pair == b"..")?;
     let (old, rest) = (index.get(..dots)?, index.get(dots + 2..)?);

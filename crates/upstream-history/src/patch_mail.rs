@@ -1,24 +1,24 @@
-//! By what a patch can be known again, as a search compares it.
+//! What identifies a patch, as a search compares it.
 
 use git_apply_engine::{Oid, PatchInput};
 use patch_headers::PatchIdentity;
 
 use super::message::CommitName;
 
-/// What a patch says of where it comes from.
+/// What a patch says about where it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PatchOrigin {
-    /// The commit that it was made of.
+    /// The commit that it was made from.
     pub(super) commit: Option<Oid>,
     /// What it was picked from, in groups that are one change each.
     pub(super) picks: Vec<Vec<CommitName>>,
-    /// The `Change-Id`s that all have to be there.
+    /// The `Change-Id`s, all of which have to be found.
     pub(super) change_ids: Vec<String>,
     /// Author's address, date and subject.
     pub(super) authorship: Option<Authorship>,
 }
 
-/// Who wrote something when, and what it is called.
+/// Who wrote something and when, and its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Authorship {
     /// The address alone, in lower case.

@@ -1,4 +1,4 @@
-//! Which commits were taken back by later ones.
+//! Which commits were reverted by later ones.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use super::walk::Walk;
 /// The longest chain of reverts of reverts that is followed.
 const LONGEST_CHAIN: usize = 64;
 
-/// How many times the ancestors of a commit are found out; after that, what is older counts as one.
+/// How often the ancestors of a commit are computed; after that, older commits count as ancestors.
 const MOST_WALKS: usize = 512;
 
-/// A commit of the walk that matters: it may be a patch's, or takes another back.
+/// A commit of the walk that matters: it may be a patch's, or reverts another.
 #[derive(Clone, Debug)]
 pub(super) struct Noted {
     pub(super) number: usize,
@@ -25,7 +25,7 @@ pub(super) struct Noted {
     /// What it was picked from.
     pub(super) picked_from: Vec<CommitName>,
     pub(super) change_ids: Vec<String>,
-    /// What it takes back.
+    /// What it reverts.
     pub(super) reverts: Vec<RevertTarget>,
 }
 
@@ -36,11 +36,11 @@ pub(super) struct Reverts<'a> {
     all: Vec<Rc<Noted>>,
     ancestors: RefCell<HashMap<usize, Rc<Vec<bool>>>>,
     walks: Cell<usize>,
-    /// What takes the commits back that were looked at.
+    /// What reverts the commits that were looked at.
     known: RefCell<HashMap<usize, Option<Rc<Noted>>>>,
-    /// All commits by their ids, to look abbreviated ones up.
+    /// All commits by id, to look up abbreviated ones.
     by_id: OnceCell<Vec<(Oid, usize)>>,
-    /// The `Change-Id`s of commits that are named, and are no ancestors.
+    /// The `Change-Id`s of commits that are named but are not ancestors.
     elsewhere: RefCell<HashMap<Oid, Rc<Vec<String>>>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Reverts<'a> {
         }
     }
 
-    /// The commit by which another is gone; `None` if it still counts.
+    /// Returns the commit that reverted another; `None` if it still counts.
     pub(super) fn reverted_by(&self, noted: &Noted) -> Result<Option<Rc<Noted>>, HistoryError> {
         self.follow(noted, 0)
     }
@@ -85,7 +85,7 @@ impl<'a> Reverts<'a> {
                 && self.takes_back(revert, noted)?
                 && self.follow(revert, depth + 1)?.is_none()
             {
-                // It counts by itself, or because what took it back was taken back in turn.
+                // It counts by itself, or because its revert was reverted in turn.
                 found = Some(self.last_of(revert, depth + 1)?);
                 break;
             }
@@ -110,7 +110,7 @@ impl<'a> Reverts<'a> {
         Ok(Rc::clone(revert))
     }
 
-    /// Whether a commit says to take another back, which is an ancestor of it.
+    /// Whether a commit says that it reverts another, which is its ancestor.
     fn takes_back(&self, revert: &Noted, noted: &Noted) -> Result<bool, HistoryError> {
         for target in &revert.reverts {
             if self.is_meant(revert, target, noted)? && self.is_ancestor(noted.number, revert.number) {
@@ -126,14 +126,14 @@ impl<'a> Reverts<'a> {
             return Ok(true);
         }
         let Some(number) = self.named(name) else {
-            // A revert that was picked from another branch names the commit of that one.
+            // A revert that was picked from another branch names the commit of that branch.
             return self.is_its_twin(revert, name, noted);
         };
         let node = self.walk.nodes.get(number);
         if !node.is_some_and(|node| node.is_merge) {
             return Ok(false);
         }
-        // A merge that is taken back takes all with it that it brought.
+        // Reverting a merge reverts everything that it brought.
         let mainline = match &target.mainline {
             Some(mainline) => self.named(mainline),
             None => node.and_then(|node| self.walk.number(node.first_parent?)),
@@ -191,7 +191,7 @@ impl<'a> Reverts<'a> {
         self.walks.set(self.walks.get() + 1);
         let found = Rc::new(self.walk.ancestors(of));
         let mut kept = self.ancestors.borrow_mut();
-        // Each takes a byte a commit.
+        // Each takes a byte per commit.
         if kept.len() >= 64 {
             kept.clear();
         }

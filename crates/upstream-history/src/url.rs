@@ -4,9 +4,9 @@ use git_apply_engine::Oid;
 
 use super::commit::UpstreamCommit;
 
-/// Returns the address of a commit's page, by the address of its upstream: the review at opendev's
-/// Gerrit, GitHub, GitLab, Gitea and cgit; or what a template makes of it, in which `{commit}` and
-/// `{changeId}` stand for these.
+/// Returns the address of a commit's page, by the address of its upstream: the review in opendev's
+/// Gerrit, or the page at GitHub, GitLab, Gitea or cgit; or the result of a template with
+/// `{commit}` and `{changeId}`.
 ///
 /// `None` if the upstream is not one of these and there is no template, or the template asks for a
 /// `Change-Id` and there is none.
@@ -49,7 +49,7 @@ pub fn commit_url(upstream: &str, commit: &UpstreamCommit, template: Option<&str
     match Pages::find(host, path)? {
         Pages::GitHub | Pages::Gitea => Some(format!("https://{host}/{path}/commit/{id}")),
         Pages::GitLab => Some(format!("https://{host}/{path}/-/commit/{id}")),
-        // It keeps the ending of the repository's folder.
+        // cgit keeps the ending of the repository's folder.
         Pages::Cgit => {
             let path = upstream_path(upstream)?;
             Some(format!("https://{host}/{path}/commit/?id={id}"))
@@ -57,8 +57,8 @@ pub fn commit_url(upstream: &str, commit: &UpstreamCommit, template: Option<&str
     }
 }
 
-/// The page with the commits that one commit of an upstream has and another one lacks, where it is
-/// known how that server has it: GitHub, GitLab, Gitea, Forgejo.
+/// Returns the page with the commits that one commit of an upstream has and another lacks, for
+/// servers with a known address for it: GitHub, GitLab, Gitea, Forgejo.
 #[must_use]
 pub fn compare_url(upstream: &str, from: Oid, to: Oid) -> Option<String> {
     let (host, path) = host_and_path(upstream)?;
@@ -69,7 +69,7 @@ pub fn compare_url(upstream: &str, from: Oid, to: Oid) -> Option<String> {
     }
 }
 
-/// Who makes the pages of a server.
+/// The software that makes a server's pages.
 #[derive(Clone, Copy)]
 enum Pages {
     GitHub,
@@ -96,8 +96,8 @@ impl Pages {
     }
 }
 
-/// Host (with its port, where it is served by HTTP) and path of a repository, without a login and
-/// the ending `.git`.
+/// Host (with its port, if served over HTTP) and path of a repository, without a login and the
+/// ending `.git`.
 fn host_and_path(upstream: &str) -> Option<(&str, &str)> {
     let path = upstream_path(upstream)?;
     let path = path.strip_suffix(".git").unwrap_or(path);

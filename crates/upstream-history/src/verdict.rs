@@ -1,4 +1,4 @@
-//! What findings make of the reports on a series.
+//! Applies findings to the reports on a series.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use git_apply_engine::{PatchReport, PatchState};
 
 use super::finding::{Difference, Finding};
 
-/// Puts into the reports on a series what upstream did: what it has is
+/// Updates the reports on a series with what upstream did: what it has is
 /// [`Merged`](PatchState::Merged), and blocks no other patch.
 pub fn apply_findings(reports: &mut [PatchReport], findings: &[Finding]) {
     for (report, finding) in reports.iter_mut().zip(findings) {

@@ -1,4 +1,4 @@
-//! The ancestors of a commit, from the newest.
+//! The ancestors of a commit, newest first.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -8,8 +8,8 @@ use git_apply_engine::Oid;
 use super::commit::Commit;
 use super::finding::{Bounds, Commits, HistoryError};
 
-/// How many commits in a row may be older than the bound before a line of history is left: clocks
-/// differ, and a commit may have waited for its merge.
+/// How many commits in a row may be older than the bound before a line of history is abandoned:
+/// clocks differ, and a commit may have waited for its merge.
 const OLDER_IN_A_ROW: u16 = 32;
 
 /// A commit of the history.
@@ -24,17 +24,17 @@ pub(super) struct Node {
     parents: Vec<Oid>,
 }
 
-/// The ancestors of a commit, itself included, as far as the bounds go; from the newest.
+/// The ancestors of a commit, itself included, as far as the bounds go; newest first.
 ///
-/// Where a merge left the tree of some of its parents as it was, only these are followed: what the
-/// others brought was not taken (`-s ours`), or was there already.
+/// If a merge left the tree of some of its parents unchanged, only these are followed: what the
+/// others brought was dropped (`-s ours`), or was there already.
 pub(super) struct Walk {
     pub(super) nodes: Vec<Node>,
     index: HashMap<Oid, usize>,
 }
 
-/// A commit that is still to be visited; the newest first, and of two of the same time the one that
-/// was found first.
+/// A commit still to be visited; the newest first, and of two with the same time the one that was
+/// found first.
 struct Pending {
     key: (i64, Reverse<usize>),
     older: u16,
@@ -62,7 +62,7 @@ impl Ord for Pending {
 }
 
 impl Walk {
-    /// Walks over the ancestors of `tip`, and shows each with its number.
+    /// Walks over the ancestors of `tip`, and passes each to `visit` with its number.
     pub(super) fn from(
         commits: &dyn Commits,
         tip: Oid,

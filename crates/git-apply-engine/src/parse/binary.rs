@@ -17,11 +17,11 @@ pub(crate) enum BinaryHunk {
     Delta(Bytes),
 }
 
-/// What was read.
+/// The result of reading a hunk.
 pub(super) enum Parsed {
     /// A hunk, and how many bytes it takes.
     Hunk(BinaryHunk, usize),
-    /// Something else stands here.
+    /// The text is something else.
     None,
     /// A hunk that cannot be read.
     Corrupt,
@@ -74,7 +74,7 @@ pub(super) fn parse_hunk(text: &[u8], budget: &Budget) -> Parsed {
         }
         used += length;
     }
-    // What was decoded goes again; what is inflated stays as long as the patch.
+    // The decoded bytes are released below; the inflated ones stay as long as the patch.
     let decoded = bytes(data.len());
     let counted = budget
         .spend(decoded.saturating_add(size))
@@ -135,15 +135,15 @@ fn inflate(data: &[u8], size: u64) -> Option<Bytes> {
     (bytes(contents.len()) == size).then(|| contents.into())
 }
 
-/// The size of a delta's result, where the delta is for a source of this size.
+/// The size of a delta's result, if the delta is for a source of this size.
 pub(crate) fn result_size(source: &[u8], delta: &[u8]) -> Option<u64> {
     let mut rest = delta;
     (delta.len() >= 4 && delta_size(&mut rest)? == bytes(source.len())).then_some(())?;
     delta_size(&mut rest)
 }
 
-/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c). Memory for
-/// [`result_size`] is taken at once.
+/// Applies a delta of Git's pack format (`patch_delta` in Git's patch-delta.c). Allocates
+/// [`result_size`] bytes up front.
 pub(crate) fn apply_delta(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let size = usize::try_from(result_size(source, delta)?).ok()?;
     let mut rest = delta;
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(apply_delta(b"hello", &[5, 9, 0x91, 1, 5]), None);
     }
 
-    /// Each field of a copy: four bytes of offset, three of length, none of which need be there.
+    /// Each field of a copy: four bytes of offset and three of length, all optional.
     #[test]
     fn a_delta_copies_from_any_offset_any_length() {
         let source: Vec<u8> = (0..0x0003_0000_u32).map(|at| (at % 251) as u8).collect();
@@ -243,7 +243,7 @@ mod tests {
                 "{copy:?}"
             );
         }
-        // An offset of four bytes is beyond the source.
+        // An offset of four bytes exceeds the source.
         let beyond = [&size(source.len()), &size(7), &[0x98, 1, 7][..]].concat();
         assert_eq!(apply_delta(&source, &beyond), None);
     }
@@ -252,7 +252,7 @@ mod tests {
     fn a_delta_is_for_its_source_and_has_its_size() {
         assert_eq!(apply_delta(b"", &[0, 2, 2, b'a', b'b']).unwrap(), b"ab");
         for wrong in [
-            // Less than a delta has at least, another source, too much, too little, cut off.
+            // Shorter than any delta, another source, too much, too little, cut off.
             &[0, 1, 1][..],
             &[1, 2, 2, b'a', b'b'],
             &[0, 1, 2, b'a', b'b'],
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// A line is a letter for the number of its bytes, and groups of five for each four of them.
+    /// A line is a letter for the number of its bytes, and a group of five for every four of them.
     #[test]
     fn lines_of_base_85_have_the_length_that_they_say() {
         let decoded = |line: &[u8]| {

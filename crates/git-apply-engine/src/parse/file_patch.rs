@@ -34,7 +34,7 @@ pub(crate) struct FilePatch<'a> {
     pub(crate) new_id: &'a [u8],
     /// Shared, because a patch that does not apply is tried in reverse too.
     pub(crate) content: Rc<Content<'a>>,
-    /// Where its header stands in the patch, as a line from 1.
+    /// The line of its header in the patch, from 1.
     pub(crate) line: usize,
     /// The header as it stands in the patch.
     pub(crate) header: &'a [u8],
@@ -74,8 +74,8 @@ impl FilePatch<'_> {
         }
     }
 
-    /// What to do about a traditional header that says by a time stamp of the epoch that a file is
-    /// not there.
+    /// What to do about a traditional header whose epoch time stamp says that a file does not
+    /// exist.
     pub(crate) fn epoch_note(&self) -> Option<&'static str> {
         let mut lines = self.header.split(|byte| *byte == b'\n');
         let says = lines.any(|line| {
@@ -87,8 +87,8 @@ impl FilePatch<'_> {
         )
     }
 
-    /// The names that other numbers for -p give the file, with these numbers, from a traditional or
-    /// a git header.
+    /// The file's names under other values of `-p`, with these values, from a traditional or a git
+    /// header.
     pub(crate) fn names_by_strip(&self) -> Vec<(usize, Vec<u8>)> {
         const MOST: usize = 4;
         let mut lines = self.header.split(|byte| *byte == b'\n');
@@ -103,7 +103,7 @@ impl FilePatch<'_> {
         names.map(<[u8]>::to_vec).enumerate().take(MOST + 1).collect()
     }
 
-    /// The name by which to speak of the file.
+    /// The file's name in messages.
     pub(crate) fn name(&self) -> &[u8] {
         self.old_name
             .as_deref()
@@ -130,8 +130,8 @@ impl FilePatch<'_> {
             || (self.old_mode != 0 && self.new_mode != 0 && self.old_mode != self.new_mode)
     }
 
-    /// Turns what is said of the file around (`reverse_patches` in Git's apply.c); hunks are read
-    /// in a [`Direction`].
+    /// Swaps the old and the new side of the file (`reverse_patches` in Git's apply.c); hunks are
+    /// read in a [`Direction`] instead.
     fn reverse(&mut self) {
         std::mem::swap(&mut self.old_name, &mut self.new_name);
         if self.new_mode != 0 || self.is_delete == Tri::Yes {
@@ -142,8 +142,8 @@ impl FilePatch<'_> {
     }
 }
 
-/// The diffs of a patch that is taken back: each turned around, and their order too, as
-/// `git apply -R` does since Git 2.30.
+/// The diffs of a patch in reverse: each is reversed, and so is their order, as in `git apply -R`
+/// since Git 2.30.
 pub(crate) fn reversed<'a>(patches: &[FilePatch<'a>]) -> Vec<FilePatch<'a>> {
     let mut patches: Vec<FilePatch<'_>> = patches.iter().rev().cloned().collect();
     patches.iter_mut().for_each(FilePatch::reverse);

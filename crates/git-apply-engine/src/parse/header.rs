@@ -23,7 +23,7 @@ pub(super) struct Strip {
     pub(super) known: bool,
 }
 
-/// Looks for the next header; text that is none is passed over.
+/// Finds the next header, skipping other text.
 pub(super) fn find<'a>(
     strip: &mut Strip,
     text: &'a [u8],
@@ -31,7 +31,7 @@ pub(super) fn find<'a>(
 ) -> Result<Option<FoundHeader<'a>>, Malformed> {
     let mut place = 0;
     let mut number = first_line_number;
-    // One for all tries: what a header says that has no diff behind it goes on to count, as in Git.
+    // Shared by all tries: what a header without a diff says still counts for the next, as in Git.
     let mut patch = FilePatch::new(first_line_number);
     while place < text.len() {
         let rest = from(text, place);
@@ -96,7 +96,7 @@ struct GitHeader<'r, 'a, 'p> {
 
 type Handler = for<'r, 'a, 'p> fn(&mut GitHeader<'r, 'a, 'p>, &'a [u8]) -> Result<Step, Malformed>;
 
-/// What stands behind `---` or `+++`.
+/// What follows `---` or `+++`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// A file's name.
@@ -106,7 +106,7 @@ enum Expected {
 }
 
 impl Expected {
-    /// What is expected on a side where the file is absent, or is not.
+    /// What is expected on a side, by whether the file is absent there.
     fn when_absent(is_absent: Tri) -> Self {
         match is_absent {
             Tri::Yes => Self::DevNull,
@@ -156,7 +156,7 @@ const FIELDS: [(&[u8], Handler); 16] = [
     (b"index ", |h, text| h.index(text)),
 ];
 
-/// Reads the header that starts with `diff --git`, and gives its length.
+/// Reads the header that starts with `diff --git`, and returns its length.
 fn parse_git<'a>(
     rules: &NameRules,
     text: &'a [u8],
@@ -229,7 +229,7 @@ impl<'a> GitHeader<'_, 'a, '_> {
         Ok(Step::Next)
     }
 
-    /// `gitdiff_verify_name`: a name that was told before must be told again.
+    /// `gitdiff_verify_name`: a name that was given before has to be repeated.
     fn verified(
         &self,
         text: &[u8],
@@ -297,7 +297,7 @@ impl<'a> GitHeader<'_, 'a, '_> {
         Ok(mode as u32)
     }
 
-    /// `index OLD..NEW MODE`; a line of another shape says nothing.
+    /// `index OLD..NEW MODE`; a line of another shape is ignored.
     fn index(&mut self, text: &'a [u8]) -> Result<Step, Malformed> {
         const DIGITS: usize = 40;
         let line = first_line(text);
@@ -363,7 +363,7 @@ fn parse_traditional(
     ))
 }
 
-/// Fills in the names of a traditional header; whether there is one.
+/// Fills in the names of a traditional header, and returns whether there is one.
 fn traditional_names(
     strip: &mut Strip,
     first: &[u8],

@@ -17,7 +17,7 @@ pub(crate) struct Hunk<'a> {
     pub(crate) has_trailing_context: bool,
     /// The hunk with its header, as it stands in the patch.
     pub(crate) text: &'a [u8],
-    /// Where the hunk's header stands in the patch, as a line from 1.
+    /// The line of the hunk's header in the patch, from 1.
     pub(crate) line: usize,
 }
 
@@ -33,9 +33,9 @@ pub(crate) enum Side {
 /// Which way a hunk is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// As it is.
+    /// As it is written.
     Forward,
-    /// It is taken back.
+    /// In reverse.
     Reverse,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Hunk<'a> {
         }
     }
 
-    /// The lines of a side. A line that a note on the missing line feed follows loses its own.
+    /// The lines of a side. A line loses its line feed if a note on the missing one follows.
     pub(crate) fn lines(&self, side: Side, direction: Direction) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let marker = match (side, direction) {
             (Side::Old, Direction::Forward) | (Side::New, Direction::Reverse) => b'-',
@@ -65,7 +65,7 @@ impl<'a> Hunk<'a> {
                     first if first == b' ' || first == marker => 1,
                     _ => continue,
                 };
-                // An empty context line that loses its line feed is none.
+                // An empty context line that loses its line feed is no line at all.
                 if start == 0 && end == 0 {
                     continue;
                 }
@@ -76,7 +76,7 @@ impl<'a> Hunk<'a> {
     }
 }
 
-/// Numbers of lines, and the bytes that tell them.
+/// The numbers that `@@ -a,b +c,d @@` gives for each side: the first line, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ranges {
     pub(super) old: (u64, u64),
@@ -111,7 +111,7 @@ fn parse_range<'a>(text: &'a [u8], end: &[u8]) -> Option<((u64, u64), &'a [u8])>
     Some(((start, count), rest.strip_prefix(end)?))
 }
 
-/// Reads the hunk at the start of a text; nothing where its lines are not what its header says.
+/// Reads the hunk at the start of a text; `None` if its lines do not match its header.
 pub(super) fn parse(text: &[u8], line_number: usize) -> Option<Hunk<'_>> {
     let header = line_length(text);
     let ranges = parse_ranges(to(text, header))?;
@@ -125,7 +125,7 @@ pub(super) fn parse(text: &[u8], line_number: usize) -> Option<Hunk<'_>> {
         }
         match at(line, 0) {
             b'\n' | b' ' => {
-                // Counts that lie run below zero, and the hunk then never ends: as in Git.
+                // Wrong counts run below zero, and the hunk then never ends, as in Git.
                 old = old.wrapping_sub(1);
                 new = new.wrapping_sub(1);
                 has_trailing_context = true;
@@ -192,8 +192,8 @@ mod tests {
         assert!(!hunk.has_trailing_context);
     }
 
-    /// A note is one by its first two bytes and its length, whatever its language: of twelve bytes
-    /// within a hunk, of more behind it.
+    /// A note is recognized by its first two bytes and its length, whatever its language: twelve
+    /// bytes within a hunk, more after it.
     #[test]
     fn a_note_has_a_least_length() {
         let within = |note: &str| parse(format!("@@ -1 +1 @@\n-b\n{note}\n+c\n").as_bytes(), 1).is_some();

@@ -1,5 +1,5 @@
-//! Reads patches as `git apply` does: every file's diff in a text, with anything around it passed
-//! over.
+//! Reads patches as `git apply` does: the diffs of all files in a text, skipping anything around
+//! them.
 
 mod binary;
 mod file_patch;
@@ -132,7 +132,7 @@ fn lines_in(text: &[u8]) -> usize {
     count(text, b'\n')
 }
 
-/// Reads what follows a header and gives its length; nothing where Git stops reading the whole
+/// Reads what follows a header and returns its length; `None` where Git stops reading the whole
 /// patch.
 fn parse_content<'a>(
     patch: &mut FilePatch<'a>,

@@ -2,7 +2,7 @@
 
 use super::scan::{after, at, from, is_space, line_length, to};
 
-/// How names are read: how many leading components go, and which folder comes in front.
+/// How names are read: how many leading components are dropped, and which folder is put in front.
 #[derive(Clone, Debug)]
 pub(super) struct NameRules {
     /// `-p`.
@@ -37,11 +37,11 @@ impl std::fmt::Display for QuoteTooLong {
 /// where each of its bytes is escaped. Git looks for the quote to the end of the patch.
 pub(super) const MOST_QUOTED: usize = 32 << 10;
 
-/// A name, and what stands behind it.
+/// A name, and what follows it.
 type NameAndRest<'a> = (Vec<u8>, &'a [u8]);
 
-/// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Gives the name
-/// and what stands behind the closing quote.
+/// Undoes the quoting of `quote_c_style` on a text that starts with a double quote. Returns the
+/// name and what follows the closing quote.
 pub(super) fn unquote(text: &[u8]) -> Result<Option<NameAndRest<'_>>, QuoteTooLong> {
     match unquote_within(to(text, MOST_QUOTED)) {
         Unquoted::Name(name, length) => Ok(Some((name, from(text, length)))),
@@ -55,7 +55,7 @@ enum Unquoted {
     Name(Vec<u8>, usize),
     /// The text ends before the closing quote.
     Open,
-    /// No quoted name stands there.
+    /// There is no quoted name.
     Wrong,
 }
 
@@ -102,7 +102,7 @@ fn unquote_within(text: &[u8]) -> Unquoted {
     }
 }
 
-/// Removes leading components; nothing where there are too few, or the name starts with `/`.
+/// Removes leading components; `None` if there are too few, or the name starts with `/`.
 fn skip_tree_prefix(strip: usize, text: &[u8]) -> Option<&[u8]> {
     if strip == 0 {
         return (at(text, 0) != b'/').then_some(text);
@@ -112,7 +112,7 @@ fn skip_tree_prefix(strip: usize, text: &[u8]) -> Option<&[u8]> {
         .enumerate()
         .filter(|(_, b)| **b == b'/')
         .nth(strip - 1)?;
-    // Git looks at the first slash that uses up the count, also where it stands at the start.
+    // Git looks at the first slash that uses up the count, even at the start.
     (place != 0).then(|| from(text, place + 1))
 }
 
@@ -149,8 +149,7 @@ pub(super) fn in_git_header(
     Ok(told_twice(rules.strip, name).map(<[u8]>::to_vec))
 }
 
-/// The first, quoted name of a `diff --git` line, where what stands behind it in the line is the
-/// same name.
+/// The first, quoted name of a `diff --git` line, if what follows it in the line is the same name.
 fn quoted_then(
     strip: usize,
     first: &[u8],
@@ -177,9 +176,9 @@ fn quoted_then(
 
 /// The name in `NAME b/NAME` and a line feed, where both sides agree.
 ///
-/// Git tries each white space as the one between the names, and looks for the folders to skip
-/// behind it. The further to the right that is, the longer is the first name and the shorter the
-/// second, so that they are equally long at one place at most, and only there are they compared.
+/// Git tries each white space as the separator, and looks for the folders to skip after it. The
+/// further right it is, the longer the first name and the shorter the second, so they are equally
+/// long for at most one separator, and are compared only there.
 fn told_twice(strip: usize, name: &[u8]) -> Option<&[u8]> {
     let line_length = name.iter().position(|b| *b == b'\n')?;
     let line = to(name, line_length);
@@ -288,7 +287,7 @@ pub(super) fn is_dev_null(text: &[u8]) -> bool {
     after(text, b"/dev/null").is_some_and(|rest| is_space(at(rest, 0)))
 }
 
-/// The name in a `---` or `+++` line of a diff that Git did not write, without the time behind it.
+/// The name in a `---` or `+++` line of a diff that Git did not write, without the time after it.
 pub(super) fn find_traditional(
     rules: &NameRules,
     text: &[u8],
@@ -307,7 +306,8 @@ pub(super) fn find_traditional(
     }
 }
 
-/// How many components to strip, where a traditional diff's name tells: 0 for one without folders.
+/// How many components to strip, if the name in a traditional diff shows it: 0 for one without
+/// folders.
 pub(super) fn guess_strip(rules: &NameRules, text: &[u8]) -> Result<Option<usize>, QuoteTooLong> {
     if is_dev_null(text) {
         return Ok(None);
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(header("diff --git a/x /x\n"), None);
     }
 
-    /// Names of which one is quoted: they have to be the same behind their first folder.
+    /// Names of which one is quoted: they have to be equal after their first folder.
     #[test]
     fn names_in_git_headers_that_are_quoted() {
         for (line, expected) in [
@@ -415,7 +415,7 @@ mod tests {
         ] {
             assert_eq!(unquote(wrong.as_bytes()), Ok(None), "{wrong}");
         }
-        // The closing quote may be the last byte in which a name has to end.
+        // The closing quote may be the last byte allowed for a name.
         let longest = [&b"\""[..], &vec![b'x'; MOST_QUOTED - 2], b"\""].concat();
         assert!(unquote(&longest).unwrap().is_some());
         let longer = [&b"\""[..], &vec![b'x'; MOST_QUOTED - 1], b"\""].concat();
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(name("a/b\n", 2), None);
         assert_eq!(name("a/\n", 1), None);
         assert_eq!(name("a/b\r\n", 1).unwrap(), b"b");
-        // The default is taken where the name only goes on behind it, as `file.orig` does.
+        // The default is used if the name only continues after it, as in `file.orig`.
         let known = |text: &str, default: &str| {
             let found = find_traditional(&rules(), text.as_bytes(), Some(default.as_bytes()), 1);
             String::from_utf8(found.unwrap().unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! What a text is that no diff is read from, and how to get one of it.
+//! What a text without a diff is, and how to get a diff from it.
 
 /// The bytes at the start of a text that are looked at.
 const LOOKED_AT: usize = 64 << 10;
@@ -45,7 +45,7 @@ pub(crate) fn explained(text: &[u8]) -> &'static str {
     }
 }
 
-/// What a mail is whose body is encoded, and how to get its patch.
+/// How a mail's body is encoded, and how to get its patch.
 pub(crate) fn encoded_mail(text: &[u8]) -> Option<&'static str> {
     let start = text.get(..LOOKED_AT).unwrap_or(text);
     let lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -66,7 +66,7 @@ pub(crate) fn encoded_mail(text: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// With its mark, or text of which every second byte is none.
+/// Whether a text has a byte order mark of UTF-16, or nearly every second byte is zero.
 fn is_utf16(text: &[u8]) -> bool {
     let zeros = |first: usize| {
         text.iter()
@@ -82,7 +82,7 @@ fn is_utf16(text: &[u8]) -> bool {
         || most >= 8 && even.max(odd) >= most - most / 8 && even.min(odd) == 0
 }
 
-/// A mail `[PATCH 0/3]`.
+/// Whether a text is a mail `[PATCH 0/3]`.
 fn is_cover_letter(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n');
     lines.any(|line| {
@@ -96,7 +96,7 @@ fn is_cover_letter(text: &[u8]) -> bool {
     })
 }
 
-/// A line ` 2 files changed, 3 insertions(+)`.
+/// Whether a text has a line like ` 2 files changed, 3 insertions(+)`.
 fn has_summary(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n');
     lines.any(|line| {

@@ -1,4 +1,4 @@
-//! Reading bytes as C's library does, on a buffer that ends in a line feed or not.
+//! Reads bytes as the C library does, from a buffer that may or may not end in a line feed.
 
 use bstr::ByteSlice;
 

@@ -1,4 +1,4 @@
-//! The times that `diff -u` writes behind file names.
+//! The times that `diff -u` writes after file names.
 
 use super::scan::{at, from, to};
 
@@ -70,8 +70,8 @@ pub(super) fn length_at_end(line: &[u8]) -> usize {
     }
 }
 
-/// Whether the time behind the last tab of a line is the epoch, by which `diff -N` says that a file
-/// is not there (`has_epoch_timestamp` in Git's apply.c).
+/// Whether the time after the last tab of a line is the epoch, by which `diff -N` says that a file
+/// does not exist (`has_epoch_timestamp` in Git's apply.c).
 pub(super) fn is_epoch(line: &[u8]) -> bool {
     let line = to(line, line.iter().position(|b| *b == b'\n').unwrap_or(line.len()));
     let Some(tab) = line.iter().rposition(|b| *b == b'\t') else {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(length_at_end(b"f\t72-02-05"), 9);
     }
 
-    /// `diff_timestamp_len`: a date, a time with or without a fraction, and a zone, each behind a
+    /// `diff_timestamp_len`: a date, a time with or without a fraction, and a zone, each after a
     /// space; a tab before them, or any number of spaces.
     #[test]
     fn each_form_of_a_time_at_the_end() {
@@ -193,7 +193,7 @@ mod tests {
             ("1970-01-02 00:00:00 +0000", false),
             ("1969-12-31 00:00:00 +0000", false),
             ("1969-12-31 01:00:00 +0100", false),
-            // The bounds of Git's pattern: hours to 29, minutes to 59.
+            // The bounds of Git's pattern: hours up to 29, minutes up to 59.
             ("1970-01-01 24:00:00 +2400", true),
             ("1970-01-01 30:00:00 +3000", false),
             ("1970-01-01 01:60:00 +0200", false),

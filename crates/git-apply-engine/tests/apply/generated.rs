@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::Comparison;
 
-/// An edit of lines: at a share of the file, remove so many and put these.
+/// An edit of lines: at a position given as a share of the file, remove this many and insert these.
 pub(super) type Edit = (prop::sample::Index, usize, Vec<u8>);
 
 pub(super) fn lines() -> impl Strategy<Value = Vec<u8>> {
@@ -83,7 +83,7 @@ fn edits_on_files_that_changed_meanwhile() {
                 let after = text(&edited(&before, &ours), after_ends);
                 let mut patch = diff(&text(&before, ends), &after, context);
                 if rewrite {
-                    // Counts that lie.
+                    // Wrong counts.
                     patch = String::from_utf8_lossy(&patch)
                         .replacen(",3 ", ",4 ", 1)
                         .into_bytes();
@@ -152,7 +152,7 @@ fn bytes_that_were_changed_at_random() {
                     _ => bytes.truncate(at.max(4)),
                 }
             }
-            // A NUL ends a name in C, and no patch has one in its names.
+            // In C a NUL ends a name, and no patch has one in its names.
             bytes.retain(|byte| *byte != 0);
             oracle.check(&tree, &bytes, &[], &Options::default());
             Ok(())

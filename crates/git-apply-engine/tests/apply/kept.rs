@@ -1,5 +1,5 @@
-//! What patches made of large files: it is kept by what they changed, and made anew where a later
-//! patch, or who writes the tree, asks for it.
+//! Large files changed by patches: they are kept as their changes, and built again when a later
+//! patch or the writer of the tree needs them.
 
 use git_apply_engine::{
     EntryMode, Limits, MemoryStore, Oid, Options, PatchInput, PatchState, Sequence, Series, apply,
@@ -8,8 +8,7 @@ use git_apply_engine::{
 /// How many lines each file has.
 const LINES: usize = 30_000;
 
-/// A file of more than a megabyte, which is never kept as it was read; some of its lines are
-/// others.
+/// A file of more than a megabyte, which is never kept as read, with some of its lines replaced.
 fn file(others: &[(usize, &str)]) -> String {
     let line = |number: usize| {
         let other = others.iter().find(|(line, _)| *line == number);
@@ -18,12 +17,12 @@ fn file(others: &[(usize, &str)]) -> String {
     (0..LINES).map(line).collect()
 }
 
-/// A line of a file in which nothing changed.
+/// An unchanged line of a file.
 fn stock(number: usize) -> String {
     format!("line {number} of a file that is large\n")
 }
 
-/// A patch that puts lines in place of one that has a number.
+/// A patch that replaces the line of this number.
 fn change(path: &str, number: usize, from: &str, to: &str) -> String {
     let added: String = to
         .split_inclusive('\n')
@@ -86,7 +85,7 @@ fn many_large_files_take_what_changes_in_them() {
         .iter()
         .map(|path| change(path, 20_000, &stock(20_000), "changed\n"))
         .collect();
-    // All of them have twelve megabytes, twice as much as may be held.
+    // Together they have twelve megabytes, twice what may be held.
     let options = Options {
         limits: Limits {
             memory_bytes: 6 << 20,
@@ -114,7 +113,7 @@ fn a_later_patch_finds_what_earlier_ones_left() {
     let series = base.apply(&patches, &Options::default());
     let expected = file(&[(10, "zehn\nand more\n"), (20_000, "")]);
     assert!(base.after(&series, "a") == expected);
-    // Each is taken back from what the one before left.
+    // Each patch is reversed on what the one before left.
     let back = [
         change("a", 10, &stock(10), "ten\n"),
         change("a", 10, "ten\n", &stock(10)),
@@ -124,7 +123,7 @@ fn a_later_patch_finds_what_earlier_ones_left() {
     assert!(base.after(&series, "a") == file(&[]));
 }
 
-/// Where each of two contents was made of the other, neither is looked for by way of the other.
+/// When each of two contents was made from the other, neither is looked up by way of the other.
 #[test]
 fn contents_that_were_made_of_each_other_are_found() {
     let (one, other) = (file(&[]), file(&[(10, "ten\n")]));

@@ -1,4 +1,4 @@
-//! Bounds: what is within them is as in git, and what is beyond them is refused by itself.
+//! Bounds: whatever is within them behaves as in git, and only what exceeds them is refused.
 
 use git_apply_engine::{Limits, Options, PatchInput, PatchState, Sequence, apply};
 
@@ -37,7 +37,7 @@ fn paths_up_to_the_bounds_are_gits() {
         let twice = format!("{}{GOOD}", new_file(path));
         assert!(oracle.check(&tree, twice.as_bytes(), &[], &options).is_some());
     }
-    // The tree of before may be as deep as it likes.
+    // The preimage's tree may be of any depth.
     let upstream = format!("{}f", "a/".repeat(1500));
     let tree = oracle.tree(&[
         ("100644", b"f", b"1\n2\n3\n"),
@@ -81,7 +81,7 @@ fn hunks_far_from_their_place_are_where_git_finds_them() {
                 .is_some(),
             "{one}"
         );
-        // Again: what the first one left is not matched, and the next place is taken.
+        // Repeated: a hunk does not match what an earlier one left, and takes the next place.
         for times in 2..6 {
             let again = format!("--- a/big\n+++ b/big\n{}", hunk.repeat(times));
             oracle.check(&tree, again.as_bytes(), &[], &Options::default());

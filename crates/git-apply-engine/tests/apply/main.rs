@@ -32,7 +32,7 @@ impl Deref for Comparison {
 }
 
 impl Comparison {
-    /// On a repository of its own.
+    /// Compares on a new repository.
     fn new() -> Self {
         let git = Oracle::new();
         Self {
@@ -41,7 +41,7 @@ impl Comparison {
         }
     }
 
-    /// On a repository that is there already.
+    /// Compares on an existing repository.
     fn on(dir: &Path) -> Self {
         Self {
             git: Oracle::on(dir),
@@ -49,7 +49,7 @@ impl Comparison {
         }
     }
 
-    /// What the engine makes of a patch on a tree.
+    /// The engine's report of a patch on a tree.
     fn ours(&self, tree: &str, patch: &[u8], options: &Options) -> PatchReport {
         let inputs = [PatchInput::new("patch", patch)];
         let series = apply(
@@ -62,7 +62,7 @@ impl Comparison {
         series.unwrap().patches()[0].clone()
     }
 
-    /// Compares both, and gives the verdict.
+    /// Compares both, and returns the verdict.
     fn check(&self, tree: &str, patch: &[u8], args: &[&str], options: &Options) -> Verdict {
         let theirs = self.git.apply(tree, patch, args);
         let report = self.ours(tree, patch, options);

@@ -1,5 +1,4 @@
-//! Real changes between released versions of OpenStack components, on all versions that the corpus
-//! has.
+//! Real changes between released versions of OpenStack components, on all versions in the corpus.
 
 use git_apply_engine::Options;
 use test_repositories::{corpus, split_diff};
@@ -14,10 +13,10 @@ fn spread<'a>(patches: &[&'a [u8]], most: usize) -> Vec<&'a [u8]> {
     patches.iter().step_by(step).copied().collect()
 }
 
-/// Checks changes between all neighbouring versions on all versions, and gives how many applied of
-/// how many.
+/// Applies the changes between all neighbouring versions to all versions; returns how many applied,
+/// and the total.
 ///
-/// Both ways for the smaller components; the large index of the others makes git slow.
+/// In both directions for the smaller components; the large index of the others makes git slow.
 fn check(component: &str, ways: usize) -> (usize, usize) {
     let reverse = Options {
         reverse: true,

@@ -1,4 +1,4 @@
-//! What is told of patches, and what they leave, on trees in memory.
+//! Reports on patches, and the results of patches, on trees in memory.
 
 use std::collections::BTreeMap;
 
@@ -119,7 +119,7 @@ fn new_file(path: &str, mode: &str) -> String {
     )
 }
 
-/// A patch that changes line 1 of `a.txt`, and says of it that it has another mode.
+/// A patch that changes line 1 of `a.txt` and claims another mode for it.
 fn of_mode(mode: &str) -> String {
     format!(
         "diff --git a/a.txt b/a.txt\nold mode {mode}\nnew mode {mode}\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-1\n+x\n"
@@ -217,7 +217,7 @@ fn hunks_that_do_not_fit_are_counted_and_the_first_is_told() {
     assert_eq!(rejection.found, ["4", "5", "6"]);
     let nearest = rejection.nearest.as_ref().unwrap();
     assert_eq!((nearest.line, nearest.matching, nearest.differs_at), (4, 2, 2));
-    // All files are told of, and the first fault is the patch's.
+    // All files are reported, and the patch's error is the first of them.
     let report = self::report(&both);
     let errors: Vec<bool> = report.files.iter().map(|file| file.error.is_some()).collect();
     assert_eq!(errors, [false, true]);
@@ -250,7 +250,7 @@ fn lines_of_a_conflict_are_shown_up_to_a_number_and_a_length() {
         assert!(rejection.expected[1] == shown, "{length}");
         assert_eq!(rejection.nearest, None);
     }
-    // Nothing stands behind the end of the file, and what is expected there is told all the same.
+    // Nothing follows the end of the file; what is expected there is reported all the same.
     let behind = expecting(&["8".to_owned(), "9".to_owned()]);
     assert_eq!((behind.line, behind.nearest.unwrap().line), (2, 7));
 }
@@ -276,7 +276,7 @@ fn what_reports_show_is_bounded_and_counted_over_the_series() {
         rejections.collect::<Vec<_>>()
     };
     let string = u64::try_from(size_of::<String>()).unwrap();
-    // Three lines of either side, and three of the nearest place: `1no3`, `123`, `123`.
+    // Three lines on either side, and three of the nearest place: `1no3`, `123`, `123`.
     let (sides, nearest) = (6 * string + 7, 3 * string + 3);
     assert_eq!(shown(0), [(false, false); 2]);
     assert_eq!(shown(sides - 1), [(false, false); 2]);
@@ -409,7 +409,7 @@ fn binary_changes_that_do_not_fit_are_told() {
         &Options::default(),
     );
     assert_eq!(files_after(&series)["same.txt"], "\0");
-    // What it makes is known by its id from then on, and a file may be emptied without a hunk.
+    // Its result is known by id from then on, and a file may be emptied without a hunk.
     let reverse = Options {
         reverse: true,
         ..Options::default()
@@ -425,7 +425,7 @@ fn binary_changes_that_do_not_fit_are_told() {
     assert_eq!(files_after(&emptied)["same.txt"], "");
 }
 
-/// What is within a limit applies, and what is beyond it is refused with this error.
+/// What is within a limit applies; what exceeds it is refused with this error.
 fn check_limit(patch: &str, limit: impl Fn(&mut Limits, u64), most: u64, expected: &str) {
     let within = |most: u64| {
         let mut limits = Limits::default();
@@ -497,7 +497,7 @@ fn what_is_within_the_limits_applies_and_what_is_beyond_is_refused() {
     }
 }
 
-/// A series of patches that each take most of the memory that is allowed, and give it back.
+/// Patches that each take most of the allowed memory, and release it.
 #[test]
 fn memory_is_that_of_what_is_held_and_not_of_all_that_was() {
     let limits = Limits {
@@ -521,7 +521,7 @@ fn memory_is_that_of_what_is_held_and_not_of_all_that_was() {
     let series = applied(&patches, Sequence::Stacked, &options);
     let told = series.patches().iter().filter(|patch| !patch.applies());
     assert_eq!(told.map(|patch| patch.error.clone()).collect::<Vec<_>>(), []);
-    // What is kept counts: each of these leaves a file of its own.
+    // What is kept counts: each of these patches leaves a file.
     let patches: Vec<String> = (0..100)
         .map(|of| format!("diff --git a/{of} b/{of}\nnew file mode 100644\n--- /dev/null\n+++ b/{of}\n@@ -0,0 +1 @@\n+{}\n", line(of)))
         .collect();
@@ -530,7 +530,7 @@ fn memory_is_that_of_what_is_held_and_not_of_all_that_was() {
     let states = series.patches().iter().map(|patch| patch.state);
     let fit = states.take_while(|state| *state == PatchState::Clean).count();
     assert!((5..19).contains(&fit), "{fit}");
-    // So does what each leaves alone, where that is kept to be written, and not where it is not.
+    // So do the results of independent patches if they are kept for writing, but not otherwise.
     let fit = |results: Results| {
         let options = Options {
             results,
@@ -575,7 +575,7 @@ fn contents_at_two_places_stay_until_both_are_gone() {
     assert_eq!(series.tree(), base().1, "folders that become empty go");
 }
 
-/// A patch of many diffs of one file, each of which takes the place of the one before.
+/// A patch of many diffs of one file, each of which replaces the one before.
 #[test]
 fn what_a_later_diff_of_the_patch_replaces_takes_no_memory() {
     let line = |of: usize| format!("{of:03}").repeat(3000);
@@ -612,7 +612,7 @@ fn a_file_keeps_its_mode_unless_the_patch_changes_it() {
         assert_eq!(moved.get("x"), executable, "{kind}");
         assert_eq!(moved.contains_key("run.sh"), kind == "copy");
     }
-    // The mode of an index line is that of before, which the file need not have.
+    // The mode in an index line is the old one, which the file need not have.
     let index = TWO.replace("--- a", "index 1111111..2222222 100755\n--- a");
     assert_eq!(modes(&index).get("a.txt"), regular);
     assert_eq!(

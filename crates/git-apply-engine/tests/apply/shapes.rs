@@ -1,4 +1,4 @@
-//! Every shape of patch that is known to be hard, by hand.
+//! Every shape of patch that is known to be hard, written by hand.
 
 use git_apply_engine::{Options, PatchState};
 
@@ -7,7 +7,7 @@ use super::Comparison;
 const FILE: &str = "100644";
 const LINK: &str = "120000";
 
-/// What a case starts from.
+/// The tree that each case starts from.
 fn base(oracle: &Comparison) -> String {
     oracle.tree(&[
         (FILE, b"a.txt", b"1\n2\n3\n4\n5\n6\n7\n8\n9\n"),

@@ -1,4 +1,4 @@
-//! Series that upstream has, taken back from the last patch to the first.
+//! Series that upstream has, reversed from the last patch to the first.
 
 use std::cell::Cell;
 
@@ -11,7 +11,8 @@ use proptest::test_runner::{Config, TestRunner};
 use super::Comparison;
 use super::generated::{diff, edited, edits, lines, text};
 
-/// What is to be said of a patch, whatever it is called where it neither applies nor is there.
+/// The verdict on a patch; one that neither applies nor is there already has one verdict, whatever
+/// its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Applies,
@@ -33,9 +34,9 @@ fn said(report: &PatchReport) -> Said {
     }
 }
 
-/// What git says: forwards from the first to the last, each that does not apply tried in reverse
-/// there, and then in reverse from the last to the first on the tree itself, where one is
-/// upstream's. How many only the latter finds comes with it.
+/// git's verdicts. Applies the series from first to last, trying each patch that does not apply in
+/// reverse at that point; if one of them is upstream's, then reverses from last to first on the
+/// tree itself. Also returns how many only the second pass finds.
 fn gits(comparison: &Comparison, tree: &str, patches: &[PatchInput]) -> (Vec<Said>, usize) {
     let mut there = tree.to_owned();
     let mut all: Vec<Said> = Vec::new();
@@ -148,7 +149,8 @@ fn whether_patches_apply_is_told_without_a_report() {
     assert!(!applies(&[SECOND]) && !applies(&[SECOND, FIRST]) && !applies(&["no diff"]));
 }
 
-/// A store of many files and, for each, a patch that it has, after one that fits nowhere.
+/// A store of many files, and a series: a patch that fits nowhere, then one merged patch for each
+/// file.
 fn merged_series(count: usize) -> (MemoryStore, Oid, Vec<PatchInput>) {
     let mut store = MemoryStore::new();
     let name = |file: usize| format!("{}/{}", file / 64, file % 64);

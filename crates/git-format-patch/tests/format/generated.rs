@@ -2,7 +2,7 @@
 
 use super::repository::Repository;
 
-/// A generator of numbers, so that a failure comes again.
+/// A pseudorandom generator, so that failures are reproducible.
 struct Random(u64);
 
 impl Random {

@@ -46,12 +46,12 @@ impl Repository {
         fs::set_permissions(self.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Commits what is there; gives the commit.
+    /// Commits the working tree; returns the commit.
     pub fn commit(&self, message: &str) -> Oid {
         self.commit_with(message.as_bytes(), &[])
     }
 
-    /// Commits what is there with variables and a message as bytes.
+    /// Commits the working tree with environment variables and a message as bytes.
     pub fn commit_with(&self, message: &[u8], variables: &[(&str, &[u8])]) -> Oid {
         self.git(&["add", "--all"]);
         let file = self.path().join(".git/message");
@@ -92,8 +92,8 @@ impl Repository {
             .patches
     }
 
-    /// What `git format-patch` makes of the commits since one; commits that change nothing are
-    /// empty files to it.
+    /// The output of `git format-patch` for the commits since one; it writes commits that change
+    /// nothing as empty files.
     pub fn format_patch(&self, base: Oid) -> Vec<(String, Vec<u8>)> {
         let folder = tempfile::tempdir().unwrap();
         self.git(&[
@@ -122,8 +122,8 @@ impl Repository {
         patches
     }
 
-    /// Holds the patches of the commits since one against `git format-patch`, and what `git am`
-    /// makes of them against the branch.
+    /// Compares the patches of the commits since one with `git format-patch`, and the result of
+    /// `git am` with the branch.
     pub fn check(&self, base: Oid) {
         let ours = self.formatted(base);
         let theirs = self.format_patch(base);
@@ -160,8 +160,8 @@ impl Repository {
     }
 }
 
-/// A patch with what is in its binary parts left out: there, deltas and the depth of compression
-/// are free.
+/// A patch without the contents of its binary parts: their deltas and compression level are free to
+/// differ.
 fn without_packed(patch: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut is_packed = false;

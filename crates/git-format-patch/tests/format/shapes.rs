@@ -7,7 +7,7 @@ fn lines(count: usize) -> String {
     (0..count).map(line).collect::<Vec<_>>().concat()
 }
 
-/// Lines of which some are those of other numbers too.
+/// Numbered lines, some of which also occur for other numbers.
 fn counted(number: usize, count: usize) -> String {
     let line = |line| format!("{} of {}\n", line * (number % 4 + 1), number % 3);
     (0..count).map(line).collect::<Vec<_>>().concat()
@@ -226,7 +226,7 @@ fn messages() {
     ];
     for (number, message) in messages.iter().enumerate() {
         repository.write("counter", format!("{number}\n"));
-        // What stands behind three dashes is no message to git am.
+        // git am does not take what follows three dashes as message.
         repository.commit(message);
     }
     repository.check(base);

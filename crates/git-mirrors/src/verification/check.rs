@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 512 << 10;
 /// The most keys of a kind.
 const MOST_KEYS: usize = 256;
 
-/// The largest commit or tag in bytes that is looked at.
+/// The largest commit or tag that is checked, in bytes.
 const LARGEST: usize = 1 << 20;
 
 /// The keys of a Secret.
@@ -30,7 +30,8 @@ struct TrustedKeys {
     ssh: Vec<AllowedSigner>,
 }
 
-/// Checks what was resolved, where that is asked for; returns what is signed by whom, in words.
+/// Checks the signature of what was resolved, if one is required; returns what is signed by whom,
+/// in words.
 ///
 /// # Errors
 ///
@@ -117,6 +118,8 @@ fn tag(
 }
 
 impl TrustedKeys {
+    /// Reads the keys of a Secret.
+    ///
     /// # Errors
     ///
     /// What is wrong with which value, without its content.
@@ -168,7 +171,7 @@ impl TrustedKeys {
         match object::format(signature)? {
             Format::OpenPgp => openpgp::verify(&self.openpgp, &signed.payload, signature, now),
             Format::Ssh => {
-                // Git asks whether a key was valid then, by what was signed.
+                // Git asks whether a key was valid at the time that the signed object states.
                 let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
                 let time = signed.time.unwrap_or(i64::try_from(now).unwrap_or(i64::MAX));
                 ssh::verify(&self.ssh, &signed.payload, signature, time)

@@ -1,8 +1,8 @@
-//! What is signed in a commit or a tag, and by which signature, read out of the object's own bytes.
+//! What is signed in a commit or a tag, and by which signature, read from the object's own bytes.
 //!
-//! Nothing is read that could mean one thing here and another to whoever signed: the headers have
-//! the order in which git writes them, each at most once, and there is one signature (git's
-//! commit.c, tag.c and gpg-interface.c, which are laxer).
+//! What could mean one thing here and another to the signer is refused: the headers must be in the
+//! order in which git writes them, each at most once, with only one signature (git's commit.c,
+//! tag.c and gpg-interface.c, which are laxer).
 
 use git_apply_engine::Oid;
 
@@ -57,7 +57,7 @@ pub(super) enum Format {
 /// A header with its continuation lines, all with their line feeds.
 struct Header<'a> {
     name: &'a [u8],
-    /// Behind the name's space.
+    /// After the space behind the name.
     value: &'a [u8],
     /// From the name to the last continuation line.
     whole: &'a [u8],
@@ -85,7 +85,7 @@ pub(super) fn commit(raw: &[u8]) -> Result<Signed, Malformed> {
         match header.name {
             b"gpgsig" if signature.is_some() => return Err(Malformed("has more than one signature")),
             b"gpgsig" => signature = Some(unfolded(header.value)),
-            // The same for a repository of SHA-256, and no part of what is signed here.
+            // The same for a SHA-256 repository, and not part of what is signed here.
             b"gpgsig-sha256" => {}
             b"tree" | b"parent" | b"author" | b"committer" => {
                 return Err(Malformed(
@@ -167,7 +167,7 @@ pub(super) fn tag(raw: &[u8]) -> Result<Tag, Malformed> {
     })
 }
 
-/// The form of an armored signature, which is all that there is.
+/// The form of an armored signature, which has to be the whole text.
 pub(super) fn format(signature: &[u8]) -> Result<Format, Malformed> {
     let text = std::str::from_utf8(signature)
         .ok()
@@ -247,8 +247,8 @@ fn id(header: &Header<'_>) -> Option<Oid> {
         .flatten()
 }
 
-/// The time behind a person's name and address: seconds since 1970, and an offset that they do not
-/// depend on.
+/// The time behind a person's name and address: seconds since 1970, which do not depend on the
+/// offset that follows.
 fn time(header: &Header<'_>) -> Option<i64> {
     let mut words = line(header).rsplitn(3, |byte| *byte == b' ');
     let (_offset, seconds) = (words.next()?, words.next()?);

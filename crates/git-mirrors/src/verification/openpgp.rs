@@ -41,10 +41,10 @@ pub(super) fn read(text: &str, at_most: usize) -> Result<Vec<SignedPublicKey>, &
     Ok(keys)
 }
 
-/// Adds keys to those that are known.
+/// Adds keys to the known ones.
 ///
-/// What two copies of a key say counts together, as where gpg imports both: a revocation in one of
-/// them revokes the key.
+/// Two copies of a key are merged, as when gpg imports both: a revocation in one of them revokes
+/// the key.
 pub(super) fn add(known: &mut Vec<SignedPublicKey>, more: Vec<SignedPublicKey>) {
     for key in more {
         let Some(same) = known.iter_mut().find(|same| same.primary_key == key.primary_key) else {
@@ -73,13 +73,13 @@ pub(super) fn add(known: &mut Vec<SignedPublicKey>, more: Vec<SignedPublicKey>) 
 ///
 /// The key that made it, or the primary key of the subkey that did, has to be among `keys`; it must
 /// not be expired or revoked, must be bound to its primary key both ways, and must be allowed to
-/// sign, as gpg has it. Stricter than gpg, MD5, SHA-1 and RIPEMD-160 prove nothing anywhere,
+/// sign, as with gpg. Stricter than in gpg, MD5, SHA-1 and RIPEMD-160 prove nothing anywhere,
 /// signatures of texts (whose line ends may be changed) and of old versions are refused, and so are
-/// algorithms but RSA from 2048 bits on, ECDSA, Ed25519 and Ed448.
+/// all algorithms except RSA from 2048 bits on, ECDSA, Ed25519 and Ed448.
 ///
 /// # Errors
 ///
-/// Where none of the keys made it, or must not have.
+/// If none of the keys made it, or the one that did must not have.
 pub(super) fn verify(
     keys: &[SignedPublicKey],
     payload: &[u8],
@@ -126,7 +126,7 @@ pub(super) fn verify(
     Err(refusal)
 }
 
-/// Whether all that a signature says of its issuer is of a key, in its unsigned part too.
+/// Whether all that a signature says of its issuer, in its unsigned part too, matches a key.
 fn is_by(signature: &Signature, key: &impl KeyDetails) -> bool {
     let (fingerprints, ids) = (signature.issuer_fingerprint(), signature.issuer_key_id());
     !(fingerprints.is_empty() && ids.is_empty())
@@ -229,7 +229,8 @@ fn check_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: SystemT
     if !binding.key_flags().sign() {
         return Err("has no leave to sign for the subkey that signed".to_owned());
     }
-    // The subkey has to agree: or somebody's key could be taken for one's own (RFC 9580, 5.2.1.9).
+    // The subkey has to agree, or anybody could claim another's key as a subkey (RFC 9580,
+    // 5.2.1.9).
     let agrees = binding.embedded_signature().is_some_and(|back| {
         is_sound(back, now).is_ok()
             && back
@@ -248,7 +249,7 @@ fn check_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: SystemT
     }
 }
 
-/// Whether a signature proves anything, whatever it is of.
+/// Whether a signature proves anything, whatever it signs.
 fn is_sound(signature: &Signature, now: SystemTime) -> Result<(), &'static str> {
     let config = signature
         .config()
@@ -263,8 +264,8 @@ fn is_sound(signature: &Signature, now: SystemTime) -> Result<(), &'static str> 
         | HashAlgorithm::Sha3_512 => {}
         _ => return Err("has a signature with MD5, SHA-1 or another digest that proves nothing"),
     }
-    // Whoever marks a part as critical wants no reliance on a signature by those who do not
-    // understand it.
+    // A part that is marked as critical forbids relying on the signature without understanding the
+    // part.
     let is_unknown = |data: &SubpacketData| {
         matches!(
             data,
@@ -291,11 +292,11 @@ fn is_sound(signature: &Signature, now: SystemTime) -> Result<(), &'static str> 
     }
 }
 
-/// Whether a key is of an algorithm and a size that prove something, and can be checked quickly.
+/// Whether a key has an algorithm and a size that prove something, and can be checked quickly.
 fn is_strong(params: &PublicParams) -> Result<(), String> {
     match params {
         PublicParams::RSA(rsa) => {
-            // The modulus comes first, and before it its length in bits (RFC 9580, 3.2).
+            // The modulus comes first, preceded by its length in bits (RFC 9580, 3.2).
             let bytes = rsa.to_bytes().unwrap_or_default();
             let bits = bytes.first_chunk().map_or(0, |bits| u16::from_be_bytes(*bits));
             if RSA_BITS.contains(&u32::from(bits)) {
@@ -320,7 +321,7 @@ fn newest_first<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Vec<&'a 
     signatures
 }
 
-/// The key that a signature says it is of, in words.
+/// The key that a signature claims to be made by, in words.
 fn issuer(signature: &Signature) -> String {
     let fingerprint = signature.issuer_fingerprint().first().map(ToString::to_string);
     let id = || signature.issuer_key_id().first().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! Why a signature does not do.
+//! Why a signature is refused.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use super::object::Malformed;
 /// The sizes of RSA keys in bits: smaller ones prove too little, larger ones take long.
 pub(super) const RSA_BITS: RangeInclusive<u32> = 2048..=8192;
 
-/// Why a signature does not do, in words that follow what was signed.
+/// Why a signature is refused, in words that follow what was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Missing(String),

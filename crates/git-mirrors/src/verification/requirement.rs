@@ -45,8 +45,9 @@ impl fmt::Debug for Requirement {
 }
 
 impl Requirement {
-    /// The keys are the values of a Secret, whatever its keys are called: armored OpenPGP public
-    /// keys, SSH public keys, and lines of an `allowed_signers` file (ssh-keygen(1)).
+    /// Requires signatures by the keys in a Secret's values, whatever its keys are called: armored
+    /// OpenPGP public keys, SSH public keys, and lines of an `allowed_signers` file
+    /// (ssh-keygen(1)).
     ///
     /// They are read when something is verified.
     #[must_use]
@@ -58,8 +59,8 @@ impl Requirement {
         }
     }
 
-    /// A digest over all that a verdict follows from besides the objects, as `sha256:` and 64
-    /// hexadecimal digits.
+    /// A digest over everything that a verdict follows from besides the objects, as `sha256:` and
+    /// 64 hexadecimal digits.
     ///
     /// Each part goes in with its length, so that no two requirements look the same.
     #[must_use]

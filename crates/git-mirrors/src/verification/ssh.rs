@@ -54,7 +54,7 @@ impl AllowedSigner {
             }));
         }
         let (principals, rest) = principals(line).ok_or(NEITHER)?;
-        // Options of authorized_keys, which limit nothing here, would be taken for somebody's name.
+        // Options of authorized_keys limit nothing here, and would be taken for a principal.
         if principals.contains('=') || principals.eq_ignore_ascii_case("cert-authority") {
             return Err("has options before any principal: write it as in an allowed_signers file");
         }
@@ -74,11 +74,11 @@ impl AllowedSigner {
 
 /// Checks a signature of a payload; returns who made it, in words.
 ///
-/// `time` is when that says that it was made, in seconds since 1970.
+/// `time` is when the payload says that it was made, in seconds since 1970.
 ///
 /// # Errors
 ///
-/// Where none of the signers made it, or was not allowed to.
+/// If none of the signers made it, or the one that did was not allowed to.
 pub(super) fn verify(
     signers: &[AllowedSigner],
     payload: &[u8],
@@ -135,7 +135,7 @@ impl Limits {
     }
 }
 
-/// Reads a public key, without what is behind it; `None` where the text begins with something else.
+/// Reads a public key, without what follows it; `None` if the text begins with something else.
 fn public_key(text: &str) -> Result<Option<PublicKey>, &'static str> {
     const KINDS: [&str; 4] = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
     let mut words = text.split_ascii_whitespace();
@@ -159,7 +159,7 @@ fn public_key(text: &str) -> Result<Option<PublicKey>, &'static str> {
     }
 }
 
-/// The first field of a line, which may stand in quotes, and the rest.
+/// The first field of a line, which may be in quotes, and the rest.
 fn principals(line: &str) -> Option<(&str, &str)> {
     let (principals, rest) = match line.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,

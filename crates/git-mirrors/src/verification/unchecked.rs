@@ -1,11 +1,11 @@
-//! What becomes of what has to be signed where no signature can be checked: it is refused.
+//! Refuses what has to be signed, in a build that cannot check signatures.
 
 use std::fmt;
 
 use crate::store::Store;
 use crate::{Error, Resolved, SignatureFault};
 
-/// Refuses what was resolved where it has to be signed.
+/// Refuses what was resolved if it has to be signed.
 ///
 /// # Errors
 ///

@@ -7,7 +7,7 @@ use patch_refresh::{FileOutcome, FileRefresh, PatchRefresh, RefreshKind, Refresh
 
 use super::repository::{File, Repository};
 
-/// A generator of numbers, so that a failure comes again.
+/// A pseudorandom generator, so that failures are reproducible.
 struct Random(u64);
 
 impl Random {
@@ -47,7 +47,7 @@ impl Random {
     }
 }
 
-/// Commits files as they are in memory.
+/// Commits files from memory.
 fn commit(repository: &Repository, message: &str, files: &[Vec<String>]) -> String {
     let contents: Vec<(String, String)> = files
         .iter()
@@ -61,7 +61,7 @@ fn commit(repository: &Repository, message: &str, files: &[Vec<String>]) -> Stri
     repository.commit(message, &files)
 }
 
-/// How many patches became what.
+/// The number of patches with each outcome.
 #[derive(Debug, Default)]
 struct Tally {
     up_to_date: usize,
@@ -71,15 +71,15 @@ struct Tally {
     impossible: usize,
 }
 
-/// An upstream that moved, and a patch that was made before.
+/// An upstream that moved, and a patch made before it did.
 struct Moved {
     repository: Repository,
     patch: Vec<u8>,
     upstream: String,
 }
 
-/// Makes repositories in which a patch and the upstream change the same files; now and then the
-/// upstream takes the patch, and changes the files further.
+/// Makes repositories in which a patch and the upstream change the same files; sometimes the
+/// upstream takes the patch and changes the files further.
 fn moved(random: &mut Random, most_edits: usize) -> Option<Moved> {
     let repository = Repository::new();
     let base: Vec<Vec<String>> = (0..=random.below(3)).map(|_| random.file()).collect();
@@ -145,7 +145,7 @@ fn check(moved: &Moved, tally: &mut Tally) {
         }
         RefreshOutcome::Merged => {
             tally.merged += 1;
-            // `git am` leaves a patch out that changes nothing.
+            // `git am` skips a patch that changes nothing.
             assert!(
                 plain.is_none() && git.is_none_or(|tree| tree == upstream_tree),
                 "{shown}"
@@ -229,8 +229,8 @@ fn is_stable(repository: &Repository, upstream: &str, text: &[u8], tree: Oid) {
     assert_eq!(again[0].tree, tree);
 }
 
-/// After `git am`, `git format-patch` gives the refreshed patch, but for the name of the commit;
-/// where hunks were kept, with the heading that the lines have now.
+/// After `git am`, `git format-patch` returns the refreshed patch except for the commit id; where
+/// hunks were kept, with the heading of their new place.
 fn is_as_git_formats_it(repository: &Repository, refreshed: &PatchRefresh, old: &[u8], text: &[u8]) {
     let is_offset = |file: &FileRefresh| matches!(file.outcome, FileOutcome::Offset { .. });
     let has_kept_hunks = refreshed.files.iter().any(is_offset);

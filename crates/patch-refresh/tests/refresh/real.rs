@@ -8,7 +8,7 @@ use test_repositories::{Oracle, RepositoryStore, corpus, split_diff};
 /// The most diffs that are taken from one pair of versions.
 const DIFFS: usize = 40;
 
-/// The blobs of a repository. The diffs have whole ids, so that none is looked for.
+/// The blobs of a repository. The diffs have full ids, so no prefix is looked up.
 struct Blobs;
 
 impl FindBlob for Blobs {
@@ -17,8 +17,8 @@ impl FindBlob for Blobs {
     }
 }
 
-/// The diff of a file with every second of its hunks, as one that was made of a part of a change;
-/// nothing where it has one.
+/// The diff of a file with every second hunk, as if made from part of a change; nothing if it has
+/// only one hunk.
 fn every_second_hunk(diff: &[u8]) -> Option<Vec<u8>> {
     let (mut part, mut number) = (Vec::new(), 0);
     for line in diff.split_inclusive(|b| *b == b'\n') {

@@ -1,4 +1,4 @@
-//! A repository with a working tree, and what `git` makes of patches in it.
+//! A repository with a working tree, and git's results for patches in it.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use git_apply_engine::{ObjectError, Oid, PatchInput};
 use patch_refresh::{FindBlob, PatchHint, PatchRefresh, RefreshHints, RefreshOptions, refresh_series};
 use test_repositories::{WorkingRepository, extends_repository};
 
-/// A file as a test writes it: mode, path and contents; no contents delete it.
+/// A file as a test writes it: mode, path and contents; without contents it is deleted.
 pub type File<'a> = (u32, &'a str, Option<&'a [u8]>);
 
 /// A repository with a working tree.
@@ -21,7 +21,7 @@ impl Repository {
         }
     }
 
-    /// Commits files on what is checked out, and gives the commit.
+    /// Commits files on top of what is checked out; returns the commit.
     pub fn commit(&self, message: &str, files: &[File<'_>]) -> String {
         for (mode, path, contents) in files {
             let Some(contents) = contents else {
@@ -48,7 +48,8 @@ impl Repository {
         self.output(&all).stdout
     }
 
-    /// What `git am` makes of a patch on a commit: the tree, or nothing where it does not apply.
+    /// Applies a patch to a commit with `git am`; returns the tree, or nothing if it does not
+    /// apply.
     pub fn am(&self, commit: &str, patch: &[u8], arguments: &[&str]) -> Option<Oid> {
         self.checkout(commit);
         let file = self.path().join(".git/patch");
@@ -66,7 +67,7 @@ impl Repository {
         done.then(|| self.tree_of("HEAD"))
     }
 
-    /// What GNU patch makes of a patch on a commit, with the fuzz that it has by default.
+    /// Applies a patch to a commit with GNU patch and its default fuzz.
     pub fn gnu_patch(&self, commit: &str, patch: &[u8]) -> Option<Oid> {
         self.checkout(commit);
         let file = self.path().join(".git/patch");
@@ -83,7 +84,7 @@ impl Repository {
         output.status.success().then_some(tree)
     }
 
-    /// What GNU patch says of a patch on a commit.
+    /// The output of GNU patch for a patch on a commit.
     pub fn gnu_patch_report(&self, commit: &str, patch: &[u8]) -> String {
         self.checkout(commit);
         let file = self.path().join(".git/patch");

@@ -12,7 +12,7 @@ use super::repository::{File, Repository};
 
 const FILE: u32 = 0o644;
 
-/// Numbered lines, where some are replaced.
+/// Numbered lines, some of them replaced.
 fn numbered(count: usize, replaced: &[(usize, &str)]) -> Vec<u8> {
     let line = |number: usize| match replaced.iter().find(|(at, _)| *at == number) {
         Some((_, text)) => (*text).to_owned(),
@@ -49,7 +49,7 @@ fn it_is_told_where_a_patch_would_apply_with_fuzz() {
     let new = numbered(300, &[(180, "changed\n")]);
     let (repository, first, patch) = patched(&[file("f", &base)], &[file("f", &new)], &[]);
     for (replaced, told, gnu) in [
-        // The lines at the ends of the hunk are others, and stand five lines further down.
+        // The hunk's outermost lines differ, and are five lines further down.
         (
             vec![(1, "\n\n\n\n\n\n"), (177, "other\n")],
             Some("applies with fuzz 1 at line 182: refresh it"),
@@ -60,7 +60,7 @@ fn it_is_told_where_a_patch_would_apply_with_fuzz() {
             Some("applies with fuzz 2 at line 177: refresh it"),
             "succeeded at 177 with fuzz 2",
         ),
-        // What is changed is another line; or it applies as it is.
+        // The line to be changed differs; or the patch applies as it is.
         (vec![(180, "conflict\n")], None, "FAILED at 177"),
         (vec![(1, "\n\n")], None, "succeeded at 178 (offset 1 line)"),
     ] {
@@ -135,7 +135,7 @@ fn a_patch_that_fits_stays_byte_for_byte() {
         &[file("f", &numbered(40, &[(10, "ten\n")]))],
         &[],
     );
-    // The file is another one, but not around the hunk.
+    // The file differs, but not around the hunk.
     let upstream = repository.commit("Move", &[file("f", &numbered(40, &[(35, "other\n")]))]);
     let result = repository.refresh(&upstream, &[patch]);
     assert_eq!(result[0].outcome, RefreshOutcome::UpToDate);
@@ -157,7 +157,7 @@ fn what_upstream_has_is_left_out_and_the_diffstat_renewed() {
         file("made.py", b"x\n"),
     ];
     let (repository, _, patch) = patched(&base, &changed, &[]);
-    // Upstream has one of two changes of a file, and the others of two files and more.
+    // Upstream has one of the two changes of `f.py`, and those of `same.py` and `made.py`.
     let moved_one = numbered(60, &[(8, "eight\n"), (40, "forty\n")]);
     let moved_two = numbered(50, &[(20, "twenty\nand more\n"), (22, "x\n")]);
     let moved = [
@@ -254,7 +254,7 @@ fn a_file_that_is_there_already_is_merged_or_a_person_s() {
     );
     let other = repository.commit("Other", &[file("made", b"other\n")]);
     assert!(reason(&repository.refresh(&other, from_ref(&patch))[0]).contains("already exists"));
-    // Nobody knows whether the file went or has another name.
+    // It is unknown whether the file was deleted or renamed.
     let (repository, _, patch) = patched(&[file("f", b"f\n")], &[(FILE, "f", None)], &[]);
     let moved = repository.commit("Move", &[(FILE, "f", None), file("g", b"f\n")]);
     assert!(matches!(
@@ -346,7 +346,7 @@ fn a_series_goes_on_without_a_patch_that_needs_a_person() {
         outlook.to_string(),
         "1 is upstream already, 1 refreshes by itself, 1 needs a person"
     );
-    // Its outcome is told by what the history says, where that is known.
+    // The history decides the outcome if it knows.
     let merged = PatchHint {
         presence: Presence::Merged,
         ..PatchHint::default()
@@ -368,7 +368,7 @@ fn plain_diffs_keep_their_header() {
     let (how, new, _) = refreshed(&result[0]);
     assert_eq!(how, RefreshKind::Offset);
     assert_eq!(text(new), plain.replace("@@ -18,5 +18,5 @@", "@@ -21,5 +21,5 @@"));
-    // With fuzz: two lines of context, and no heading as the patch has none.
+    // With fuzz: two lines of context, and no heading because the patch has none.
     let fuzzy = repository.commit(
         "Fuzzy",
         &[file(
@@ -482,7 +482,7 @@ fn what_is_beyond_the_limits_is_a_person_s() {
     }
 }
 
-/// Patches that were damaged: nothing panics, and what is refreshed was applied once more.
+/// Damaged patches: nothing panics, and every refreshed patch was applied once more.
 #[test]
 fn damaged_patches_do_no_harm() {
     let base = numbered(60, &[]);

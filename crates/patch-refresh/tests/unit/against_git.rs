@@ -11,7 +11,7 @@ use crate::options::RefreshLimits;
 use crate::unified::{Heading, HunkStyle, hunks};
 use crate::work::Work;
 
-/// Lines as programs have them, some of which stand in many places.
+/// Lines as in programs, some of which occur in many places.
 const LINES: [&str; 14] = [
     "\n",
     "def one(self):\n",
@@ -29,7 +29,7 @@ const LINES: [&str; 14] = [
     "x\r\n",
 ];
 
-/// A generator of numbers, so that a failure comes again.
+/// A pseudorandom generator, so that failures are reproducible.
 struct Random(u64);
 
 impl Random {

@@ -9,10 +9,10 @@ use super::message::{Answer, Outgoing};
 use super::repository::Repository;
 use crate::Error;
 
-/// What they are read for, in messages.
+/// What blobs are read for, in messages.
 const LOOK: &str = "a look at the image";
 
-/// A blob that comes in. Its digest is checked at its end.
+/// A blob while it is received. Its digest is checked at the end.
 pub(crate) struct Blob<'a> {
     repository: Repository<'a>,
     answer: Answer,
@@ -27,7 +27,7 @@ impl Blob<'_> {
     ///
     /// # Errors
     ///
-    /// Where nothing comes in time, and at the end where it was another than its digest says.
+    /// If nothing arrives in time, and at the end if the contents do not match the digest.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let patience = self.repository.registry.config.timeout;
         let chunk = match tokio::time::timeout(patience, self.answer.response.chunk()).await {
@@ -66,7 +66,7 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Begins to read a blob, which messages call by a name. Many registries keep blobs at another
+    /// Begins to read a blob, which messages call `name`. Many registries keep blobs at another
     /// host, which gets no login.
     pub(crate) async fn blob(&self, digest: &Digest, name: &str) -> Result<Blob<'a>, Error> {
         let mut request = Outgoing::new(Method::GET, self.url(&format!("blobs/{digest}"))?, LOOK);

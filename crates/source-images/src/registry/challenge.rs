@@ -20,8 +20,8 @@ pub(super) enum Challenge {
     },
 }
 
-/// Returns what an answer asks for: a token where it takes one, else the login; `None` where it
-/// asks for nothing that is known.
+/// Returns what an answer asks for: a token if it accepts one, else the login; `None` if it asks
+/// for nothing known.
 pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let mut asked = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -39,7 +39,7 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     bearer.or_else(|| find(Scheme::Basic).map(|_| Challenge::Basic))
 }
 
-/// A scheme by which a client may say who it is.
+/// An authentication scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     Basic,
@@ -72,8 +72,8 @@ impl OfferedScheme<'_> {
     }
 }
 
-/// Reads a list of challenges. Each is a scheme, and parameters that are apart by commas, as the
-/// challenges are.
+/// Reads a list of challenges. Each is a scheme with parameters; commas separate both parameters
+/// and challenges.
 fn read_challenges<'a>(text: &'a str, into: &mut Vec<OfferedScheme<'a>>) {
     let mut rest = text;
     loop {

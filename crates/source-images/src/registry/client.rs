@@ -12,16 +12,16 @@ use super::credentials::Credentials;
 use super::remembered::Remembered;
 use crate::Error;
 
-/// How a registry is spoken to.
+/// How registries are accessed.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
-    /// Hosts (with their port) that are spoken to without TLS. What is sent there can be read and
-    /// changed on the way.
+    /// Hosts (with their port) that are accessed without TLS. What is sent there can be read and
+    /// changed in transit.
     pub plain_http: Vec<String>,
     /// How long to wait for a connection, for each answer, and for each piece of what is sent or
     /// received.
     pub timeout: Duration,
-    /// How often something that failed on the way is tried again.
+    /// How often something that failed in transit is retried.
     pub retries: usize,
     /// What the client calls itself: a name, a slash and a version (RFC 9110, section 10.1.5).
     pub user_agent: String,
@@ -50,7 +50,7 @@ impl RegistryConfig {
 pub struct Registry {
     pub(super) config: RegistryConfig,
     pub(super) credentials: Credentials,
-    /// One for each rule of where it may connect to.
+    /// One for each rule about where it may connect.
     clients: Mutex<Vec<(Destinations, Client)>>,
     pub(super) remembered: Remembered,
 }
@@ -91,7 +91,7 @@ impl Registry {
             .any(|host| names.contains(&host.as_str()))
     }
 
-    /// Repeats what failed on the way, with growing waits, and not before the registry asks for it.
+    /// Retries what failed in transit, with growing delays, and not before the registry allows it.
     pub(crate) async fn with_retries<T, F: Future<Output = Result<T, Error>>>(
         &self,
         attempt: impl FnMut() -> F,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// What Docker Hub is called here, by whichever of its names a key has it.
+/// The name used here for Docker Hub, whichever of its names a key has.
 const DOCKER_HUB: &str = "index.docker.io";
 
 /// Credentials by registry, or by registry and path.
@@ -39,7 +39,7 @@ pub(super) enum Login {
 /// `pkg/credentialprovider/keyring.go`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct LoginKey {
-    /// Labels of the host, in which `*` and `?` stand for others.
+    /// The host, in whose labels `*` and `?` are wildcards.
     host: String,
     port: String,
     /// The start of the repository, without slashes around it; empty for all.
@@ -62,12 +62,12 @@ struct RegistryLogin {
 }
 
 impl Credentials {
-    /// Reads a `config.json`. Entries without credentials are passed over: credential helpers run
+    /// Reads a `config.json`. Entries without credentials are skipped: credential helpers run
     /// programs.
     ///
     /// # Errors
     ///
-    /// Where it is no such document. What it holds is not part of the message.
+    /// If it is not such a document. Its contents are not part of the message.
     pub fn parse(origin: &str, document: &[u8]) -> Result<Self, Error> {
         let wrong = |reason: &str| Error::Credentials {
             origin: origin.to_owned(),
@@ -85,19 +85,19 @@ impl Credentials {
                 all.push((LoginKey::read(&registry), login));
             }
         }
-        // The longest path of a host comes first, and a host before what stands for several.
+        // Longer paths of a host come first, and a host before a pattern for several.
         all.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(Self(all))
     }
 
-    /// Adds a user's name and password for a registry. What is there already for a repository comes
-    /// first.
+    /// Adds a user's name and password for a registry. Existing entries for a repository take
+    /// precedence.
     pub fn add_password(&mut self, registry: &str, user: String, password: SecretString) {
         self.0
             .push((LoginKey::read(registry), Login::Password { user, password }));
     }
 
-    /// Adds an identity token for a registry. What is there already for a repository comes first.
+    /// Adds an identity token for a registry. Existing entries for a repository take precedence.
     pub fn add_identity_token(&mut self, registry: &str, token: SecretString) {
         self.0
             .push((LoginKey::read(registry), Login::IdentityToken(token)));
@@ -109,7 +109,7 @@ impl Credentials {
         self.login(image.registry(), image.repository()).is_some()
     }
 
-    /// What to log in with for a repository: the first of the kubelet's order that is for it.
+    /// Returns the login for a repository: the first in the kubelet's order that applies to it.
     pub(super) fn login(&self, registry: &str, repository: &str) -> Option<&Login> {
         let registry = LoginKey::read(registry);
         let found = self
@@ -149,7 +149,7 @@ impl LoginKey {
             .find_map(|scheme| text.strip_prefix(scheme))
             .unwrap_or(text);
         let (address, path) = without_scheme.split_once('/').unwrap_or((without_scheme, ""));
-        // The API's own versions are no path.
+        // The API's own version is not part of the path.
         let path = match path.split_once('/') {
             Some(("v1" | "v2", rest)) => rest,
             _ if matches!(path, "v1" | "v2") => "",
@@ -168,8 +168,8 @@ impl LoginKey {
         }
     }
 
-    /// Whether credentials of this key are for a repository. Other than with the kubelet a path
-    /// ends between two slashes: `team` is not for `team-b/image`.
+    /// Whether credentials of this key apply to a repository. Unlike the kubelet's, a path matches
+    /// whole components: `team` is not for `team-b/image`.
     fn applies_to(&self, registry: &Self, repository: &str) -> bool {
         let is_below = || match repository.strip_prefix(&self.path) {
             Some(rest) => self.path.is_empty() || rest.is_empty() || rest.starts_with('/'),
@@ -185,11 +185,11 @@ impl LoginKey {
     }
 }
 
-/// Whether a label is what a pattern with `*` (any characters) and `?` (one) says.
+/// Whether a label matches a pattern with `*` (any characters) and `?` (one).
 fn matches_pattern(pattern: &str, label: &str) -> bool {
     let (pattern, label) = (pattern.as_bytes(), label.as_bytes());
     let (mut at, mut in_label) = (0, 0);
-    // Where to go on from if what follows the last star does not fit: one character later.
+    // Where to resume if what follows the last star does not match: one character later.
     let mut star = None;
     while let Some(byte) = label.get(in_label) {
         match pattern.get(at) {
@@ -249,7 +249,7 @@ mod tests {
         assert!(!debug.contains("cret") && !debug.contains("hidden"), "{debug}");
     }
 
-    /// As the tests of the kubelet's keyring have it, but for the ends of paths.
+    /// As in the tests of the kubelet's keyring, except for the ends of paths.
     #[test]
     fn credentials_are_for_what_the_kubelet_takes_them_for() {
         for (key, registry, repository, expected) in [

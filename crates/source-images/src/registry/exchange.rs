@@ -13,8 +13,8 @@ use crate::Error;
 const MOST_REDIRECTS: usize = 5;
 
 impl Repository<'_> {
-    /// Sends a request and follows where it is led to, by the rules for it. `authorization` goes to
-    /// the origin alone.
+    /// Sends a request and follows redirects by its rules. `authorization` goes to the origin
+    /// alone.
     pub(super) async fn exchange(
         &self,
         request: &Outgoing<'_>,

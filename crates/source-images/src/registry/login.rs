@@ -1,4 +1,4 @@
-//! Requests with what the registry asks for.
+//! Requests with the authorization that the registry asks for.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use super::repository::Repository;
 use crate::Error;
 
 impl Repository<'_> {
-    /// Sends a request with what the registry asks for.
+    /// Sends a request with the authorization that the registry asks for.
     pub(super) async fn send(&self, request: &Outgoing<'_>) -> Result<Answer, Error> {
         let authorization = self.authorization().await?;
         let answer = self
@@ -24,7 +24,7 @@ impl Repository<'_> {
         if answer.status() != StatusCode::UNAUTHORIZED || !answer.is_own {
             return Ok(answer);
         }
-        // It asks only here, or the token has ended.
+        // The registry asks only here, or the token has expired.
         match self.renew_authorization(&answer, authorization.as_ref()).await? {
             None => Ok(answer),
             renewed => {
@@ -34,7 +34,7 @@ impl Repository<'_> {
         }
     }
 
-    /// What requests to the repository are sent with.
+    /// Returns the authorization for requests to the repository.
     pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, Error> {
         if let Some(header) = self.remembered_token() {
             return Ok(Some(header));
@@ -46,17 +46,17 @@ impl Repository<'_> {
         }
     }
 
-    /// What is sent to a registry that asks for nothing. One that lets everybody read something
-    /// (zot) does not ask, and shows less to whom it does not know.
+    /// Returns the authorization for a registry that asks for none. One with anonymous read access
+    /// (zot) does not ask, and shows less to anonymous clients.
     fn unasked_authorization(&self) -> Result<Option<HeaderValue>, Error> {
         match self.login() {
             Some(Login::Password { .. }) => self.basic_authorization(),
-            // This is for a token server, and none is named.
+            // An identity token is for a token server, and none is named.
             Some(Login::IdentityToken(_)) | None => Ok(None),
         }
     }
 
-    /// What to send instead of what was refused; `None` where there is nothing else.
+    /// Returns what to send instead of what was refused; `None` if there is nothing else.
     async fn renew_authorization(
         &self,
         refusal: &Answer,
@@ -74,7 +74,7 @@ impl Repository<'_> {
         Ok(renewed.filter(|renewed| Some(renewed) != sent))
     }
 
-    /// The header that answers a challenge; `None` where a login is asked for that is not known.
+    /// Returns the header that answers a challenge; `None` if it asks for an unknown login.
     async fn answer_challenge(
         &self,
         challenge: &Challenge,
@@ -91,12 +91,12 @@ impl Repository<'_> {
         }
     }
 
-    /// The token that is held for this, where one is.
+    /// Returns the remembered token for this repository and access, if there is one.
     pub(super) fn remembered_token(&self) -> Option<HeaderValue> {
         self.registry.remembered.token(&self.token_key())
     }
 
-    /// Forgets the token, which the registry does not take any more.
+    /// Forgets the token, which the registry has rejected.
     pub(super) fn forget_token(&self) {
         self.registry.remembered.forget_token(&self.token_key());
     }
@@ -108,7 +108,7 @@ impl Repository<'_> {
         }
     }
 
-    /// What the registry asks for, which is asked once.
+    /// Returns what the registry asks for; it is queried only once.
     async fn ask_greeting(&self) -> Result<Greeting, Error> {
         let host = self.image.api_host();
         if let Some(known) = self.registry.remembered.greeting(host) {

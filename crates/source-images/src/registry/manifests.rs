@@ -1,4 +1,4 @@
-//! Manifests and indexes. What they say they are has to be true.
+//! Manifests and indexes, whose claims about themselves are checked.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use super::message::{Answer, Outgoing};
 use super::repository::{Access, Repository};
 use crate::Error;
 
-/// The largest manifest, in bytes: what registries take at least (distribution-spec, "Pushing
-/// Manifests").
+/// The largest manifest, in bytes: the least that registries have to accept (distribution-spec,
+/// "Pushing Manifests").
 const LARGEST: usize = 4 << 20;
 
 /// The header with a manifest's digest.
@@ -24,20 +24,20 @@ const DIGEST: &str = "docker-content-digest";
 /// The header by which a registry says that it keeps the list of what is attached to the subject.
 const SUBJECT: &str = "oci-subject";
 
-/// What they are for, in messages.
+/// What requests are for, in messages.
 const LOOK: &str = "a look at the image";
 const PUSH: &str = "the manifest";
 
-/// A manifest or index whose digest is true.
+/// A manifest or index whose digest was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) bytes: Bytes,
     pub(crate) digest: Digest,
-    /// What the answer says that it is.
+    /// The type that the answer declares.
     content_type: Option<String>,
 }
 
-/// What a manifest is asked for by.
+/// What a manifest is requested by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ManifestName<'a> {
     Tag(&'a str),
@@ -54,7 +54,7 @@ impl fmt::Display for ManifestName<'_> {
 }
 
 impl<'a> From<&'a ImageReference> for ManifestName<'a> {
-    /// The digest, where there is one.
+    /// The digest if there is one, else the tag.
     fn from(image: &'a ImageReference) -> Self {
         match image.digest() {
             Some(digest) => Self::Digest(digest),
@@ -63,7 +63,7 @@ impl<'a> From<&'a ImageReference> for ManifestName<'a> {
     }
 }
 
-/// What is listed.
+/// What a manifest lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestKind {
     /// Layers.
@@ -72,7 +72,7 @@ pub(crate) enum ManifestKind {
     Index,
 }
 
-/// The part that says what it is.
+/// The part of a manifest that shows which kind it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape {
@@ -84,9 +84,8 @@ struct Shape {
 }
 
 impl Manifest {
-    /// Returns its media type, which it says itself, or else the answer that it came with. What
-    /// lists both or neither of layers and manifests, or says that it is something else, is neither
-    /// (CVE-2021-41190).
+    /// Returns its media type: its own, else that of the answer that it came with. What lists both
+    /// or neither of layers and manifests, or declares another type, is refused (CVE-2021-41190).
     pub(crate) fn media_type(&self) -> Result<(&'static str, ManifestKind), &'static str> {
         let shape: Shape =
             serde_json::from_slice(&self.bytes).map_err(|_| "what it has there is no manifest")?;
@@ -145,7 +144,7 @@ impl Repository<'_> {
         }))
     }
 
-    /// Returns what an index lists by a digest, or `None` where the registry has none of it.
+    /// Returns what an index lists by a digest, or `None` if the registry does not have it.
     pub(crate) async fn listed_manifest(&self, digest: &str) -> Result<Option<Manifest>, Error> {
         let digest: Digest = digest
             .parse()
@@ -155,8 +154,8 @@ impl Repository<'_> {
 
     /// Returns the digest that a tag stands for, or `None` where there is no such tag.
     ///
-    /// The registry is asked for the digest alone, which some count less than a manifest. It is a
-    /// name, and is checked against the contents by whoever asks for them by it.
+    /// Only the digest is requested, which counts less than a manifest towards the rate limits of
+    /// some registries. It is just a name: whoever requests the contents by it checks them.
     pub(crate) async fn manifest_digest(&self, name: ManifestName<'_>) -> Result<Option<Digest>, Error> {
         let Some(answer) = self.find_manifest(Method::HEAD, name).await? else {
             return Ok(None);
@@ -172,11 +171,11 @@ impl Repository<'_> {
         }
     }
 
-    /// Looks for a manifest or index; `None` where it is not there.
+    /// Looks for a manifest or index; `None` if it does not exist.
     ///
-    /// To whom may only pull, some registries (Docker Hub, Artifactory) do not say that something
-    /// is not there yet, but that they may not see it: then it is asked for once more as somebody
-    /// who may push.
+    /// To clients that may only pull, some registries (Docker Hub, Artifactory) answer that access
+    /// is denied when something does not exist yet: it is then requested once more with push
+    /// access.
     async fn find_manifest(&self, method: Method, name: ManifestName<'_>) -> Result<Option<Answer>, Error> {
         let request = self.manifest_request(method, name)?;
         let answer = self.send(&request).await?;
@@ -198,7 +197,7 @@ impl Repository<'_> {
             Ok(answer) => as_pusher.success_or_absence(answer).await,
             Err(error) => Err(error),
         };
-        // What is said to who asks for less is closer to the truth.
+        // The answer to the request for less access is closer to the truth.
         found.map_err(|error| match error {
             Error::Authentication { .. } => refused,
             other => other,
@@ -239,7 +238,7 @@ impl Repository<'_> {
         Ok(request)
     }
 
-    /// Puts a manifest or index there.
+    /// Stores a manifest or index.
     pub(crate) async fn put_manifest(
         &self,
         name: ManifestName<'_>,
@@ -255,7 +254,7 @@ impl Repository<'_> {
             .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         request.body = body;
         let answer = self.send(&request).await?;
-        // A `Location` is asked for by the specification, and not needed.
+        // The specification requires a `Location`, which is not needed.
         if !answer.status().is_success() {
             let refusal = self.refusal(answer, PUSH).await;
             return match (name, refusal.immutability) {
@@ -272,9 +271,9 @@ impl Repository<'_> {
         })
     }
 
-    /// What it means that a registry does not take a manifest for a tag, and may mean by it that
-    /// the tag is immutable. A tag that stands for the manifest already is as it should be: the
-    /// answer to an attempt before may have been lost.
+    /// Decides what it means that a registry refuses a manifest for a tag, possibly because the tag
+    /// is immutable. A tag that already stands for the manifest counts as success: the answer to an
+    /// earlier attempt may have been lost.
     async fn check_kept_tag(
         &self,
         tag: &str,
@@ -299,8 +298,8 @@ impl Repository<'_> {
 
 const UNKNOWN_DIGEST: &str = "it names its manifest by a digest of an unknown kind";
 
-/// The digest of a manifest. What was asked for, and what the registry says of it, has to be true
-/// of what it sent.
+/// Returns the digest of a manifest. What was sent has to match the requested digest and the one
+/// that the registry declares.
 fn checked_digest(body: &[u8], headers: &HeaderMap, wanted: Option<&Digest>) -> Result<Digest, &'static str> {
     let declared = match headers.get(DIGEST) {
         None => None,

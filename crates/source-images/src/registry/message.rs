@@ -10,7 +10,7 @@ use url::Url;
 use super::repository::Repository;
 use crate::Error;
 
-/// How many of [`super::RegistryConfig::timeout`] the body of an answer may take that is read
+/// How many times [`super::RegistryConfig::timeout`] the body of an answer may take if it is read
 /// whole.
 const WHOLE_BODY: u32 = 4;
 
@@ -40,14 +40,14 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// An answer whose body was not read yet.
+/// An answer whose body has not been read yet.
 pub(super) struct Answer {
     pub(super) response: Response,
     /// Where it came from in the end.
     pub(super) url: Url,
     /// Where it may lead.
     pub(super) rule: Destinations,
-    /// Whether it is the registry's own, and not of a server that it led to.
+    /// Whether it is from the registry itself, not from a server that it redirected to.
     pub(super) is_own: bool,
 }
 
@@ -62,7 +62,7 @@ impl Answer {
 }
 
 impl Repository<'_> {
-    /// Reads a body; `None` where it is longer than this.
+    /// Reads a body; `None` if it is longer than `most`.
     pub(super) async fn read_body(
         &self,
         answer: &mut Answer,

@@ -1,9 +1,9 @@
 //! Registries (OCI distribution-spec 1.1): requests over HTTP, each answer read within bounds.
 //!
-//! A registry is taken for hostile, as whoever names one may be. What it says is believed where
-//! that can be checked, and it leads nowhere but where [`guarded_egress`] allows: manifests, tokens
-//! and lists stay at their server; blobs and uploads may be at another host, over https, without
-//! the login.
+//! A registry is treated as hostile, as whoever names one may be. What it says is believed only
+//! where that can be checked, and it may redirect only where [`guarded_egress`] allows: manifests,
+//! tokens and lists stay at their server; blobs and uploads may be at another host, over https,
+//! without the login.
 //!
 //! | file | what it does |
 //! | --- | --- |

@@ -13,10 +13,10 @@ use super::media_type::INDEX;
 use super::repository::Repository;
 use crate::Error;
 
-/// What it is for, in messages.
+/// What the request is for, in messages.
 const WHAT: &str = "the list of what is attached";
 
-/// How often the list is written where somebody else writes it at the same time.
+/// How often the list is written if others write it at the same time.
 const MOST_ATTEMPTS: usize = 5;
 
 /// An artifact in the list of what is attached to an image.
@@ -33,8 +33,8 @@ pub(crate) struct Referrer<'a> {
 }
 
 impl Repository<'_> {
-    /// Sees to it that the list of what is attached to an image has an entry. What others put there
-    /// stays.
+    /// Makes sure that the list of what is attached to an image has an entry. Entries of others
+    /// stay.
     pub(crate) async fn list_in_tag(&self, subject: &Digest, entry: &Referrer<'_>) -> Result<(), Error> {
         let tag = subject.referrers_tag();
         let name = ManifestName::Tag(&tag);
@@ -55,13 +55,13 @@ impl Repository<'_> {
             self.put_manifest(name, INDEX, Bytes::from(body))
                 .await
                 .map_err(|error| self.listing_error(entry, error))?;
-            // The next turn reads again whether it is there: somebody else may have written at the
-            // same time.
+            // The next attempt checks whether it is there: others may have written at the same
+            // time.
         }
         Err(self.unavailable_error(format!("{WHAT}: others write the tag {tag} at the same time")))
     }
 
-    /// What an error of writing the list means for what was attached.
+    /// Returns what an error in writing the list means for the attached artifact.
     fn listing_error(&self, entry: &Referrer<'_>, error: Error) -> Error {
         match error {
             Error::TagImmutable { tag, reason, .. } => Error::NotListed {
@@ -73,7 +73,7 @@ impl Repository<'_> {
         }
     }
 
-    /// The list as it is: only a tag that is not there is an empty one.
+    /// Returns the current list: only a missing tag counts as an empty one.
     async fn referrers_index(&self, name: ManifestName<'_>) -> Result<Map<String, Value>, Error> {
         let Some(manifest) = self.manifest(name).await? else {
             let mut index = Map::new();

@@ -10,7 +10,7 @@ use super::message::Answer;
 use super::repository::Repository;
 use crate::Error;
 
-/// How much is told of what a server says, in characters.
+/// How much of a server's message is reported, in characters.
 const LONGEST: usize = 300;
 
 /// How much of a refusal is read, in bytes.
@@ -30,7 +30,7 @@ pub(super) struct Refusal {
     pub(super) immutability: Option<String>,
 }
 
-/// Whether an answer speaks of a state that passes.
+/// Whether a status is transient.
 pub(super) fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
@@ -62,7 +62,7 @@ struct ErrorEntry {
     message: String,
 }
 
-/// What a code of an error means, where something follows from it.
+/// The meaning of an error code, if anything follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ErrorCode {
     /// A login is missing, or not enough.
@@ -73,7 +73,7 @@ enum ErrorCode {
     NameUnknown,
     /// There is no such manifest, or nothing at all.
     NotFound,
-    /// A manifest is not taken.
+    /// A manifest is not accepted.
     ManifestInvalid,
     /// Any other.
     Other,
@@ -98,8 +98,8 @@ impl RefusalBody {
         codes.any(|text| ErrorCode::from(text) == code)
     }
 
-    /// Whether this may be said of a tag that must not be moved, for which the specification has no
-    /// code. Whoever asks has to see whether the tag stands for something else.
+    /// Whether this may be the refusal to move an immutable tag, for which the specification has no
+    /// code. The caller has to check whether the tag stands for something else.
     fn may_mean_immutable(&self, status: StatusCode) -> bool {
         const WORDS: [&str; 5] = [
             "immutab",        // ECR, Quay, Harbor, Docker Hub
@@ -111,7 +111,7 @@ impl RefusalBody {
         let is_said = |error: &ErrorEntry| {
             let message = error.message.to_ascii_lowercase();
             WORDS.iter().any(|word| message.contains(word))
-                // A manifest that is not valid is not forbidden (Artifactory).
+                // A manifest that is merely invalid is not answered with 403 (Artifactory).
                 || (ErrorCode::from(error.code.as_str()) == ErrorCode::ManifestInvalid
                     && status == StatusCode::FORBIDDEN)
         };
@@ -119,7 +119,7 @@ impl RefusalBody {
             || (status.is_client_error() && !is_passing(status) && self.errors.iter().any(is_said))
     }
 
-    /// What people read of it.
+    /// Returns the message for people.
     fn message(&self) -> String {
         let all: Vec<String> = self
             .errors
@@ -136,12 +136,12 @@ impl RefusalBody {
 }
 
 impl Repository<'_> {
-    /// What an answer that is no success means. Of its body only the registry's own is read.
+    /// Returns what an unsuccessful answer means. Only the registry's own body is read.
     pub(super) async fn refusal(&self, mut answer: Answer, what: &str) -> Refusal {
         let status = answer.status();
         let retry_after = answer.header(RETRY_AFTER.as_str()).and_then(retry_after);
         let body = if answer.is_own {
-            // What cannot be read says nothing.
+            // An unreadable body says nothing.
             self.read_body(&mut answer, LARGEST_REFUSAL, what)
                 .await
                 .ok()

@@ -50,7 +50,7 @@ impl Remembered {
         greetings.insert(host.to_owned(), greeting);
     }
 
-    /// The header with a token that has not ended.
+    /// Returns the header with a token that has not expired.
     pub(super) fn token(&self, key: &TokenKey) -> Option<HeaderValue> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let token = tokens.get(key)?;

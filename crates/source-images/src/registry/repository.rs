@@ -10,15 +10,15 @@ use super::client::Registry;
 use super::credentials::Login;
 use crate::Error;
 
-/// How much is told of why a connection failed, in characters.
+/// How much of a connection's error is reported, in characters.
 const LONGEST: usize = 300;
 
 /// What is done in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Pull,
-    /// Also for the looks before a push: to whom may not push, registries say other things of what
-    /// is not there yet.
+    /// Also for the looks before a push: to clients that may not push, registries answer
+    /// differently about what does not exist yet.
     Push,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Nothing came in time.
+    /// The error for an answer that does not arrive in time.
     pub(super) fn timeout_error(&self, what: &str) -> Error {
         let seconds = self.registry.config.timeout.as_secs();
         self.unavailable_error(format!(
@@ -121,7 +121,7 @@ impl<'a> Repository<'a> {
         ))
     }
 
-    /// A request that failed on the way.
+    /// The error for a request that failed in transit.
     pub(super) fn connection_error(&self, what: &str, error: &reqwest::Error) -> Error {
         if let Some(refused) = RefusedAddress::find(error) {
             return self.refused_error(what, &refused.to_string());

@@ -20,17 +20,17 @@ use super::remembered::Token;
 use super::repository::Repository;
 use crate::Error;
 
-/// What it is for, in messages.
+/// What the request is for, in messages.
 const WHAT: &str = "a token";
 
 /// The largest answer with a token, in bytes.
 const LARGEST: usize = 64 << 10;
 
-/// How long a token lives where that is not said, and at most how long it is kept.
+/// A token's lifetime if none is given, and the longest that one is kept.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// How long before its end a token is not used any more.
+/// How long before it expires a token stops being used.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct TokenAnswer {
 }
 
 impl Repository<'_> {
-    /// What a token is asked for.
+    /// The scope that a token is requested for.
     pub(super) fn scope(&self) -> String {
         format!("repository:{}:{}", self.image.repository(), self.access.actions())
     }
@@ -61,8 +61,8 @@ impl Repository<'_> {
         }
     }
 
-    /// Asks for a token. The login goes to the realm that the registry names, which has to be as
-    /// safe as the registry is, and in no network that is closer than the registry's.
+    /// Requests a token. The login goes to the realm that the registry names, which has to be as
+    /// secure as the registry, and in no network closer than the registry's.
     pub(super) async fn request_token(
         &self,
         realm: &str,
@@ -131,7 +131,7 @@ impl Repository<'_> {
         })
     }
 
-    /// A header that is not shown.
+    /// Makes a header that is not shown.
     fn secret_header(&self, text: &str) -> Result<HeaderValue, Error> {
         let mut header = HeaderValue::from_str(text).map_err(|_| {
             let reason = format!("it has characters that cannot stand in the header {AUTHORIZATION}");

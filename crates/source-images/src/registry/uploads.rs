@@ -1,6 +1,6 @@
-//! Uploads of blobs: one request asks where to, another sends all (distribution-spec, "POST then
-//! PUT"). What is cut off on the way is gone on with where the registry says how much it has
-//! ("Pushing a blob in chunks").
+//! Uploads of blobs: one request asks where to, another sends everything (distribution-spec, "POST
+//! then PUT"). An interrupted upload is resumed if the registry says how much it has ("Pushing a
+//! blob in chunks").
 
 use std::io;
 use std::pin::pin;
@@ -22,17 +22,17 @@ use super::message::{Answer, Outgoing};
 use super::repository::Repository;
 use crate::Error;
 
-/// How long a registry may take over a blob that it has all of: it computes its digest, and may
-/// move it.
+/// How long a registry may take once it has all of a blob: it computes the digest, and may move the
+/// blob.
 const FINAL_ANSWER: Duration = Duration::from_secs(300);
 
-/// How often an upload is gone on with; each time the registry has to have more of it than before.
+/// How often an upload is resumed; each time the registry has to have more of it than before.
 const MOST_RESUMPTIONS: usize = 8;
 
 /// The most that is handed over at once, in bytes, so that progress is seen on a slow line.
 const PIECE: usize = 64 << 10;
 
-/// A blob that a registry is to have.
+/// A blob to upload.
 pub(crate) struct NewBlob<'a> {
     pub(crate) digest: &'a Digest,
     /// In bytes.
@@ -41,7 +41,7 @@ pub(crate) struct NewBlob<'a> {
     pub(crate) what: &'a str,
 }
 
-/// Where a blob is sent to.
+/// Where a blob is sent.
 struct UploadLocation {
     url: Url,
     rule: Destinations,
@@ -60,10 +60,10 @@ struct UploadPart<S> {
     content: S,
 }
 
-/// What became of a request with content.
+/// The outcome of a request with content.
 enum SendOutcome {
     Answered(Answer),
-    /// Its connection ended, or nothing more was taken.
+    /// The connection ended, or the server stopped reading.
     CutOff(Error),
 }
 
@@ -77,8 +77,8 @@ struct Progress {
 }
 
 impl Repository<'_> {
-    /// Sends a blob. However long that takes, it is waited for as long as the registry takes more
-    /// of it. `content` gives the blob from its beginning.
+    /// Sends a blob, however long it takes while the registry keeps reading. `content` gives the
+    /// blob from its beginning.
     pub(crate) async fn upload<S>(&self, blob: &NewBlob<'_>, content: impl Fn() -> S) -> Result<(), Error>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -103,7 +103,7 @@ impl Repository<'_> {
         match answer.status() {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED if answer.is_own => {
-                // What is sent as a stream cannot be sent again by itself.
+                // A stream cannot be sent again automatically.
                 self.forget_token();
                 Err(self.unavailable_error(format!("{what}: the token has ended while it was sent")))
             }
@@ -115,11 +115,12 @@ impl Repository<'_> {
         }
     }
 
-    /// Asks where a blob is to be sent to.
+    /// Asks where to send a blob.
     async fn upload_location(&self, what: &str) -> Result<UploadLocation, Error> {
         let request = Outgoing::new(Method::POST, self.url("blobs/uploads/")?, what);
         let answer = match self.send(&request).await {
-            // ECR ends the connection where it has no such repository, and says so elsewhere.
+            // ECR closes the connection if it has no such repository; other requests say that it is
+            // missing.
             Err(error) if error.is_transient() && self.is_unknown_name().await => {
                 self.send(&request)
                     .await
@@ -151,8 +152,8 @@ impl Repository<'_> {
         })
     }
 
-    /// Goes on with an upload that was cut off. Returns whether the registry has the blob then;
-    /// otherwise it has to be begun anew.
+    /// Resumes an interrupted upload. Returns whether the registry then has the blob; otherwise the
+    /// upload has to start over.
     async fn resume_upload<S>(
         &self,
         mut location: UploadLocation,
@@ -167,7 +168,7 @@ impl Repository<'_> {
             .with_max_delay(Duration::from_secs(8))
             .with_max_times(MOST_RESUMPTIONS)
             .build();
-        // `0-0` is also said of an upload that has nothing.
+        // `0-0` is also the answer for an upload that has nothing.
         let mut before = 1;
         for wait in waits {
             tokio::time::sleep(wait).await;

@@ -80,11 +80,11 @@ fn an_override_that_became_pointless_is_told() {
 #[case("a===2.0.0", "a===2.0.0rc1", Outdated)]
 #[case("a===2.0.0", "a===2.0.0.post1", Updated)]
 #[case("a===1!1.0", "a===2.0", Outdated)]
-// The same version in another text is another constraint: === compares texts.
+// The same version spelled differently is another constraint: === compares texts.
 #[case("a===1.0", "a===1.0.0", Updated)]
 #[case("a==1.0", "a===1.0.0", Redundant)]
 #[case("a===1.0+sap1", "a===1.0+sap2", Updated)]
-// What pins no single version is replaced.
+// An entry that pins no single version is replaced.
 #[case("a>=1,<2", "a===1.5", Updated)]
 #[case("a>=1.5", "a===1.5", Updated)]
 #[case("a==1.5.*", "a===1.5", Updated)]
@@ -107,10 +107,10 @@ fn how_versions_compare(
 #[rstest]
 #[case("a===1", "a===2", Some(VersionChange::Upgrade))]
 #[case("a===2", "a===1", Some(VersionChange::Downgrade))]
-// The same version, for more than it was pinned for.
+// The same version, for more environments than it was pinned for.
 #[case("a===3;python_version>='3.9'", "a===3", None)]
 #[case("a===3;python_version<'3.9'\na===3.0;python_version>='3.9'", "a===3", None)]
-// The newest, where an older one was pinned too.
+// The newest, if an older one was pinned too.
 #[case(
     "a===1;python_version<'3.9'\na===3;python_version>='3.9'",
     "a===3",
@@ -173,7 +173,7 @@ fn what_is_built_from_source_loses_its_pin_whatever_an_override_says() {
     // The override of a is pointless; that upstream does not pin c is fine.
     assert_eq!(done.need_attention(), 1);
     assert!(done.outcomes[0].message().contains("built from source"));
-    // What an override does of itself is its own doing.
+    // What an override does itself has the override as its cause.
     let causes: Vec<Cause> = done.outcomes.iter().map(|outcome| outcome.cause).collect();
     let (by_override, by_source) = (Cause::Override, Cause::BuiltFromSource);
     assert_eq!(causes, [by_source, by_override, by_source, by_source]);

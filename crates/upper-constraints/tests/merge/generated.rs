@@ -1,4 +1,4 @@
-//! Any constraints and overrides against a model that knows no parser: lines with their packages.
+//! Arbitrary constraints and overrides against a model without a parser: lines with their packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ struct Piece {
     package: Option<u8>,
 }
 
-/// Ways of writing the name of package `n`; all are the same by PEP 503.
+/// Spellings of the name of package `n`; all are the same by PEP 503.
 fn spelled(n: u8, how: u8) -> String {
     let separator = ["-", "_", ".", "--", "_."][usize::from(how % 5)];
     let name = format!("pkg{separator}{n}");
@@ -93,7 +93,7 @@ proptest! {
             .map(|(n, (_, state))| (*n, state))
             .collect();
 
-        // All that is left of upstream's pieces stands there, byte for byte and in order.
+        // All that remains of upstream's pieces is there, byte for byte and in order.
         let mut rest = done.text.as_str();
         let mut replaced = BTreeSet::new();
         for piece in &pieces {
@@ -112,12 +112,12 @@ proptest! {
                 Some(_) => {}
             }
         }
-        // What is left was added.
+        // The rest was added.
         let added: Vec<&str> = rest.lines().filter(|line| !line.is_empty()).collect();
         let expected = of.values().filter(|state| **state == OverrideState::Added).count();
         prop_assert_eq!(added.len(), expected, "{:?}", rest);
 
-        // Once merged, nothing is left to do.
+        // Merging again changes nothing.
         let again = merged(&done.text, &text, &[]);
         prop_assert_eq!(&again.text, &done.text);
         for (_, state) in states(&again) {

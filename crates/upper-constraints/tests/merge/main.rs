@@ -1,5 +1,5 @@
-//! Merging overrides into constraints: the faults of sed, and any data against a model that knows
-//! no parser.
+//! Merging overrides into constraints: the faults of sed, and arbitrary data against a model
+//! without a parser.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

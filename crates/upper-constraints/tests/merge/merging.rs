@@ -1,8 +1,8 @@
-//! Merging texts that are known to be readable.
+//! Merging texts that are known to be valid.
 
 use upper_constraints::{ConstraintsFile, Merged, OverrideState, Overrides, PackageName, merge};
 
-/// Merges them, without the pins of what is built from source.
+/// Merges them, without the pins of packages built from source.
 pub fn merged(base: &str, overrides: &str, from_source: &[&str]) -> Merged {
     let names: Vec<PackageName> = from_source.iter().map(|name| name.parse().unwrap()).collect();
     let base = ConstraintsFile::parse(base.as_bytes()).unwrap();
@@ -37,17 +37,17 @@ fn each_outcome_names_the_line_of_the_merged_file_that_it_is_about() {
         merged_lines(base, overrides, &[]),
         [Some(2), Some(3), Some(6), Some(5), None, Some(7), Some(2)]
     );
-    // Every line ending counts as it does for pip, and an entry over several lines as one that is
-    // where it begins.
+    // Line endings count as they do for pip, and an entry over several lines has the number of its
+    // first.
     assert_eq!(merged_lines("a===1\r\nb===1\rc===1\n", "c===2\n", &[]), [Some(3)]);
     assert_eq!(
         merged_lines("a===1 \\\n  --hash=sha256:0\nb===1\n", "a===2\nb===2\n", &[]),
         [Some(1), Some(2)]
     );
-    // What stood at the end was before a line that is not there.
+    // What stood at the end was before a line that is gone.
     assert_eq!(merged_lines("a===1\nb===1\n", "-b\n", &[]), [Some(2)]);
     assert_eq!(merged_lines("b===1", "-b\n", &[]), [Some(1)]);
     assert_eq!(merged_lines("a===1", "b===1\n", &[]), [Some(2)]);
-    // A pin of what is built from source is nowhere, and its removal is.
+    // The pin of a package built from source has no line; its removal has one.
     assert_eq!(merged_lines("a===1\nb===1\n", "b===2\n", &["b"]), [None, Some(2)]);
 }

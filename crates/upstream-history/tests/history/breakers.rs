@@ -5,7 +5,7 @@ use git_apply_engine::PatchInput;
 use super::Upstream;
 use super::identities::BASE;
 
-/// Commits the file with each change in turn, and gives the commits.
+/// Commits the file with each change in turn; returns the commits.
 fn history(upstream: &Upstream, changes: &[(&str, &str)]) -> Vec<String> {
     let mut text = std::fs::read_to_string(upstream.path().join("f")).unwrap();
     let mut commits = Vec::new();
@@ -47,9 +47,9 @@ fn the_commit_that_changed_the_lines() {
         assert_eq!(breaker.commit.to_string(), commits[1]);
         assert_eq!(breaker.subject, "Make three trois");
     }
-    // Where it was broken from the start, nobody of the range is to blame.
+    // If it was broken from the start, no commit of the range is to blame.
     assert_eq!(upstream.breaker("main", Some(&commits[1]), &patches), None);
-    // What applies has no breaker.
+    // A patch that applies has no breaker.
     assert_eq!(upstream.breaker(&base, None, &patches), None);
 }
 
@@ -76,7 +76,7 @@ fn the_commit_behind_a_merge() {
         .breaker("main", Some(&base), std::slice::from_ref(&patch))
         .unwrap();
     assert_eq!(breaker.commit.to_string(), commits[2]);
-    // A merge that broke it itself is the one.
+    // A merge whose own changes broke it is the breaker.
     upstream.git(&["checkout", "--quiet", "-b", "evil", &base]);
     upstream.commit(&[("g", "1\n")], "One side");
     upstream.git(&["checkout", "--quiet", "-b", "side", &base]);

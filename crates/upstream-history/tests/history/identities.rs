@@ -1,4 +1,4 @@
-//! By what upstream's commits are known to be patches, and what only looks like it.
+//! How upstream's commits are identified as patches, and what only looks like one.
 
 use git_apply_engine::{ObjectError, Objects, Oid, Options, PatchInput, PatchState, TreeEntry};
 use upstream_history::{
@@ -26,12 +26,12 @@ pub fn commit_of(merged: &Merged) -> String {
     merged.commit.as_ref().unwrap().commit.to_string()
 }
 
-/// Says the same with another text, so that neither direction of a patch applies.
+/// The same fix with another text, so that a patch applies in neither direction.
 fn conflicting(text: &str) -> String {
     text.replace("three", "trois").replace("five", "cinq")
 }
 
-/// A patch without what stands in front of its diff.
+/// A patch without what precedes its diff.
 fn bare(patch: &PatchInput) -> PatchInput {
     let text = String::from_utf8(patch.bytes.clone()).unwrap();
     let start = text.find("diff --git").unwrap();
@@ -53,7 +53,7 @@ fn the_commit_that_a_patch_was_made_of() {
         (commit.subject.as_str(), commit.author.as_str()),
         ("Fix", "Ann <ann@example.org>")
     );
-    // On a branch that has not got it, it is nothing.
+    // On a branch that does not have it, it is absent.
     upstream.git(&["checkout", "--quiet", "-b", "old", &format!("{fix}~1")]);
     upstream.commit(&[("f", &BASE.replace("four", "IV"))], "Other");
     assert_eq!(upstream.find("old", &[upstream.patch(&fix)]), [Finding::Absent]);
@@ -120,7 +120,7 @@ fn what_was_tweaked_before_it_was_merged_differs() {
         assert!(interdiff.contains(line), "{interdiff}");
     }
     assert!(!interdiff.contains("four"), "{interdiff}");
-    // Shortened, and told so.
+    // Shortened, and marked as such.
     let bounds = Bounds {
         interdiff_bytes: 60,
         ..Bounds::default()
@@ -185,7 +185,7 @@ fn the_same_author_date_and_subject() {
     let fix = upstream.commit(&[("f", &BASE.replace("four", "vier"))], "Fix");
     let patch = upstream.patch(&fix);
     upstream.git(&["checkout", "--quiet", "main"]);
-    // Rebased by somebody, and tweaked.
+    // Rebased by another person, and tweaked.
     upstream.git(&["cherry-pick", &fix]);
     upstream.write("f", &BASE.replace("four", "vier!"));
     upstream.git(&["add", "--all"]);
@@ -198,7 +198,7 @@ fn the_same_author_date_and_subject() {
         (Evidence::Authorship, rebased)
     );
     assert!(merged(&findings).difference.differs());
-    // Whoever else wrote that subject, or the same one at another time, wrote something else.
+    // Another author with that subject, or the same one at another time, wrote something else.
     upstream.git(&[
         "commit",
         "--quiet",
@@ -234,7 +234,7 @@ fn the_same_subject_twice() {
             (Evidence::PatchId, fix)
         );
     }
-    // A third one, with that subject, that upstream has not got.
+    // A third one with that subject, which upstream does not have.
     upstream.git(&["checkout", "--quiet", "-b", "topic", &format!("{first}~1")]);
     let third = upstream.commit(&[("f", &BASE.replace("four", "IV"))], "Update the translations");
     assert_eq!(
@@ -265,7 +265,7 @@ fn the_change_id_of_a_merge_is_not_what_it_merges() {
         (merged(&findings).by, commit_of(merged(&findings))),
         (Evidence::ChangeId, fix)
     );
-    // A merge alone that has it says nothing of the change.
+    // If only a merge has it, that says nothing about the change.
     upstream.git(&["checkout", "--quiet", "-b", "other", "main~1^1"]);
     upstream.git(&["branch", "aside"]);
     upstream.commit(&[("f", &BASE.replace("four", "IV"))], "Conflict");
@@ -322,7 +322,7 @@ fn the_backport_of_another_branch_is_not_there() {
     }
 }
 
-/// Two commits, and a patch that a team made of both.
+/// Two commits, and a team's patch made from both.
 fn squashed(upstream: &Upstream) -> (String, String, PatchInput) {
     let (one, two) = (
         BASE.replace("four", "vier"),
@@ -349,7 +349,7 @@ fn a_squash_of_two_patches_is_there_with_both() {
     let found = merged(&findings);
     assert_eq!((found.by, commit_of(found)), (Evidence::ChangeId, two));
     assert_eq!(found.difference, Difference::Same);
-    // With one of them alone it is not.
+    // With only one of them it is not merged.
     upstream.git(&["checkout", "--quiet", "-b", "half", &one]);
     upstream.commit(&[("f", &conflicting(BASE))], "Later");
     assert_eq!(upstream.find("half", &[patch]), [Finding::Absent]);
@@ -394,7 +394,7 @@ fn a_patch_that_upstream_split_differs_from_its_half() {
         interdiff.contains("a/g") && interdiff.contains("-vier\n"),
         "{interdiff}"
     );
-    // With the other half it is there whole, and applies in reverse.
+    // With the other half all of it is there, and the patch applies in reverse.
     upstream.commit(&[("g", &changed)], "The rest");
     let findings = upstream.find("main", &[patch]);
     assert_eq!(merged(&findings).by, Evidence::Reverse);
@@ -416,7 +416,7 @@ fn what_applies_in_reverse_is_told_with_its_commit() {
         (merged(&findings).by, commit_of(merged(&findings))),
         (Evidence::Reverse, fix)
     );
-    // Upstream may have it without a commit that is known.
+    // Upstream may have it without a known commit.
     let unknown = BASE.replace("four", "vier").replace("nine", "neun");
     upstream.git(&["checkout", "--quiet", "-b", "other", "main~1"]);
     upstream.commit(&[("f", &unknown)], "All at once");
@@ -494,7 +494,7 @@ fn the_search_ends_where_the_history_does() {
             "{findings:?}"
         );
     }
-    // The bounds end it as well.
+    // The bounds end the search as well.
     let few = Bounds {
         commits: 1,
         ..Bounds::default()
@@ -516,7 +516,7 @@ impl Commits for Shallow<'_> {
     }
 }
 
-/// Says of everything that it must not be read.
+/// Panics whenever it is read.
 struct Untouchable;
 
 impl Commits for Untouchable {

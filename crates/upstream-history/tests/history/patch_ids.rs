@@ -1,4 +1,4 @@
-//! Patch-ids and diffs against the installed git, over edits that are generated.
+//! Patch-ids and diffs against the installed git, over generated edits.
 
 use git_apply_engine::Oid;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn hex(id: Option<[u8; 20]>) -> String {
     id.map_or_else(String::new, |id| Oid::from_bytes(id).to_string())
 }
 
-/// The ids that git gives patches.
+/// The patch-ids that git computes.
 fn gits(upstream: &Upstream, text: &[u8]) -> String {
     let told = upstream.git_with(&["patch-id", "--stable"], Some(text));
     told.split(' ').next().unwrap().to_owned()

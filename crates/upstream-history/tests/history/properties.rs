@@ -10,10 +10,11 @@ use upstream_history::Finding;
 
 use super::Upstream;
 
-/// An edit of a file: from a share of its lines on, so many go and these come.
+/// An edit of a file: from a position given as a share of its lines, remove this many and insert
+/// these.
 type Edit = (bool, prop::sample::Index, usize, Vec<u8>);
 
-/// What a patch keeps of where it comes from.
+/// What a patch keeps of its origin.
 #[derive(Clone, Copy, Debug)]
 enum Kept {
     All,

@@ -25,7 +25,7 @@ fn changed_around(upstream: &Upstream) {
     );
 }
 
-/// The commits by which a patch came and went.
+/// The commits that brought and removed a patch.
 fn reverted(findings: &[Finding]) -> (String, String) {
     match findings {
         [Finding::Reverted { merged, reverted_by }] => {
@@ -119,7 +119,7 @@ fn a_merge_that_is_taken_back_takes_its_commits_along() {
     changed_around(&upstream);
     upstream.commit(&[("g", "3\n")], "More");
     assert_eq!(reverted(&upstream.find("main", &[patch])), (fix, revert));
-    // What was on the main line before is not taken back.
+    // What was on the main line before is not reverted.
     assert_eq!(commit_of(merged(&upstream.find("main", &[aside_patch]))), aside);
 }
 

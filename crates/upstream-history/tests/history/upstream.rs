@@ -24,7 +24,7 @@ impl Upstream {
         }
     }
 
-    /// Runs git, a minute later than the time before, and gives what it printed.
+    /// Runs git, a minute later than the time before, and returns its output.
     pub fn git(&self, args: &[&str]) -> String {
         self.git_with(args, None)
     }
@@ -44,7 +44,7 @@ impl Upstream {
             ])
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date);
-        // What is picked keeps its author.
+        // A picked commit keeps its author.
         if ["cherry-pick", "am", "rebase"].contains(&args[0]) {
             command.env_remove("GIT_AUTHOR_DATE");
         }
@@ -61,7 +61,7 @@ impl Upstream {
         self.working.write(path, contents);
     }
 
-    /// Commits files as they are written, and gives the commit.
+    /// Commits files as given; returns the commit.
     pub fn commit(&self, files: &[(&str, &str)], message: &str) -> String {
         for (path, contents) in files {
             self.write(path, contents);
@@ -81,14 +81,14 @@ impl Upstream {
         PatchInput::new(commit, succeeded(command))
     }
 
-    /// What the engine says of a series at a revision.
+    /// The engine's reports on a series at a revision.
     pub fn reports(&self, revision: &str, patches: &[PatchInput]) -> Vec<PatchReport> {
         let (tree, options) = (self.working.tree_of(revision), Options::default());
         let series = apply(self, tree, patches, Sequence::Stacked, &options);
         series.unwrap().patches().to_vec()
     }
 
-    /// What upstream did with a series, as far as a revision has it.
+    /// What upstream did with a series, up to a revision.
     pub fn find(&self, revision: &str, patches: &[PatchInput]) -> Vec<Finding> {
         self.find_within(revision, patches, &Bounds::default())
     }
@@ -100,7 +100,7 @@ impl Upstream {
         find_merged(self, self, self.id(revision), &series, bounds).unwrap()
     }
 
-    /// Who broke the last patch of a series.
+    /// The commit that broke the last patch of a series.
     pub fn breaker(&self, tip: &str, since: Option<&str>, patches: &[PatchInput]) -> Option<UpstreamCommit> {
         let reports = self.reports(tip, patches);
         let options = Options::default();

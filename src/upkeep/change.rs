@@ -11,19 +11,19 @@ use super::refreshed::MovedFile;
 use super::same_patch::PatchElsewhere;
 use crate::layout::RepositoryEdit;
 
-/// Which commits are to be made on the base, in their order.
+/// The commits to make on the base, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpkeepPlan {
     /// The namespace of the `PatchSet`s.
     pub namespace: String,
-    /// A commit a change, each over the result of those before it.
+    /// One commit per change, each on top of those before it.
     pub commits: Vec<PlannedCommit>,
     /// What is not proposed though it could be done, and why.
     pub left_alone: Vec<LeftAlone>,
-    /// The `PatchSet`s with changes in the request of which it is not known what is to be done:
-    /// they are tried just now.
+    /// The `PatchSet`s with changes in the request for which it is unknown what to do, because they
+    /// are being tried.
     pub pending: BTreeSet<String>,
-    /// When the next change will have been as it is for long enough.
+    /// When the next change will have been pending for long enough.
     pub next_due: Option<Timestamp>,
 }
 
@@ -36,14 +36,14 @@ pub struct PlannedCommit {
     pub edit: RepositoryEdit,
     /// The message, with its trailer.
     pub message: String,
-    /// A digest over all that the branch changes up to this commit, with what was there before.
+    /// A digest over all that the branch changes up to this commit, and over what was there before.
     pub content: String,
 }
 
 /// A change to a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedChange {
-    /// By what it is known again.
+    /// What the change is recognised by.
     pub id: ChangeId,
     /// The `PatchSet`s that read the folder.
     pub patch_sets: Vec<String>,
@@ -55,39 +55,39 @@ pub struct PlannedChange {
     pub folder: String,
     /// The patch's name on the base.
     pub name: String,
-    /// Its name after the commits before this one, which may number patches anew.
+    /// Its name after the commits before this one, which may renumber patches.
     pub name_in_commit: String,
     /// The first line of its message.
     pub subject: Option<String>,
-    /// The upstream's revision in few digits.
+    /// The upstream's revision, abbreviated.
     pub upstream: Option<String>,
-    /// What becomes of it.
+    /// What happens to it.
     pub kind: ChangeKind,
     /// The names that other patches get.
     pub renamed: Vec<(String, String)>,
-    /// What is to be told of links and of the order, in sentences.
+    /// Notes on links and on the order, in sentences.
     pub notes: Vec<String>,
 }
 
-/// What becomes of a patch.
+/// What happens to a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeKind {
     /// It is dropped.
     Drop {
-        /// That upstream has it.
+        /// How upstream has it.
         merged: MergedStatus,
-        /// Where it stays.
+        /// The other series in which it stays.
         elsewhere: Vec<PatchElsewhere>,
     },
-    /// It is made anew.
+    /// It is refreshed.
     Refresh {
         /// The strongest means that one of its files needed.
         how: RefreshKind,
         /// What was done for each of its files that needed it.
         files: Vec<MovedFile>,
-        /// What changes in the patch but for the numbers of lines, as a diff.
+        /// What changes in the patch apart from line numbers, as a diff.
         range_diff: Option<String>,
-        /// Whether it applies as it is.
+        /// Whether it applies unchanged.
         applies_as_it_is: bool,
     },
 }
@@ -106,7 +106,7 @@ impl UpkeepPlan {
         changed.map(String::as_str).collect()
     }
 
-    /// Whether the series of a `PatchSet` changes, or may do so once it was tried.
+    /// Whether the series of a `PatchSet` changes, or may change once it is tried.
     #[must_use]
     pub fn concerns(&self, patch_set: &str) -> bool {
         self.patch_sets().contains(patch_set) || self.pending.contains(patch_set)
@@ -119,14 +119,14 @@ impl UpkeepPlan {
         changes.collect()
     }
 
-    /// A digest over all that the branch changes, with what was there before: a branch with the same
-    /// is up to date, and can be merged. Empty where nothing is.
+    /// A digest over all that the branch changes, and over what was there before: a branch with the
+    /// same digest is up to date and can be merged. Empty if nothing changes.
     #[must_use]
     pub fn content(&self) -> &str {
         self.commits.last().map_or("", |commit| &commit.content)
     }
 
-    /// The same without the files: enough for what a status says of it.
+    /// The plan without the files: enough for what a status says of it.
     #[must_use]
     pub fn without_edits(mut self) -> Self {
         for commit in &mut self.commits {

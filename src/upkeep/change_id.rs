@@ -1,4 +1,4 @@
-//! By what changes and texts are known again.
+//! What changes and texts are recognised by.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::plan::inputs_hasher::InputsHasher;
 /// Hexadecimal digits of a digest in a mark.
 pub(super) const DIGITS: usize = 16;
 
-/// A digest over texts, in few digits.
+/// A digest over texts, abbreviated.
 pub(super) fn digest<'a>(kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let hasher = parts
         .into_iter()
@@ -17,7 +17,7 @@ pub(super) fn digest<'a>(kind: &str, parts: impl IntoIterator<Item = &'a [u8]>) 
     hasher.digest().digits(DIGITS)
 }
 
-/// By what a change is known again: the patch with its bytes, and what it follows from.
+/// What a change is recognised by: the patch with its bytes, and what the change follows from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeId(String);
 

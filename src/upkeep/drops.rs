@@ -1,4 +1,4 @@
-//! Which patches may be dropped, and which made anew, by what a status says of them.
+//! Which patches may be dropped, and which refreshed, according to a status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,11 +34,11 @@ pub(super) fn todo(patch: &PatchStatus) -> Option<Result<Todo, LeftAloneReason>>
     may_be_refreshed.then_some(Ok(Todo::Refresh))
 }
 
-/// Whether it is known well enough that upstream has a patch to propose that it is dropped.
+/// Whether it is certain enough that upstream has a patch to propose dropping it.
 ///
-/// A commit, an id or a note of what was picked names the change, so that upstream has it in
-/// whatever form. The same author, date and subject may be two changes of a series that was sent
-/// twice: there the changes are the same, or are shown side by side.
+/// A commit, an id or a note of a cherry-pick names the change, so upstream has it in whatever
+/// form. The same author, date and subject may be two changes of a series that was sent twice:
+/// there the changes have to be the same, or are shown side by side.
 fn is_certain(merged: &MergedStatus) -> bool {
     match merged.by {
         Evidence::Reverse
@@ -50,11 +50,11 @@ fn is_certain(merged: &MergedStatus) -> bool {
     }
 }
 
-/// Whether a patch has been as it is for long enough.
+/// Checks that a patch has been in its state for long enough.
 ///
 /// # Errors
 ///
-/// When it will have been, or that it is not told since when it is.
+/// When it will have been, or that the status does not say since when it has been.
 pub(super) fn check_age(
     patch: &PatchStatus,
     after: std::time::Duration,

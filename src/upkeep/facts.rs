@@ -15,10 +15,10 @@ use patchset_api::{FluxDuration, PatchSet};
 
 use super::change_id::ChangeId;
 
-/// How long it must have been so where `after` cannot be read.
+/// How long a patch must have been in its state if `after` cannot be read.
 const AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where the series are that share a pull request, besides their namespace.
+/// Where the series that share a pull request are, besides their namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpkeepPlace {
     /// The repository's address.
@@ -37,7 +37,7 @@ pub enum PlaceError {
         "the patches are in no Git repository that can be changed: set patches.git, or upkeep.drop and upkeep.refresh to Report"
     )]
     NotInGit,
-    /// Its patches are read from what is no branch.
+    /// Its patches are not read from a branch.
     #[error("patches.git.ref is no branch: set upkeep.base to the branch that is to be changed")]
     NoBranch,
     /// The branch would be merged into itself.
@@ -49,11 +49,11 @@ pub enum PlaceError {
 }
 
 impl UpkeepPlace {
-    /// Where the pull request of a `PatchSet` is; `None` where it asks for none.
+    /// Where the pull request of a `PatchSet` is; `None` if it asks for none.
     ///
     /// # Errors
     ///
-    /// Where it asks for one that cannot be.
+    /// If it asks for one that is impossible.
     pub fn from_spec(spec: &PatchSetSpec) -> Result<Option<Self>, PlaceError> {
         let Some(upkeep) = spec.upkeep.as_ref().filter(|upkeep| upkeep.proposes()) else {
             return Ok(None);
@@ -79,7 +79,7 @@ impl UpkeepPlace {
     }
 
     /// Whether a `PatchSet` reads its patches from the branch that is to be changed, or may do so:
-    /// which one is the default branch is not known here.
+    /// the default branch is not known here.
     #[must_use]
     pub fn is_read_by(&self, spec: &PatchSetSpec) -> bool {
         let Some(git) = patches_git(spec).filter(|git| git.url == self.url) else {
@@ -99,13 +99,13 @@ fn patches_git(spec: &PatchSetSpec) -> Option<&GitPath> {
 /// What a spec allows to be done to its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesPolicy {
-    /// What becomes of patches that upstream has.
+    /// What to do with patches that upstream has.
     pub drop: UpkeepAction,
-    /// What becomes of those that moved.
+    /// What to do with those that moved.
     pub refresh: UpkeepAction,
-    /// Whether names are numbered anew.
+    /// Whether names are renumbered.
     pub renumber: Renumbering,
-    /// How long it must have been so.
+    /// How long a patch must have been in its state.
     pub after: Duration,
 }
 
@@ -134,14 +134,13 @@ pub struct SeriesFacts {
     pub release: String,
     /// The folder of its patches, relative to the repository's root.
     pub folder: String,
-    /// What may be done to it; also one that proposes nothing has a say in a folder that several
-    /// read.
+    /// What may be done to it; even one that proposes nothing has a say in a shared folder.
     pub policy: SeriesPolicy,
-    /// The upstream's revision in few digits, where the patches were tried last.
+    /// The upstream's revision on which the patches were last tried, abbreviated.
     pub upstream: Option<String>,
-    /// Whether the status is of the spec as it is, and of patches that were tried.
+    /// Whether the status is of the current spec, and of patches that were tried.
     pub is_current: bool,
-    /// Whether an image is built of it.
+    /// Whether an image is built from it.
     pub builds: bool,
     /// The tree after all patches, where all pass.
     pub patched_tree: Option<Oid>,
@@ -202,7 +201,7 @@ impl SeriesFacts {
         }
     }
 
-    /// Whether a pull request is open that its changes are in, as far as its status tells.
+    /// Whether its changes are in an open pull request, according to its status.
     pub(super) fn has_open_request(&self) -> bool {
         self.status.as_ref().is_some_and(|status| match status.state {
             UpkeepState::Proposed => true,
@@ -212,7 +211,7 @@ impl SeriesFacts {
         })
     }
 
-    /// Whether a patch is in a pull request that is open, by the name that the status shows.
+    /// Whether a patch, by its name in the status, is in an open pull request.
     pub(super) fn is_in_open_request(&self, shown: &str) -> bool {
         let status = self.status.as_ref().filter(|_| self.has_open_request());
         status.is_some_and(|status| {
@@ -222,7 +221,7 @@ impl SeriesFacts {
         })
     }
 
-    /// The patch of a name and bytes, as the status has it.
+    /// The patch with this name and these bytes, as the status has it.
     pub(super) fn patch(&self, name: &str, blob: &str) -> Option<&PatchStatus> {
         let is_it = |patch: &&PatchStatus| {
             patch.name == name && patch.blob.as_ref().is_some_and(|own| own.as_str() == blob)

@@ -19,7 +19,7 @@ use super::same_patch::PatchElsewhere;
 use crate::layout::{ContentLimits, FilesError, LayoutError, RepositoryFiles, Series, SeriesEdit};
 use crate::plan::report::shown_name;
 
-/// A folder without links, and those that read it.
+/// A folder, with links resolved, and those that read it.
 #[derive(Clone, Debug)]
 pub(super) struct FolderReaders<'a> {
     pub(super) folder: String,
@@ -36,7 +36,7 @@ impl<'a> FolderReaders<'a> {
         (component, release, &self.folder)
     }
 
-    /// That the folder's patches are not known, told of each that would change them.
+    /// The folder left alone as its patches are unknown, once per reader that would change them.
     fn faulty(&self, why: &impl ToString) -> Vec<LeftAlone> {
         let why = why.to_string();
         let concerned = self.readers.iter().filter(|facts| has_todo(facts));
@@ -58,7 +58,7 @@ impl<'a> FolderReaders<'a> {
         releases.into_iter().map(ToOwned::to_owned).collect()
     }
 
-    /// Whether names are numbered anew: all have to want it.
+    /// Whether names are renumbered: all readers have to want it.
     pub(super) fn renumbering(&self) -> Renumbering {
         let mut policies = self.readers.iter().map(|facts| facts.policy.renumber);
         if policies.all(|renumber| renumber == Renumbering::OnDrop) {
@@ -82,7 +82,7 @@ pub(super) struct ChangeCandidate<'a> {
     applies_as_it_is: bool,
 }
 
-/// What becomes of a patch.
+/// What happens to a patch.
 #[derive(Clone, Debug)]
 pub(super) enum CandidateKind {
     Drop(MergedStatus),
@@ -90,7 +90,7 @@ pub(super) enum CandidateKind {
 }
 
 impl ChangeCandidate<'_> {
-    /// That it is left alone, told of each that reads the folder.
+    /// The change left alone, once per reader of the folder.
     pub(super) fn left_alone(&self, reason: &LeftAloneReason) -> Vec<LeftAlone> {
         let readers = self.readers.readers.iter();
         let left = readers.map(|facts| LeftAlone {
@@ -234,7 +234,7 @@ fn has_todo(facts: &SeriesFacts) -> bool {
     facts.is_current && patches.any(|patch| proposed_action(facts, patch) == Some(UpkeepAction::PullRequest))
 }
 
-/// What a `PatchSet` wants to be done with what is to be done for a patch; `None` where nothing is.
+/// The action that a `PatchSet` wants for a patch; `None` if there is nothing to do for it.
 pub(super) fn proposed_action(facts: &SeriesFacts, patch: &PatchStatus) -> Option<UpkeepAction> {
     Some(match todo(patch)? {
         Ok(Todo::Refresh) => facts.policy.refresh,
@@ -242,7 +242,7 @@ pub(super) fn proposed_action(facts: &SeriesFacts, patch: &PatchStatus) -> Optio
     })
 }
 
-/// What becomes of a patch that something is to be done for.
+/// The decision on a patch for which there is something to do.
 enum Judgement<'a> {
     Change(Box<ChangeCandidate<'a>>),
     LeftAlone(Vec<LeftAlone>),
@@ -252,9 +252,9 @@ enum Judgement<'a> {
 enum Opinion {
     /// It proposes a change.
     Change(Todo),
-    /// It has nothing to do with it.
+    /// It keeps the patch unchanged.
     Keeps,
-    /// It does not allow what is to be done.
+    /// It only allows reporting what is to be done.
     Reports,
     /// Something is to be done, and is left alone.
     LeftAlone(LeftAloneReason),
@@ -279,10 +279,10 @@ impl<'a> Judge<'_, 'a> {
             Opinion::Change(todo) => Some((*facts, todo)),
             _ => None,
         });
-        // Where upstream's change is another for one of them, that is what is to be looked at.
+        // If upstream's change differs for one of them, that is the one to look at.
         let differs = |todo: &Todo| matches!(todo, Todo::Drop(merged) if merged.differs);
         let Some((first, wanted)) = wants.max_by_key(|(_, todo)| differs(todo)) else {
-            // What none may propose is told of each by itself.
+            // If none may propose it, each has its own reason.
             let left = opinions.into_iter().filter_map(|(facts, opinion)| match opinion {
                 Opinion::LeftAlone(reason) => Some(left_alone(facts, name, reason)),
                 Opinion::Change(_) | Opinion::Keeps | Opinion::Reports => None,
@@ -343,7 +343,7 @@ impl<'a> Judge<'_, 'a> {
         let is_tried = match known {
             None => Err(LeftAloneReason::NotTried),
             Some(known) if known != blob.to_string() => Err(LeftAloneReason::ChangedSince),
-            // What a request proposes stays in it: the time has passed once.
+            // What an open request proposes stays in it: it has waited long enough once.
             Some(_) if facts.is_in_open_request(&shown) => Ok(()),
             Some(_) => check_age(patch, facts.policy.after, self.now),
         };
@@ -400,7 +400,7 @@ impl<'a> Judge<'_, 'a> {
         })
     }
 
-    /// The patch made anew, where it is the same for all that read it.
+    /// The refreshed patch, if it is the same for all readers.
     fn refreshed_for_all(&self, name: &str, blob: Oid) -> Result<&RefreshedPatch, LeftAloneReason> {
         let mut found: Option<&RefreshedPatch> = None;
         for facts in &self.readers.readers {

@@ -12,7 +12,7 @@ pub enum Harm {
         /// The same with the change.
         after: (usize, usize),
     },
-    /// As many would apply, and come to another tree.
+    /// As many would apply, but give another tree.
     OtherTree,
     /// It could not be tried.
     Untried,

@@ -10,9 +10,9 @@ use super::harm::Harm;
 /// A patch or folder that is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftAlone {
-    /// The `PatchSet` that it is told of.
+    /// The `PatchSet` that this concerns.
     pub patch_set: String,
-    /// The patch; the folder where all of it is left alone.
+    /// The patch; the folder if all of it is left alone.
     pub name: String,
     /// Why.
     pub reason: LeftAloneReason,
@@ -21,7 +21,7 @@ pub struct LeftAlone {
 /// Why a patch or folder is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftAloneReason {
-    /// It has not been so for long enough.
+    /// It has not been in its state for long enough.
     TooFresh {
         /// When it will have been.
         until: Timestamp,
@@ -46,7 +46,7 @@ pub enum LeftAloneReason {
         /// Its name.
         patch_set: String,
     },
-    /// The status does not tell yet which bytes were tried, and since when it is so.
+    /// The status does not say yet which bytes were tried, or since when their state has held.
     NotTried,
     /// The patch has other bytes than those that were tried.
     ChangedSince,
@@ -64,16 +64,16 @@ pub enum LeftAloneReason {
     Uncertain,
     /// Upstream took it back.
     TakenBack,
-    /// It was not made anew.
+    /// It was not refreshed.
     NotRefreshed,
-    /// With the change the series would not apply as far as before.
+    /// The change would make the series worse.
     Harmful(Harm),
-    /// Its folder cannot be edited so.
+    /// Its folder cannot be edited this way.
     NotEditable {
         /// Why.
         why: String,
     },
-    /// A request holds no more.
+    /// A request holds no more changes.
     TooMany {
         /// How many it holds.
         most: usize,

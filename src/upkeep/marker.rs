@@ -1,5 +1,5 @@
-//! The marks by which a branch and a request are known again: in the trailer of each commit, and
-//! unseen at the end of the request's text.
+//! The marks by which a branch and a request are recognised: in the trailer of each commit, and in
+//! a hidden comment at the end of the request's text.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const TRAILER: &str = "Patchset-Upkeep";
 /// What the comment in a text begins with.
 const COMMENT: &str = "<!-- patchset-upkeep v1 ";
 
-/// The most changes that are read of a comment.
+/// The most changes that are read from a comment.
 const MOST_CHANGES: usize = 1000;
 
 /// What the trailer of a commit says.
@@ -23,7 +23,7 @@ pub struct CommitMark {
     pub namespace: String,
     /// The change that the commit makes.
     pub change: ChangeId,
-    /// A digest over all that the branch changes up to this commit, with what was there before.
+    /// A digest over all that the branch changes up to this commit, and over what was there before.
     pub content: String,
 }
 
@@ -63,7 +63,7 @@ pub struct UpkeepMarker {
     pub namespace: String,
     /// A digest over the title.
     pub title: String,
-    /// A digest over title and text, but for this comment.
+    /// A digest over title and text, except for this comment.
     pub text: String,
     /// When the text was written.
     pub at: Timestamp,
@@ -72,7 +72,7 @@ pub struct UpkeepMarker {
 }
 
 impl UpkeepMarker {
-    /// The text that has this marker, with one that says that nothing is proposed any more.
+    /// The text with this marker replaced by one that says that nothing is proposed.
     #[must_use]
     pub fn withdrawn(&self, body: &str) -> String {
         let marker = Self {
@@ -155,7 +155,7 @@ mod tests {
             at: Timestamp::from_second(1_746_403_200).unwrap(),
             changes: vec![ChangeId::recorded("ab"), ChangeId::recorded("cd")],
         };
-        // The last one counts, and what a person wrote behind it is no part of it.
+        // The last one counts, and what a person wrote after it is no part of it.
         let body = format!("a\n\n<!-- patchset-upkeep v1 of=x -->\n{marker}\nthanks -->\n");
         assert_eq!(UpkeepMarker::read(&body), Some(marker.clone()));
         marker.changes.clear();

@@ -1,4 +1,4 @@
-//! The messages of the commits that drop patches and make them anew.
+//! The messages of the commits that drop and refresh patches.
 
 use std::fmt::Write;
 
@@ -28,8 +28,7 @@ const DIFFERENCE: Room = Room {
     characters: 4000,
 };
 
-/// Words the message of a commit: what becomes of which patch of which component and release, and
-/// why.
+/// Writes a commit's message: what happens to which patch of which component and release, and why.
 pub(super) fn commit_message(change: &PlannedChange, mark: &CommitMark) -> String {
     let mut text = String::new();
     let verb = match &change.kind {
@@ -133,7 +132,7 @@ pub(super) fn known_by(merged: &MergedStatus) -> String {
     format!("Known by {}; {form}.", evidence_in_words(merged.by))
 }
 
-/// Why and how a patch is made anew.
+/// Why and how a patch is refreshed.
 pub(super) fn refresh_in_words(how: RefreshKind, applies_as_it_is: bool) -> &'static str {
     match (how, applies_as_it_is) {
         (RefreshKind::Offset, _) => "It applies, some lines away from where it says.",
@@ -148,7 +147,7 @@ pub(super) fn refresh_in_words(how: RefreshKind, applies_as_it_is: bool) -> &'st
     }
 }
 
-/// How words of others are shown.
+/// How foreign text is shown.
 pub(super) type Quote = fn(&str, usize) -> String;
 
 /// What was done for a file of a patch.
@@ -187,7 +186,7 @@ pub(super) fn elsewhere_in_words(place: &PatchElsewhere, quote: Quote) -> String
     )
 }
 
-/// What changes besides, in sentences without their full stop.
+/// What else changes, in sentences without their full stop.
 pub(super) fn besides(change: &PlannedChange, quote: Quote) -> Vec<String> {
     let mut lines = Vec::new();
     if !change.renamed.is_empty() {

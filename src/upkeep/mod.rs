@@ -1,8 +1,8 @@
-//! Looks after a team's patches: what is to be dropped because upstream has it and made anew because
-//! it moved, as commits, texts, and the manners of a pull request.
+//! Looks after a team's patches: which to drop because upstream has them and which to refresh
+//! because they moved, as commits, texts, and the manners of a pull request.
 //!
-//! Values walk one way: [`SeriesFacts`] of the `PatchSet`s → [`plan_upkeep`] → [`SeriesProof`]s that
-//! the caller makes of it → [`request_text`] → [`next_step`] → [`upkeep_status`].
+//! Values flow one way: [`SeriesFacts`] of the `PatchSet`s → [`plan_upkeep`] → [`SeriesProof`]s
+//! that the caller makes from the plan → [`request_text`] → [`next_step`] → [`upkeep_status`].
 
 mod change;
 mod change_id;

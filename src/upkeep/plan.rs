@@ -1,4 +1,4 @@
-//! Which commits are to be made on the base.
+//! Which commits to make on the base.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,14 +31,14 @@ const MOST_COMPARED: usize = 2000;
 /// The most bytes of a patch that are read.
 const LARGEST_PATCH: u64 = 16 << 20;
 
-/// Says which commits are to be made on the base, whose files these are.
+/// Plans the commits to make on the base, whose files are `files`.
 ///
-/// `facts` has all `PatchSet`s of a namespace that read from the base, also those that propose
-/// nothing: they have a say in folders that several read.
+/// `facts` has all `PatchSet`s of a namespace that read from the base, including those that propose
+/// nothing: they have a say in shared folders.
 ///
 /// # Errors
 ///
-/// Where the files cannot be read, or are too many.
+/// If the files cannot be read, or are too many.
 pub fn plan_upkeep(
     namespace: &str,
     files: &dyn RepositoryFiles,
@@ -100,29 +100,29 @@ pub fn plan_upkeep(
     Ok(plan)
 }
 
-/// The names that patches of folders have by now, by folder and the name on the base.
+/// The names of patches after the commits so far, by folder and by their name on the base.
 type NewNames = BTreeMap<(String, String), String>;
 
 struct UpkeepPlanner<'a> {
     files: &'a dyn RepositoryFiles,
     facts: &'a [SeriesFacts],
-    /// Those that read each folder without links.
+    /// The readers of each folder, with links resolved.
     readers: BTreeMap<String, Vec<&'a SeriesFacts>>,
     /// All changes so far, over the base.
     edit: RepositoryEdit,
-    /// What patches are known by, by folder and name, of components of which one is dropped.
+    /// The keys of patches, by folder and name, of the components that drop one.
     keys: BTreeMap<(String, String), PatchKey>,
     plan: UpkeepPlan,
 }
 
 impl<'a> UpkeepPlanner<'a> {
-    /// The folders that are read, without links, each with those that read it.
+    /// The folders that are read, with links resolved, each with its readers.
     fn folders(&mut self) -> Result<Vec<FolderReaders<'a>>, LayoutError> {
         let mut folders: BTreeMap<String, FolderReaders<'a>> = BTreeMap::new();
         for facts in self.facts {
             let policy = &facts.policy;
             let proposes = [policy.drop, policy.refresh].contains(&UpkeepAction::PullRequest);
-            // What is in the request stays there while it is tried anew.
+            // What is in the request stays there while it is tried again.
             if proposes && !facts.is_current && facts.has_open_request() {
                 self.plan.pending.insert(facts.patch_set.clone());
             }
@@ -145,8 +145,8 @@ impl<'a> UpkeepPlanner<'a> {
         Ok(folders)
     }
 
-    /// Reads by what the patches of components are known of which one is dropped. What cannot be
-    /// read is known by nothing.
+    /// Reads the keys of the patches of all components that drop one. A patch that cannot be read
+    /// has no key.
     fn read_keys(&mut self, folders: &[FolderReaders<'a>], candidates: &[ChangeCandidate<'a>]) {
         let dropped: BTreeSet<&str> = candidates
             .iter()
@@ -172,7 +172,7 @@ impl<'a> UpkeepPlanner<'a> {
         }
     }
 
-    /// Where else a patch is that is dropped, and stays.
+    /// Where else a dropped patch is, and stays.
     fn elsewhere(
         &self,
         candidate: &ChangeCandidate<'a>,
@@ -260,7 +260,7 @@ impl<'a> UpkeepPlanner<'a> {
         Ok(())
     }
 
-    /// The files of a change over the result of those before it.
+    /// The files of a change, on top of those before it.
     fn edited(
         &self,
         candidate: &ChangeCandidate<'a>,
@@ -296,7 +296,7 @@ impl<'a> UpkeepPlanner<'a> {
         Ok(edit_series(&files, "", &series, &[change]))
     }
 
-    /// A digest over all changes with another one, each with what is there before it.
+    /// A digest over all changes and another one, each with what was there before it.
     fn content_with(&self, edit: &RepositoryEdit) -> String {
         let files = EditedFiles::new(self.files, &self.edit);
         let mut parts: Vec<Vec<u8>> = vec![self.plan.content().as_bytes().to_vec()];

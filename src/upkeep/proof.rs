@@ -1,4 +1,4 @@
-//! Whether series apply with the changes as far as before.
+//! Whether series apply as far with the changes as before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub struct SeriesResult {
 }
 
 impl SeriesResult {
-    /// What the engine made of a series.
+    /// The result of a series, from the engine's reports.
     #[must_use]
     pub fn from_reports(reports: &[PatchReport], tree: Oid) -> Self {
         let merged = reports.iter().filter(|report| report.state == PatchState::Merged);
@@ -44,7 +44,7 @@ impl SeriesResult {
 }
 
 /// How far the series of a `PatchSet` applies to its upstream without the changes and with all of
-/// them: made by the caller with the engine.
+/// them; the caller computes it with the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesProof {
     /// The `PatchSet`'s name.
@@ -91,8 +91,8 @@ pub struct WithheldChanges {
 
 impl WithheldChanges {
     /// Withholds what proofs say would make series worse: the refreshes of such a series first, and
-    /// all of its changes if that is not enough. Returns whether something is to be planned anew,
-    /// which is so at most twice.
+    /// all of its changes if that is not enough. Returns whether to plan again, which happens at
+    /// most twice.
     pub fn withhold_harmful(&mut self, plan: &UpkeepPlan, proofs: &[SeriesProof]) -> bool {
         let mut is_changed = false;
         for patch_set in plan.patch_sets() {

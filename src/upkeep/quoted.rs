@@ -1,7 +1,7 @@
-//! Words of others in commits and in Markdown, where they are shown and nothing else.
+//! Foreign text in commits and in Markdown, where it is shown and does nothing else.
 //!
-//! In Markdown they stand in code, where no server looks for names, numbers, addresses or HTML. In
-//! a commit's message there is no code, and what would call a person or a request is broken up.
+//! In Markdown it stands in code, where no server looks for names, numbers, addresses or HTML. A
+//! commit's message has no code, so what would mention a person or a request is broken up.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ const LONGEST_ADDRESS: usize = 2048;
 /// The most characters of one line of a diff.
 const LINE_CHARACTERS: usize = 200;
 
-/// A text in one line as code, of at most so many characters.
+/// A text as code on one line, of at most `longest` characters.
 pub(super) fn code(text: &str, longest: usize) -> String {
     let text = printable(text, longest);
     if text.trim().is_empty() {
@@ -28,7 +28,7 @@ pub(super) fn code(text: &str, longest: usize) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
-/// Lines as a block of code, as many as there is room for, and how many there are more.
+/// A block of code with as many lines as there is room for, and how many more there are.
 pub(super) fn block(language: &str, text: &str, room: Room) -> String {
     let (text, more) = room.lines(text);
     let fence = "`".repeat(longest_run(&text, '`').max(2) + 1);
@@ -39,7 +39,7 @@ pub(super) fn block(language: &str, text: &str, room: Room) -> String {
     format!("{fence}{language}\n{text}{more}\n{fence}")
 }
 
-/// A link to a page; the label alone where the address is none of the web.
+/// A link to a page; the label alone if the address is not a web address.
 pub(super) fn link(label: &str, url: Option<&str>) -> String {
     match url.and_then(web_address) {
         Some(url) => format!("[{label}]({url})"),
@@ -47,7 +47,7 @@ pub(super) fn link(label: &str, url: Option<&str>) -> String {
     }
 }
 
-/// An address of the web in which nothing ends the place where it stands; `None` for another.
+/// A web address, escaped so that it cannot end the link around it; `None` for any other address.
 fn web_address(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
     if rest.is_none_or(str::is_empty) || url.len() > LONGEST_ADDRESS {
@@ -65,7 +65,7 @@ fn web_address(url: &str) -> Option<String> {
     Some(safe)
 }
 
-/// An address of the web for a commit's message, in which nobody is called.
+/// A web address for a commit's message, in which nobody is mentioned.
 pub(super) fn plain_address(url: &str) -> Option<String> {
     let url = web_address(url)?;
     Some(url.replace('@', "%40").replace('#', "%23"))
@@ -110,7 +110,7 @@ pub(super) fn in_message(text: &str, longest: usize) -> String {
     broken_up(&printable(text, longest))
 }
 
-/// Lines of a commit's message, each behind four spaces.
+/// Lines of a commit's message, each indented by four spaces.
 pub(super) fn block_in_message(text: &str, room: Room) -> String {
     let (text, more) = room.lines(text);
     let mut lines: Vec<String> = text
@@ -153,7 +153,7 @@ fn longest_run(text: &str, of: char) -> usize {
     runs.max().unwrap_or(0)
 }
 
-/// A patch in which no line says where something is: neither the numbers of lines, nor blobs.
+/// A patch without anything that says where something is: line numbers and blobs.
 pub(super) fn without_places(patch: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for line in patch.split_inclusive(|byte| *byte == b'\n') {

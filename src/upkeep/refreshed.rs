@@ -1,20 +1,20 @@
-//! Patches made anew, as the caller has them.
+//! Refreshed patches, as the caller has them.
 
 use git_apply_engine::Oid;
 use patch_refresh::{FileOutcome, FileRefresh, PatchRefresh, RefreshKind, RefreshOutcome, unified_diff};
 
 use super::quoted::without_places;
 
-/// The patches that were made anew for the upstreams of their series.
+/// The patches that were refreshed for the upstreams of their series.
 pub trait RefreshedPatches {
-    /// A patch of a `PatchSet`, by its name; `None` where it was not made anew.
+    /// A patch of a `PatchSet`, by its name; `None` if it was not refreshed.
     fn refreshed(&self, patch_set: &str, patch: &str) -> Option<&RefreshedPatch>;
 }
 
-/// A patch made anew.
+/// A refreshed patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshedPatch {
-    /// Git's id of the bytes that it was made of.
+    /// Git's id of the bytes that it was made from.
     pub original: Oid,
     /// The strongest means that one of its files needed.
     pub how: RefreshKind,
@@ -22,7 +22,7 @@ pub struct RefreshedPatch {
     pub files: Vec<MovedFile>,
     /// The new bytes.
     pub bytes: Vec<u8>,
-    /// What changes in the patch but for the numbers of lines, as a diff; `None` where nothing does.
+    /// What changes in the patch apart from line numbers, as a diff; `None` if nothing does.
     pub range_diff: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl From<&FileRefresh> for MovedFile {
 }
 
 impl RefreshedPatch {
-    /// What a refresh made of a patch with these bytes; `None` where it was not made anew.
+    /// The result of refreshing a patch with these bytes; `None` if it was not refreshed.
     #[must_use]
     pub fn from_refresh(original: &[u8], refresh: &PatchRefresh) -> Option<Self> {
         let RefreshOutcome::Refreshed { how, patch, .. } = &refresh.outcome else {
@@ -55,7 +55,7 @@ impl RefreshedPatch {
         Some(Self::new(original, *how, files, patch.clone()))
     }
 
-    /// A patch made anew.
+    /// A refreshed patch, with what changes in it.
     #[must_use]
     pub fn new(original: &[u8], how: RefreshKind, files: Vec<MovedFile>, bytes: Vec<u8>) -> Self {
         let (before, after) = (without_places(original), without_places(&bytes));

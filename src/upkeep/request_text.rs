@@ -20,10 +20,10 @@ use super::quoted::{Room, block, code, link};
 /// The most bytes of a text. GitHub keeps 65,536 characters.
 const MOST_BYTES: usize = 56_000;
 
-/// The most bytes of one section, so that each has its own.
+/// The most bytes of one section, so that each gets its share.
 const SECTION_BYTES: usize = 16_000;
 
-/// How much of a difference is shown, and of the differences together.
+/// How much of a diff is shown, and of all diffs together.
 const DIFFERENCE: Room = Room {
     lines: 80,
     characters: 4000,
@@ -38,7 +38,7 @@ const SHORT: usize = 10;
 /// A request's title and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestText {
-    /// One line, that names components and releases alone.
+    /// One line that names only components and releases.
     pub title: String,
     /// Markdown, with an [`UpkeepMarker`] at its end.
     pub body: String,
@@ -46,7 +46,7 @@ pub struct RequestText {
     pub marker: UpkeepMarker,
 }
 
-/// Words a request. The words of others are shown, and nothing of them is obeyed.
+/// Writes a request's title and text. Foreign text is shown, and nothing in it takes effect.
 #[must_use]
 pub fn request_text(
     plan: &UpkeepPlan,
@@ -83,7 +83,7 @@ pub fn request_text(
     }
 }
 
-/// The digest by which a title is known to be as it was set.
+/// The digest that shows whether a title was changed.
 pub(super) fn title_digest(title: &str) -> String {
     digest("upkeep-title/v1", [title.trim().as_bytes()])
 }
@@ -231,7 +231,7 @@ fn changes(plan: &UpkeepPlan, section: ChangeSection) -> String {
     format!("### {heading}\n\n{entries}{more}")
 }
 
-/// What a change is of, as a heading of its own.
+/// The heading of a change: what it is about.
 fn entry_heading(change: &PlannedChange) -> String {
     let subject = change
         .subject
@@ -246,7 +246,7 @@ fn entry_heading(change: &PlannedChange) -> String {
     )
 }
 
-/// Whether an entry has the difference that a change makes, which may be long.
+/// Whether an entry includes the diff of its change, which may be long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Differences {
     Shown,
@@ -273,7 +273,7 @@ fn drop_entry(change: &PlannedChange, differences: Differences) -> String {
         .filter(|_| merged.differs && differences == Differences::Shown)
     {
         lines.push(details(
-            "What upstream's change has (<code>+</code>) and the patch has not (<code>-</code>)",
+            "What only upstream's change has (<code>+</code>), and what only the patch has (<code>-</code>)",
             interdiff,
         ));
     }
@@ -333,7 +333,7 @@ fn refresh_entry(change: &PlannedChange, differences: Differences) -> String {
     lines.join("\n")
 }
 
-/// A difference that is shown on demand. The empty lines are what has the Markdown in it read.
+/// A collapsed diff. The empty lines make servers read the Markdown in it.
 fn details(summary: &str, difference: &str) -> String {
     format!(
         "\n<details><summary>{summary}</summary>\n\n{}\n\n</details>",
@@ -341,7 +341,7 @@ fn details(summary: &str, difference: &str) -> String {
     )
 }
 
-/// What somebody should look at before this is merged, and what it leaves to be mended by hand.
+/// What a person should look at before merging, and what is left to mend by hand.
 fn for_a_person(plan: &UpkeepPlan, facts: &[SeriesFacts]) -> String {
     let mut lines = BoundedEntries::new(SECTION_BYTES / 2, "patches");
     for commit in &plan.commits {
@@ -453,7 +453,7 @@ fn manners(plan: &UpkeepPlan) -> String {
     )
 }
 
-/// Entries of which as many are kept as there is room for.
+/// Entries, as many as there is room for.
 struct BoundedEntries {
     entries: Vec<String>,
     room: usize,

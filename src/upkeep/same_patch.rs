@@ -22,7 +22,7 @@ pub struct PatchElsewhere {
     pub why: &'static str,
 }
 
-/// By what a patch is known in another series.
+/// What a patch is recognised by in another series.
 #[derive(Clone, Debug)]
 pub(super) struct PatchKey {
     blob: Oid,
@@ -45,7 +45,7 @@ impl PatchKey {
         self.blob
     }
 
-    /// How another patch is known to be the same; `None` where it is another.
+    /// How another patch is known to be the same; `None` if it is not.
     pub(super) fn known_by(&self, other: &Self) -> Option<&'static str> {
         if self.blob == other.blob {
             return Some("the same file");
@@ -60,7 +60,7 @@ impl PatchKey {
     }
 }
 
-/// A name without the number in front of it and its ending.
+/// A name without its leading number and its ending.
 fn stem(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
     let name = name
@@ -112,7 +112,7 @@ mod tests {
         ] {
             assert_eq!(one.known_by(&key(name, &text)), expected, "{name} {text}");
         }
-        // A name that is a number alone says nothing.
+        // A name that is only a number says nothing.
         let bare = key("0001.patch", "x");
         assert_eq!(bare.known_by(&key("0001.patch", "y")), None);
     }

@@ -25,7 +25,7 @@ use crate::plan::conditions::seconds;
 const NAME: usize = 256;
 const MESSAGE: usize = 400;
 
-/// What became of the request that several `PatchSet`s share.
+/// The outcome of the request that several `PatchSet`s share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpkeepOutcome {
     /// The state of those for which something is proposed.
@@ -51,8 +51,8 @@ pub struct UpkeepVerdict {
     pub message: String,
 }
 
-/// The status of a `PatchSet`'s upkeep: what is to be done by what it says itself, and with a plan
-/// what became of that. `None` where nothing was ever asked for and nothing is to be done.
+/// The status of a `PatchSet`'s upkeep: what is to be done according to its own status and, with a
+/// plan, what came of that. `None` if nothing was ever asked for and nothing is to be done.
 #[must_use]
 pub fn upkeep_status(
     facts: &SeriesFacts,
@@ -96,7 +96,7 @@ pub fn upkeep_status(
         Some(outcome) if is_concerned || outcome.state == UpkeepState::Failed => {
             (outcome.state, Some(outcome))
         }
-        // What was merged or closed stays told until there is something new.
+        // A merged or closed request stays in the status until there is something new.
         Some(outcome)
             if previous.is_some_and(|previous| previous.pull_request.is_some())
                 && matches!(outcome.state, UpkeepState::Merged | UpkeepState::Closed) =>
@@ -120,7 +120,7 @@ pub fn upkeep_status(
         state,
         since: since.map_or_else(|| seconds(now), |previous| previous.since.clone()),
         pull_request: shown.and_then(|shown| shown.pull_request.clone()).or_else(|| {
-            // What waits may have a request that is open.
+            // What waits may be in an open request.
             let before = previous.filter(|_| state == UpkeepState::Waiting)?;
             before.pull_request.clone()
         }),
@@ -149,7 +149,7 @@ fn left_alone_status(left: &LeftAlone) -> UpkeepLeftAlone {
     }
 }
 
-/// The declined changes to remember: those that the plan leaves out for that first.
+/// The declined changes to remember, first those that the plan leaves out for that reason.
 fn declined(facts: &SeriesFacts, plan: Option<&UpkeepPlan>) -> Vec<String> {
     let own = plan
         .iter()

@@ -1,8 +1,8 @@
-//! The manners of a request: what is done next, by what is there.
+//! The manners of a request: what to do next, given the current state.
 //!
-//! Each step leaves what the next one follows from, so that one who is killed after any of them goes
-//! on where it was: a push by the trailers of the commits ([`CommitMark`]), a request by the comment
-//! in its text ([`UpkeepMarker`]).
+//! Each step leaves what the next one follows from, so that a controller that is killed after any
+//! of them continues where it was: a push leaves the trailers of the commits ([`CommitMark`]), a
+//! request the comment in its text ([`UpkeepMarker`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,9 +30,9 @@ pub struct ObservedUpkeep {
     pub branch: ObservedBranch,
     /// The newest request from the branch into the base, open or not.
     pub request: Option<ObservedRequest>,
-    /// The mail address that the controller commits with: others are people's.
+    /// The mail address that the controller commits with: any other is a person's.
     pub committer: String,
-    /// The last commit that the controller pushed, as far as statuses tell: a branch that ends with
+    /// The last commit that the controller pushed, according to statuses: a branch that ends with
     /// it is the controller's own.
     pub pushed: Option<String>,
 }
@@ -42,7 +42,7 @@ pub struct ObservedUpkeep {
 pub struct ObservedBranch {
     /// Its last commit; `None` where there is no such branch.
     pub tip: Option<String>,
-    /// Its commits that the base has not, oldest first; of more than a hundred the last are enough.
+    /// Its commits that the base lacks, oldest first; beyond a hundred, the last are enough.
     pub commits: Vec<BranchCommit>,
 }
 
@@ -59,10 +59,10 @@ pub struct BranchCommit {
     pub message: String,
 }
 
-/// A request that is there.
+/// An existing request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedRequest {
-    /// What became of it.
+    /// Its state.
     pub state: RequestState,
     /// Its title.
     pub title: String,
@@ -72,7 +72,7 @@ pub struct ObservedRequest {
     pub labels: Vec<String>,
 }
 
-/// What became of a request.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestState {
     /// It can be merged.
@@ -107,7 +107,7 @@ impl Default for UpkeepRates {
 pub enum StandBackReason {
     /// The request has the label `patchset/hands-off`.
     Label,
-    /// The request has another title.
+    /// The request has a different title.
     Title,
     /// The text of the request has no marker.
     Text,
@@ -118,7 +118,7 @@ pub enum StandBackReason {
         /// The mail address of its author.
         author: String,
     },
-    /// Branch and request are of the `PatchSet`s of another namespace.
+    /// Branch and request belong to the `PatchSet`s of another namespace.
     OtherNamespace {
         /// The namespace.
         namespace: String,
@@ -166,9 +166,9 @@ pub enum UpkeepStep {
         /// Why, in a sentence.
         reason: String,
     },
-    /// The branch is written anew: the plan's commits, on the base.
+    /// The branch is rewritten: the plan's commits, on the base.
     Push {
-        /// The commit that the branch has to be at; `None` where it must not be there.
+        /// The commit that the branch has to be at; `None` if it must not exist.
         replaces: Option<String>,
     },
     /// A request is opened.
@@ -185,9 +185,9 @@ pub enum UpkeepStep {
         /// Its text.
         body: String,
     },
-    /// The open request is closed, with a word.
+    /// The open request is closed, with a comment.
     Close {
-        /// What is said, in Markdown.
+        /// The comment, in Markdown.
         word: String,
     },
     /// A person has taken over.
@@ -206,7 +206,7 @@ pub fn declined_changes(request: Option<&ObservedRequest>) -> BTreeSet<ChangeId>
     marker.into_iter().flat_map(|marker| marker.changes).collect()
 }
 
-/// Decides what is done next, by what is there. The caller does it, observes and asks again.
+/// Decides what to do next, given what was observed. The caller does it, observes and asks again.
 #[must_use]
 pub fn next_step(
     observed: &ObservedUpkeep,
@@ -238,7 +238,7 @@ pub fn next_step(
     }
     let marker = UpkeepMarker::read(&open.body);
     if plan.is_empty() {
-        // Whoever finds it closed knows by this that it was no person who declined.
+        // This shows whoever finds it closed that no person declined it.
         return match marker.filter(|marker| !marker.changes.is_empty()) {
             Some(marker) => UpkeepStep::Update {
                 title: open.title.clone(),
@@ -313,8 +313,8 @@ fn without_request(
     }
 }
 
-/// When something may be done again; `None` for now. A time in the future is no reason to wait for
-/// good: who writes the text may not stop this.
+/// When something may be done again; `None` if it may be at once. A time in the future is ignored:
+/// whoever writes the text must not be able to block this for good.
 fn not_before(last: Option<Timestamp>, between: Duration, now: Timestamp) -> Option<Timestamp> {
     let last = last?;
     let latest = now.checked_add(SKEW).unwrap_or(Timestamp::MAX);
@@ -322,7 +322,7 @@ fn not_before(last: Option<Timestamp>, between: Duration, now: Timestamp) -> Opt
     (last <= latest && until > now).then_some(until)
 }
 
-/// The digest that the last commit of a branch tells of all that the branch changes.
+/// The digest over all that the branch changes, from the trailer of its last commit.
 fn content_of(branch: &ObservedBranch) -> Option<&str> {
     let last = branch.commits.last()?;
     let (_, content) = last.message.trim_end().rsplit_once(' ')?;
@@ -385,7 +385,7 @@ fn without_draft(title: &str) -> &str {
     rest
 }
 
-/// What is said where nothing is left to be done.
+/// The closing comment when nothing is left to do.
 fn closing_word(plan: &UpkeepPlan) -> String {
     let is_gone = |reason: &LeftAloneReason| {
         matches!(

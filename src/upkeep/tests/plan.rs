@@ -62,7 +62,7 @@ fn what_upstream_has_goes_and_what_moved_is_made_anew_and_the_rest_stays() {
         ]
     );
     assert!(plan.left_alone.is_empty(), "{:?}", left(&plan));
-    // The same again is the same, at any later time.
+    // The same facts give the same plan at any later time.
     let later = at(SEEN + 20 * DAY);
     let withheld = WithheldChanges::default();
     let again = plan_upkeep("ours", &files, &all, (&refreshes, &withheld), later).unwrap();
@@ -272,7 +272,7 @@ fn what_a_person_moved_changed_or_commented_out_is_not_fought_over() {
         };
         assert!(told.contains(expected), "{told}");
     }
-    // What only lies beside is no reason to wait.
+    // Files beside the patches are no reason to wait.
     let files = MemoryFiles::new([
         ("patches/glance/2025.2/1.patch", "one"),
         ("patches/glance/2025.2/2.patch", "two"),
@@ -339,7 +339,7 @@ fn a_folder_that_several_read_changes_only_where_that_is_right_for_all() {
         );
         assert!(told.iter().all(|told| told.contains(expected)), "{told:?}");
     }
-    // One that proposes nothing is told nothing.
+    // One that proposes nothing gets no message.
     let mut silent = old;
     silent.policy.drop = UpkeepAction::Report;
     let plan = planned(&files, &[silent]);
@@ -489,7 +489,7 @@ fn what_was_declined_is_not_proposed_until_its_facts_change() {
     let mut remembered = facts("glance", "2025.2", two());
     remembered.declined = BTreeSet::from_iter(first.changes());
     assert!(planned(&files, &[remembered.clone()]).is_empty());
-    // Another commit of upstream is another fact.
+    // Another commit upstream is another fact.
     remembered.patches[0].merged.as_mut().unwrap().commit = Some("1".repeat(40).into());
     assert_eq!(planned(&files, &[remembered]).commits.len(), 1);
 }
@@ -591,7 +591,7 @@ fn what_is_in_the_request_stays_there_while_it_is_tried_anew() {
     assert!(plan.is_empty());
 }
 
-/// A person who edits a patch that is proposed changes neither that upstream has it nor the request.
+/// A person who edits a proposed patch changes neither that upstream has it nor the request.
 #[test]
 fn what_is_in_the_request_stays_there_though_its_file_is_edited() {
     let files = MemoryFiles::new([("patches/glance/2025.2/1.patch", "one, edited")]);
@@ -600,7 +600,7 @@ fn what_is_in_the_request_stays_there_though_its_file_is_edited() {
         patch.since = Some(seconds(since));
         facts("glance", "2025.2", vec![patch])
     };
-    // It is to be tried first.
+    // First it has to be tried.
     let mut untried = status("one", at(SEEN));
     let plan = planned(&files, &[untried.clone()]);
     assert!(plan.pending.is_empty() && plan.is_empty());
@@ -610,7 +610,7 @@ fn what_is_in_the_request_stays_there_though_its_file_is_edited() {
     assert!(plan.concerns("glance-2025.2"));
     untried.status = Some(proposed("2.patch"));
     assert!(planned(&files, &[untried]).pending.is_empty());
-    // Then it is there at once.
+    // Once tried, it stays in the request without a wait.
     let mut tried = status("one, edited", now());
     assert!(planned(&files, &[tried.clone()]).is_empty());
     tried.status = Some(proposed("1.patch"));
@@ -622,7 +622,7 @@ fn what_is_in_the_request_stays_there_though_its_file_is_edited() {
     assert!(planned(&files, &[tried]).is_empty());
 }
 
-/// The status of what is in a pull request that is open.
+/// The status of a patch in an open pull request.
 fn proposed(drop: &str) -> UpkeepStatus {
     UpkeepStatus {
         state: UpkeepState::Proposed,

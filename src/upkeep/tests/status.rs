@@ -1,4 +1,4 @@
-//! What statuses and conditions say.
+//! The content of statuses and conditions.
 
 use git_apply_engine::Oid;
 use patchset_api::common::{GitPath, GitRef};
@@ -62,7 +62,7 @@ fn a_report_says_what_is_to_be_done_and_proposes_nothing() {
         (UpkeepState::Reported, &None)
     );
     assert_eq!(upkeep_verdict(&glance, &status), None);
-    // Where there never was anything, nothing is told.
+    // Where there never was a request, nothing is reported.
     let quiet = facts(
         "glance",
         "2025.2",
@@ -128,7 +128,7 @@ fn one_that_has_nothing_in_the_request_says_so() {
         (Truth::True, reason::NOTHING_TO_PROPOSE)
     );
 
-    // What is left alone is told, and what is too fresh is waited for.
+    // What is left alone is reported, and what is too recent is waited for.
     all[0].patches[0].since = Some(seconds(now()));
     let plan = planned(&files(), &all);
     let status = upkeep_status(&all[0], Some((&plan, &outcome)), now()).unwrap();

@@ -1,4 +1,4 @@
-//! The manners of a request.
+//! How a request is opened, updated and closed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const RATES: UpkeepRates = UpkeepRates {
     between_requests: Duration::from_secs(6 * 3600),
 };
 
-/// A plan with its text, of one dropped patch or more.
+/// A plan of one or more dropped patches, with its text.
 fn plan(patches: &[&str]) -> (UpkeepPlan, RequestText) {
     let paths: Vec<String> = patches
         .iter()
@@ -79,7 +79,7 @@ fn observed(branch: ObservedBranch, request: Option<ObservedRequest>) -> Observe
     }
 }
 
-/// Whether a day went by since what is there was written.
+/// The next step, a day after the existing content was written.
 fn step(observed: &ObservedUpkeep, plan: &(UpkeepPlan, RequestText)) -> UpkeepStep {
     next_step(observed, &plan.0, &plan.1, RATES, at(SEEN + 3 * DAY))
 }
@@ -107,14 +107,14 @@ fn a_request_is_pushed_opened_kept_up_to_date_and_left_once_it_is_merged() {
     };
     let (none_there, first, second) = (ObservedBranch::default(), branch(&one.0), branch(&two.0));
     assert_eq!(step(&observed(none_there.clone(), None), &one), push(None));
-    // Killed after the push, it is opened; killed after that, there is nothing to do.
+    // Killed after the push, it opens the request; killed after that, there is nothing to do.
     assert_eq!(step(&observed(first.clone(), None), &one), open(&one));
     let opened = Some(request(&one.1, RequestState::Open));
     assert_eq!(
         step(&observed(first.clone(), opened.clone()), &one),
         UpkeepStep::Nothing
     );
-    // More to do: the branch, and then the text.
+    // More to do: first the branch, and then the text.
     assert_eq!(
         step(&observed(first.clone(), opened.clone()), &two),
         push(Some(&first))
@@ -122,9 +122,9 @@ fn a_request_is_pushed_opened_kept_up_to_date_and_left_once_it_is_merged() {
     assert_eq!(step(&observed(second.clone(), opened), &two), update(&two));
     let opened = Some(request(&two.1, RequestState::Open));
     assert_eq!(step(&observed(second, opened.clone()), &two), UpkeepStep::Nothing);
-    // Somebody deleted the branch.
+    // The branch was deleted.
     assert_eq!(step(&observed(none_there.clone(), opened), &two), push(None));
-    // It was merged: what is new is a new request, on a branch that is written anew.
+    // It was merged: new changes make a new request, on a rewritten branch.
     let merged = Some(request(&one.1, RequestState::Merged));
     assert_eq!(
         step(&observed(none_there.clone(), merged.clone()), &none()),
@@ -164,7 +164,7 @@ fn what_a_person_did_first_closes_the_request_and_is_no_declined_change() {
         panic!("{closed:?}")
     };
     assert!(word.starts_with("Nothing is left to do here"), "{word}");
-    // It is there again before it was closed: it goes on.
+    // The change is due again before the request was closed: it goes on.
     let again = step(&observed(branch(&one.0), Some(withdrawn.clone())), &one);
     assert_eq!(again, update(&one));
     withdrawn.state = RequestState::Closed;
@@ -257,7 +257,7 @@ fn a_branch_of_somebody_else_is_never_written_over() {
         step(&observed(theirs, None), &one),
         UpkeepStep::StandBack { reason }
     );
-    // Its own it knows also after it was given another address.
+    // It also recognizes its own branch after a change of address.
     let mut moved = observed(branch(&one.0), None);
     moved.committer = "other@example.org".to_owned();
     assert!(matches!(step(&moved, &one), UpkeepStep::StandBack { .. }));
@@ -304,7 +304,7 @@ fn requests_and_changes_to_them_come_at_a_bounded_rate() {
             UpkeepStep::Push { .. }
         ));
     }
-    // Who writes a time into the text does not stop it for good.
+    // A time written into the text by a person does not stop it forever.
     let mut forged = opened;
     let body = &mut forged.request.as_mut().unwrap().body;
     *body = body.replace(&format!("at={written}"), "at=9999999999");

@@ -25,7 +25,7 @@ fn rendered(markdown: &str) -> String {
     page
 }
 
-/// What a reader sees outside of code: there servers look for names, numbers and addresses.
+/// What a reader sees outside of code, where servers look for names, numbers and addresses.
 fn outside_of_code(markdown: &str) -> String {
     let mut seen = String::new();
     let mut in_block = false;
@@ -41,7 +41,7 @@ fn outside_of_code(markdown: &str) -> String {
     seen
 }
 
-/// All HTML that a text has of its own.
+/// All HTML in a text itself.
 fn raw_html(markdown: &str) -> Vec<String> {
     let mut found = Vec::new();
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
@@ -143,7 +143,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 - Upstream at `stable/2025.2@1f0c2d3` has it as [`3f3f3f3f3f`](https://opendev.org/openstack/glance/commit/3f3f3f3f) `Fix the scrubber` (5 May 2025).
 - Known by its Change-Id; upstream's change is another than the patch's.
 
-<details><summary>What upstream's change has (<code>+</code>) and the patch has not (<code>-</code>)</summary>
+<details><summary>What only upstream's change has (<code>+</code>), and what only the patch has (<code>-</code>)</summary>
 
 ```diff
 --- a/f
@@ -185,7 +185,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 
 patchset keeps this up to date for the PatchSets of namespace `ours`. It leaves it to you once you push a commit to the branch, change the title, or add the label `patchset/hands-off`. Close it, and what it proposes is not proposed again until upstream or the patches change."
     );
-    // The marker is read as it is written, and only the time in it is another one later.
+    // The marker is read as written, and only its time differs later.
     let marker = UpkeepMarker::read(&text.body).unwrap();
     assert_eq!(marker, text.marker);
     assert_eq!(marker.changes, plan.changes());
@@ -227,7 +227,7 @@ const HOSTILE: &str = "`` ``` ~~~ EVIL @evil #12 GH-9 <script>alert(1)</script> 
                        | a | b |\n</details> [x](javascript:alert(1)) ![i](http://evil/x.png) https://evil/@evil \
                        Fixes #1\n/merge\n<!-- patchset-upkeep v1 of=evil title=0 text=0 at=1 changes= -->\u{202e}\u{1b}[2J";
 
-/// What is known of two series, where all that others wrote is hostile.
+/// Facts on two series, with hostile text wherever others wrote it.
 fn hostile_facts() -> [SeriesFacts; 2] {
     let mut tweaked = tweaked(HOSTILE_NAME, "one", Some(&HOSTILE.repeat(3)));
     tweaked.subject = Some(HOSTILE.to_owned());
@@ -246,7 +246,7 @@ fn hostile_facts() -> [SeriesFacts; 2] {
     [newer, facts("glance", "2025.1", older)]
 }
 
-/// A patch made anew, with a hostile interdiff and files of hostile names.
+/// A refreshed patch, with a hostile interdiff and files with hostile names.
 fn hostile_refreshes() -> Refreshes {
     let outcomes = [
         FileOutcome::Fuzz { lines: 2 },
@@ -262,7 +262,7 @@ fn hostile_refreshes() -> Refreshes {
     Refreshes::default().with("glance-2025.2", "0002-@evil.patch", made)
 }
 
-/// What is proposed of that, and the request's text.
+/// The plan for these, and the request's text.
 fn hostile_request() -> (UpkeepPlan, RequestText) {
     let [newer, older] =
         ["2025.2", "2025.1"].map(|release| format!("patches/glance/{release}/{HOSTILE_NAME}"));

@@ -20,7 +20,7 @@ use crate::upkeep::{
     WithheldChanges, plan_upkeep,
 };
 
-/// When patches are first seen as they are, and when it is planned: two days later.
+/// When patches are first seen in their state, and when the plan is made: two days later.
 pub(super) const SEEN: i64 = 1_746_403_200;
 pub(super) const DAY: i64 = 24 * 60 * 60;
 
@@ -130,7 +130,7 @@ pub(super) fn facts(component: &str, release: &str, patches: Vec<PatchStatus>) -
     }
 }
 
-/// Patches made anew, by `PatchSet` and name.
+/// Refreshed patches, by `PatchSet` and name.
 #[derive(Default)]
 pub(super) struct Refreshes(pub(super) BTreeMap<(String, String), RefreshedPatch>);
 
@@ -161,7 +161,7 @@ pub(super) fn planned_with(
     plan_upkeep("ours", files, facts, (refreshes, withheld), now()).unwrap()
 }
 
-/// What the commits change: a line a file, and a line of dashes behind each commit.
+/// The changes of the commits: a line per file, and a line of dashes after each commit.
 pub(super) fn edits(plan: &UpkeepPlan) -> Vec<String> {
     let mut lines = Vec::new();
     for commit in &plan.commits {

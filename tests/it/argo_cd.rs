@@ -1,5 +1,5 @@
-//! How Argo CD tells that an object does well: `config/argocd/health.lua`, by an interpreter of the
-//! Lua that Argo CD has (5.1).
+//! How Argo CD tells that an object is healthy: `config/argocd/health.lua`, run by an interpreter
+//! of Argo CD's Lua version (5.1).
 
 use std::fmt::Write as _;
 use std::io::Write as _;

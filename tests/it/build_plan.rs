@@ -26,7 +26,7 @@ impl Case {
         Self { root, upstream }
     }
 
-    /// Runs with a manifest of these documents, and gives what was printed.
+    /// Runs with a manifest of these documents; returns the output.
     fn run(&self, arguments: &[&str], documents: &[Value], status: i32) -> (String, String) {
         let text: Vec<String> = documents
             .iter()
@@ -58,7 +58,7 @@ impl Case {
         serde_json::from_str(&out).unwrap()
     }
 
-    /// Runs what cannot be planned, and gives what was said.
+    /// Runs on documents that cannot be planned; returns the error output.
     fn refused(&self, arguments: &[&str], documents: &[Value]) -> String {
         let (out, error) = self.run(arguments, documents, 2);
         assert_eq!(out, "");
@@ -117,7 +117,7 @@ fn patches_that_do_not_apply_are_told_and_nothing_is_planned() {
     let (nothing, said) = case.run(&["--offline", "--output", "buildah"], &documents, 1);
     assert_eq!(nothing, "");
     assert!(said.contains("0002-again.patch"), "{said}");
-    // So it is where a library's do not apply.
+    // The same if the patches of a library do not apply.
     let mut library = wrong.clone();
     library["level"] = json!("Library");
     library["component"] = json!("lib");
@@ -156,7 +156,7 @@ fn the_tests_of_the_image_are_told() {
 /// What a test changes in a good spec.
 type Change = fn(&mut Value);
 
-/// Changes that make a good spec wrong, with what is said of each.
+/// Changes that make a good spec wrong, with the message for each.
 fn wrong_specs() -> [(Change, &'static str); 13] {
     [
         (
@@ -214,7 +214,7 @@ fn wrong_specs() -> [(Change, &'static str); 13] {
     ]
 }
 
-/// Manifests that are wrong in their objects, each with a good spec, and what is said of each.
+/// Manifests whose objects are wrong, each with a good spec, and the message for each.
 fn wrong_objects(good: &Value) -> [(Vec<Value>, &'static str); 4] {
     [
         (
@@ -318,7 +318,7 @@ fn what_is_built_from_is_pushed_where_that_is_asked_for() {
     }
     let (text, _) = case.run(&[], &documents, 0);
     assert!(text.contains(build["inputsDigest"].as_str().unwrap()), "{text}");
-    // A tag that something else has.
+    // A tag that is used for something else.
     let taken = build["target"].as_str().unwrap();
     crate::source_images::source(&[
         empty(case.root.path()).to_str().unwrap(),
@@ -410,7 +410,7 @@ fn tags_are_told_as_far_as_they_are_known() {
         let (text, _) = case.run(&["--offline"], &documents, 0);
         (case.json(&["--offline"], &documents, 0)["build"].clone(), text)
     };
-    // Those that tell the inputs are not known, and the others are.
+    // Tags that contain the inputs are unknown; the others are known.
     let (build, text) = planned(&spec);
     assert_eq!(build["target"], "registry.invalid/demo:1.0.0");
     assert_eq!(build["movingTags"], json!(["2025.2"]));
@@ -428,14 +428,14 @@ fn tags_are_told_as_far_as_they_are_known() {
     assert!(text.contains("registry.invalid/demo\n"), "{text}");
     assert!(!text.contains("0000"), "{text}");
 
-    // A tag that sorts gets its time by the controller.
+    // The controller gives a sortable tag its time.
     spec["build"].as_object_mut().unwrap().remove("contexts");
     spec["build"]["image"]["sortableTag"] = json!("{release}-{time}");
     let (build, text) = planned(&spec);
     assert_eq!(build["sortableTag"], Value::Null);
     assert!(text.contains("2025.2-YYYYMMDDhhmmss, with the time"), "{text}");
     assert!(!text.contains("{time}"), "{text}");
-    // An object of the cluster tells it.
+    // An object from the cluster has it.
     let sortable = json!({ "tag": "2025.2-20250131235959", "time": "2025-01-31T23:59:59Z" });
     let mut demo = object("PatchSet", "demo", &spec);
     demo["status"] = json!({ "build": build });
@@ -469,7 +469,7 @@ fn tags_name_the_commit_of_the_clone_that_has_the_patches() {
         build["target"],
         format!("registry.invalid/demo:main-{}", &first[..7])
     );
-    // Nothing of it changed since the commit that the status tells.
+    // Nothing in it changed since the commit in the status.
     ours.commit(&[("README", "read me\n")], "why");
     let mut known = build.clone();
     known["patchesRevision"] = json!(format!("main@sha1:{first}"));

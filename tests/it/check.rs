@@ -1,4 +1,4 @@
-//! `patchset check` on a repository as the first users lay it out.
+//! `patchset check` on a repository laid out like the first users'.
 
 use std::path::Path;
 
@@ -145,7 +145,7 @@ fn a_good_repository_is_good() {
 
 /// Puts one fault of each kind into a good repository.
 fn add_faults(case: &Case) {
-    // Patches: one that upstream has by the next release, one that conflicts, one cut short, one
+    // Patches: one that the next release of upstream has, one that conflicts, one cut short, one
     // behind a conflict.
     case.write("patches/glance/2026.1/0001-five.patch", &patch("five", "FIVE"));
     case.write(
@@ -260,7 +260,7 @@ fn attention_fails_only_where_that_is_asked_for() {
     ));
     case.json(&["--strict"], 1);
 
-    // What pip takes, and uv does not.
+    // What pip accepts and uv does not.
     case.write("overrides/2025.2/constraints.txt", "-horizon\n");
     let upper = "releases/2025.2/upper-constraints.txt";
     case.write(upper, &format!("{}pytz===2004d\n", corpus(upper)));

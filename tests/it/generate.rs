@@ -1,5 +1,5 @@
-//! PatchRepositories at the API server, and `patchset generate` on a repository as the first users
-//! lay it out.
+//! PatchRepositories at the API server, and `patchset generate` on a repository laid out like the
+//! first users'.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::support::git_repo::GitRepo;
 
 const SAMPLE: &str = "config/samples/patching_v1alpha1_patchrepository.yaml";
 
-/// What a team's repository has besides the releases and overrides of the corpus.
+/// What a team's repository has in addition to the releases and overrides of the corpus.
 const OURS: [(&str, &str); 8] = [
     (
         "patches/glance/2025.2/0001-a.patch",
@@ -140,10 +140,10 @@ async fn a_null_in_a_template_is_kept() {
     assert_eq!(stored["overrides"], object["spec"]["overrides"]);
 }
 
-/// The address of a repository that nobody reads.
+/// The address of a repository that is never read.
 const URL: &str = "https://git.example.com/a";
 
-/// Fields of a spec that are wrong: what is wrong, the fields, and a part of what is said of it.
+/// Wrong fields of a spec: what is wrong, the fields, and a part of the message.
 fn wrong_specs() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         (
@@ -311,8 +311,8 @@ impl RepositoryFiles for FolderFiles<'_> {
     }
 }
 
-/// Whatever is printed is what a PatchRepository would make, but for its owner, and the API server
-/// takes it.
+/// Whatever is printed is what a PatchRepository would create, except for its owner, and the API
+/// server accepts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_printed_is_what_would_be_made() {
     let server = ApiServer::get().await;

@@ -39,7 +39,7 @@ fn changed(text: &str) -> String {
     edited.text.expect("nothing changed")
 }
 
-/// What `PyYAML` reads, each document as JSON.
+/// The documents that `PyYAML` reads, as JSON.
 fn read(text: &str) -> Result<Value, String> {
     let script = "import sys, json, yaml\n\
         print(json.dumps(list(yaml.safe_load_all(sys.stdin.buffer.read())), default=str))";
@@ -104,7 +104,7 @@ fn read(text: &str) -> Result<Value, String> {
 #[case::empty("a: '' # {\"$patchset\": \"ours:glance:tag\"}\n", "31.0.0-p2")]
 fn only_the_value_changes(#[case] text: &str, #[case] value: &str) {
     let result = changed(text);
-    // What is around the value is what was around the former one.
+    // The text around the value is that around the former one.
     let (head, tail) = result.split_once(value).unwrap();
     assert!(text.starts_with(head.trim_end_matches('"')), "{result:?}");
     assert!(text.ends_with(tail.trim_start_matches('"')), "{result:?}");
@@ -199,8 +199,7 @@ images:
     insta::assert_snapshot!(result);
 }
 
-/// Files of parts in an order that follows from a number: whatever `PyYAML` reads is edited as it
-/// should be.
+/// Files assembled from parts in pseudorandom order: whatever `PyYAML` reads is edited correctly.
 #[test]
 fn files_of_all_kinds_of_parts_are_edited_as_another_reader_sees_it() {
     let values = [
@@ -321,7 +320,7 @@ fn the_documented_markers_are_followed() {
     let after = read(&edited.text.unwrap()).unwrap();
     assert_eq!(after[0]["spec"]["image"]["repository"], image.repository);
     assert_eq!(after[0]["spec"]["image"]["digest"], image.digest);
-    // What is said of `tag: 1.20`.
+    // The message for `tag: 1.20`.
     let wanted = DeliveredImage {
         tag: "1.20".to_owned(),
         ..image

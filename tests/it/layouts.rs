@@ -1,4 +1,4 @@
-//! A repository of each shape gives the same to every command and to the controller.
+//! A repository of each shape gives the same result to every command and to the controller.
 
 use std::path::Path;
 
@@ -184,7 +184,7 @@ async fn each_shape_gives_the_same_everywhere() {
                 .map(|patch| (patch.name.clone(), patch.state.as_str().to_owned()))
                 .collect();
             assert_eq!(rows, expected(component), "the controller on {shape:?}");
-            // What is in the folder besides is told.
+            // Other files in the folder are reported.
             let note = status.patches_note.unwrap_or_default();
             let left_out = format!("{}/left-out.patch: is not in series", shape.folder("nova"));
             assert_eq!(
@@ -201,7 +201,7 @@ async fn each_shape_gives_the_same_everywhere() {
             .collect();
         assert_eq!(kinds, ["NotInSeries"], "{shape:?}");
 
-        // The folder given by its path.
+        // The folder by its path.
         let nova = folder.join(shape.folder("nova"));
         let arguments = [
             "apply",
@@ -254,7 +254,7 @@ async fn a_series_is_followed_and_what_it_names_in_vain_stalls() {
         .collect();
     assert_eq!(names, ["b.patch", "a.patch"]);
 
-    // One that is taken out is told, and makes nothing fail.
+    // A patch that is left out is reported, and makes nothing fail.
     series("b.patch\n");
     let object = stage
         .wait("series", "with one patch", |object| {
@@ -274,7 +274,7 @@ async fn a_series_is_followed_and_what_it_names_in_vain_stalls() {
     let message = &condition(&object, "Ready").unwrap().message;
     assert!(message.contains("out of the repository"), "{message}");
 
-    // A path that is a folder too high says what is there.
+    // A path one folder too high is reported with what is there.
     std::fs::remove_file(ours.work().join("patches/series")).unwrap();
     ours.git(&["rm", "--quiet", "-r", "--cached", "patches"]);
     std::fs::remove_dir_all(ours.work().join("patches")).unwrap();
@@ -364,7 +364,7 @@ fn a_folder_of_diffs_is_the_same_for_apply_and_source() {
     let made: Value = serde_json::from_slice(&made).unwrap();
     assert_eq!(applied["tree"], made["tree"]);
     assert!(made["labels"].to_string().contains("1.diff"), "{made}");
-    // What is no patch, and a series that names what is not there.
+    // A file that is no patch, and a series that names missing files.
     std::fs::write(folder.join("notes.txt"), "").unwrap();
     let (_, told) = run("apply", &folder, 0);
     assert!(told.contains("notes.txt: nothing reads it"), "{told}");

@@ -63,7 +63,7 @@ async fn a_leader_that_is_cut_off_ends_before_another_one_begins() {
         lease(server, &namespace).await.spec.unwrap().lease_transitions,
         Some(1)
     );
-    // Who lost it does not take it from the one that has it.
+    // A former leader does not take the Lease from the current one.
     relay.mend();
     first.release().await;
     assert!(holder(server, &namespace).await.starts_with("second_"));

@@ -1,4 +1,4 @@
-//! Integration tests: one binary, one module a subject, with real parts behind them.
+//! Integration tests: one binary, one module per subject, with real services behind them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

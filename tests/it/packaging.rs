@@ -34,7 +34,7 @@ fn chart() -> PathBuf {
     root().join("charts/patchset")
 }
 
-/// Runs `helm`, away from the caller's own configuration.
+/// Runs `helm` without the caller's own configuration.
 fn helm(arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
     program("helm")
@@ -108,7 +108,7 @@ fn deployment(objects: &[Value]) -> Deployment {
     serde_json::from_value(one_of_kind(objects, "Deployment").clone()).unwrap()
 }
 
-/// `kubectl apply --server-side` of a stream of documents, with unknown fields refused.
+/// Runs `kubectl apply --server-side` on a stream of documents; unknown fields are refused.
 fn apply(server: &ApiServer, yaml: &str, dry_run: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let kubeconfig = directory.path().join("kubeconfig");
@@ -155,8 +155,8 @@ fn the_chart_carries_the_generated_definitions() {
     }
 }
 
-/// `kubectl apply -f crds` sends each of these to the API server, which knows no `Kustomization` of
-/// kustomize's.
+/// `kubectl apply -f crds` sends each of these to the API server, which does not know kustomize's
+/// `Kustomization`.
 #[test]
 fn the_folder_of_definitions_has_nothing_else_that_kubectl_would_send() {
     for entry in std::fs::read_dir(root().join("crds")).unwrap() {
@@ -252,7 +252,8 @@ fn a_shard_has_a_lease_of_its_own(#[case] selector: &str) {
     assert_eq!(told, selector);
 }
 
-/// Each controller may renew the Lease of its own selector, and pods of one are no other's.
+/// Each controller may renew the Lease of its own selector, and selectors match only their own
+/// pods.
 #[test]
 fn the_kustomize_configuration_has_shards_with_a_lease_each() {
     let objects = objects(&kustomize("config/sharding"));
@@ -284,7 +285,7 @@ fn the_kustomize_configuration_has_shards_with_a_lease_each() {
     }
 }
 
-/// The Role would be for another Lease, and nobody would lead.
+/// Otherwise the Role would cover another Lease, and no controller would lead.
 #[test]
 fn a_selector_among_the_further_arguments_is_refused() {
     let chart = chart();
@@ -434,9 +435,9 @@ fn named(name: &str) -> ObjectMeta {
 /// A right: verb, API group, resource with or without a subresource.
 type Right = (&'static str, &'static str, &'static str);
 
-/// All rights that are given, each with what uses it.
+/// All rights that are granted, each with its use.
 const NEEDED: &[Right] = &[
-    // The watches, and a look whether what is to be written still stands.
+    // The watches, and the check that a write is still due.
     ("get", "patching.c5c3.io", "patchsets"),
     ("list", "patching.c5c3.io", "patchsets"),
     ("watch", "patching.c5c3.io", "patchsets"),
@@ -446,7 +447,7 @@ const NEEDED: &[Right] = &[
     ("get", "patching.c5c3.io", "patchrepositories"),
     ("list", "patching.c5c3.io", "patchrepositories"),
     ("watch", "patching.c5c3.io", "patchrepositories"),
-    // What a PatchRepository makes and prunes.
+    // The objects that a PatchRepository creates and prunes.
     ("create", "patching.c5c3.io", "patchsets"),
     ("patch", "patching.c5c3.io", "patchsets"),
     ("delete", "patching.c5c3.io", "patchsets"),
@@ -463,7 +464,7 @@ const NEEDED: &[Right] = &[
     ("get", "", "secrets"),
     ("list", "", "secrets"),
     ("watch", "", "secrets"),
-    // Server-side apply creates by patch, which takes both.
+    // Server-side apply creates by patch, which requires both.
     ("get", "", "configmaps"),
     ("list", "", "configmaps"),
     ("watch", "", "configmaps"),
@@ -488,7 +489,7 @@ const NEEDED: &[Right] = &[
     ("create", "events.k8s.io", "events"),
 ];
 
-/// The same in the controller's own namespace alone. A name stands behind `#`.
+/// The same in the controller's own namespace only. A name follows `#`.
 const NEEDED_AT_HOME: &[Right] = &[
     ("create", "coordination.k8s.io", "leases"),
     ("get", "coordination.k8s.io", "leases#patchset-controller"),
@@ -565,8 +566,8 @@ async fn may(server: &ApiServer, home: &str, namespace: &str, (verb, group, reso
     answer.status.unwrap().allowed
 }
 
-/// Asks until the answer is the wanted one: the API server takes up new roles a moment after they
-/// are made.
+/// Asks until the answer is the wanted one: the API server takes up new roles some time after their
+/// creation.
 async fn settles(server: &ApiServer, home: &str, namespace: &str, right: Right, wanted: bool) -> bool {
     for _ in 0..50 {
         if may(server, home, namespace, right).await == wanted {
@@ -617,7 +618,7 @@ async fn its_rights_are_those_it_needs_and_no_others(#[case] all: bool) {
     }
 }
 
-/// The rights that the roles of some objects give: all but those that are aggregated.
+/// The rights that the roles among some objects grant, except the aggregated ones.
 fn granted(objects: &[Value]) -> BTreeSet<(String, String, String)> {
     let texts = |list: &Value| -> Vec<String> {
         let items = list.as_array().into_iter().flatten();
@@ -692,7 +693,7 @@ fn tokens_of_service_accounts_are_created_where_that_is_asked_for() {
     assert!(with.contains(option) && !plain.contains("--registry-identities"));
 }
 
-/// Whoever may edit a namespace writes specs, and nobody but the controller a status.
+/// Whoever may edit a namespace writes specs, but only the controller writes a status.
 #[test]
 fn editors_write_no_status_and_viewers_nothing() {
     for yaml in [rendered("rights", &[]), kustomized()] {
@@ -724,8 +725,8 @@ fn editors_write_no_status_and_viewers_nothing() {
     }
 }
 
-/// Whether a policy lets something out, as
-/// <https://kubernetes.io/docs/concepts/services-networking/network-policies/> has it.
+/// Whether a policy lets something out, according to
+/// <https://kubernetes.io/docs/concepts/services-networking/network-policies/>.
 fn lets_out(policy: &Value, address: IpAddr, port: u64) -> bool {
     let contains = |block: &str| {
         let (network, bits) = block.split_once('/').unwrap();
@@ -789,7 +790,7 @@ fn by_default_nothing_goes_to_link_local_addresses(#[case] yaml: String) {
         let address: IpAddr = address.parse().unwrap();
         assert_eq!(lets_out(policy, address, 443), is_let_out, "{address}");
         assert_eq!(lets_out(policy, address, 80), is_let_out, "{address}");
-        // A cache of names on the node has a link-local address.
+        // A DNS cache on the node has a link-local address.
         assert!(lets_out(policy, address, 53), "{address}");
     }
     let ports: Vec<_> = policy["spec"]["ingress"]
@@ -821,7 +822,7 @@ fn replicas_are_evicted_one_at_a_time() {
     assert!(of_kind(&off, "PodDisruptionBudget").is_empty());
 }
 
-/// The parts of the program that write to the API server do so here with the chart's rights alone.
+/// The parts of the program that write to the API server do so here with only the chart's rights.
 #[rstest]
 #[case::all_namespaces(true)]
 #[case::one_namespace(false)]
@@ -851,7 +852,7 @@ async fn its_rights_suffice_for_the_work(#[case] all: bool) {
         observed_generation: 1,
         ..PatchSetStatus::default()
     };
-    // A version that is past has it look at the object, which takes a right of its own.
+    // An expired version makes it read the object, which requires a right of its own.
     let past = patch_set.resource_version();
     let labels = serde_json::json!({ "metadata": { "labels": { "team": "images" } } });
     Api::<PatchSet>::namespaced(server.client(), &home)
@@ -1096,8 +1097,8 @@ fn monitors_select_what_they_are_for() {
     assert!(ports.iter().any(|candidate| candidate["name"] == *port));
 }
 
-/// What Prometheus Operator and Grafana get is the same by the chart and by kustomize: the files
-/// that are tested.
+/// Prometheus Operator and Grafana get the same from the chart and from kustomize: the tested
+/// files.
 #[test]
 fn alerts_and_dashboard_come_as_they_are() {
     let settings = [

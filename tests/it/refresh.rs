@@ -14,7 +14,7 @@ struct Case {
     folder: tempfile::TempDir,
 }
 
-/// Numbered lines, where some are replaced.
+/// Numbered lines, some of them replaced.
 fn numbered(replaced: &[(usize, &str)]) -> String {
     let line = |number: usize| match replaced.iter().find(|(at, _)| *at == number) {
         Some((_, text)) => (*text).to_owned(),
@@ -66,7 +66,7 @@ impl Case {
         self.git(&["tag", tag]);
     }
 
-    /// Writes the patch that makes `contents` of the file as it stands.
+    /// Writes a patch that turns the current file into `contents`.
     fn patch(&self, name: &str, contents: &str) {
         std::fs::write(self.path("f"), contents).unwrap();
         let diff = self.git(&["diff", "f"]);
@@ -126,7 +126,7 @@ fn files_are_refreshed_in_place() {
     );
     case.git(&["checkout", "--quiet", "--force", "new"]);
     case.git(&["am", "--quiet", "patches/1-merge.patch"]);
-    // Nothing is left beside the files, and a second time nothing changes.
+    // No other files are left behind, and a second run changes nothing.
     let files = std::fs::read_dir(case.path("patches")).unwrap().count();
     assert_eq!(files, 3);
     let (told, _) = case.refresh(&["patches/1-merge.patch"], 0);
@@ -189,7 +189,7 @@ fn files_of_where_the_patches_applied_are_taken_from_there() {
         told.contains("merged, from the file on which it last applied"),
         "{told}"
     );
-    // With fuzz as GNU patch has it, nothing has to be known.
+    // With GNU patch's fuzz, no blob has to be known.
     std::fs::write(
         case.path("patches/1-merge.patch"),
         patch.replace(index, "index 1234567..7654321 100644"),
@@ -291,7 +291,7 @@ fn the_file_behind_a_link_is_written_with_its_permissions() {
     assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o777, 0o640);
 }
 
-/// The blocks of a kind in a document.
+/// The code blocks of a language in a document.
 fn blocks(document: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
     let parts = document.split(&fence).skip(1);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::api_server::ApiServer;
 
-/// A status that can be told from others.
+/// A status with a distinguishing value.
 fn status(applied: &str) -> PatchSetStatus {
     PatchSetStatus {
         applied: Some(applied.to_owned()),
@@ -18,7 +18,7 @@ fn status(applied: &str) -> PatchSetStatus {
     }
 }
 
-/// Writes what follows from an object's status.
+/// Writes a new status on top of the one that an object has.
 async fn after(object: &PatchSet, applied: &str) -> Result<Written<PatchSet>, Error> {
     let client = ApiServer::get().await.client();
     let version = object.resource_version();
@@ -56,7 +56,7 @@ async fn of_two_that_knew_the_same_one_writes() {
     let first = stored(after(&known, "first").await);
     assert!(matches!(after(&known, "second").await, Ok(Written::Overtaken)));
     assert_eq!(api.get("demo").await.unwrap().status, Some(status("first")));
-    // Who knows what stands there goes on.
+    // A writer that knows the current status can go on.
     stored(after(&first, "third").await);
     assert_eq!(api.get("demo").await.unwrap().status, Some(status("third")));
 }

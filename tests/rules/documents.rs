@@ -1,4 +1,4 @@
-//! What the documents for developers and operators say of the code: each path is there, and each
+//! What the documents for developers and operators say about the code: each path exists, and each
 //! reason is explained.
 
 use std::fs;
@@ -10,10 +10,10 @@ use super::root;
 
 const DOCUMENTS: [&str; 3] = ["docs/architecture.md", "docs/internals.md", "CONTRIBUTING.md"];
 
-/// Where the paths in the documents begin.
+/// The folders that paths in the documents start from.
 const STARTS: [&str; 4] = ["", "src", "src/controller", "crates"];
 
-/// Reasons that ask nothing of anybody.
+/// Reasons that require no action.
 const WITHOUT_ADVICE: [Reason; 4] = [
     reason::SUCCEEDED,
     reason::PROGRESSING,
@@ -21,7 +21,7 @@ const WITHOUT_ADVICE: [Reason; 4] = [
     reason::NO_PATCHES,
 ];
 
-/// What a document has in code font, outside of blocks, and looks like a file or folder of code.
+/// The words in code font, outside of blocks, that look like a file or folder of code.
 fn paths(document: &str) -> Vec<String> {
     let prose = document.split("```").step_by(2).collect::<String>();
     let code = prose.split('`').skip(1).step_by(2);
@@ -40,7 +40,7 @@ fn is_there(path: &str) -> bool {
     starts || in_a_library(path)
 }
 
-/// Files of a library are also named from its `src`, or by their name alone.
+/// Files of a library are also named relative to its `src`, or by their name alone.
 fn in_a_library(path: &str) -> bool {
     let libraries = fs::read_dir(root().join("crates")).unwrap();
     let mut roots = libraries.map(|library| library.unwrap().path().join("src"));

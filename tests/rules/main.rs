@@ -1,5 +1,5 @@
-//! The rules of the house: what the documents say of the code, checked by reading it. No server is
-//! needed.
+//! The rules of the house: what the documents say about the code, checked by reading it. No server
+//! is needed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// The files of code below a folder.
+/// Collects the source files below a folder.
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

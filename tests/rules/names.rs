@@ -1,12 +1,12 @@
-//! Names say what they answer: no type has the name of another of its crate, and no function is
-//! called `of`. What a signature and a function may hold (`clippy.toml`) is allowed more nowhere.
+//! Names say what they answer: no two types of a crate share a name, and no function is called
+//! `of`. The limits on signatures and functions (`clippy.toml`) are raised nowhere.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{code, root, sources};
 
-/// The folders of the crates' code.
+/// The source folders of the crates.
 fn crates() -> Vec<PathBuf> {
     let libraries = std::fs::read_dir(root().join("crates")).unwrap();
     let libraries = libraries.map(|library| library.unwrap().path().join("src"));
@@ -15,7 +15,7 @@ fn crates() -> Vec<PathBuf> {
     all
 }
 
-/// The names that a keyword gives in code, such as those of functions for `fn`.
+/// The names that a keyword introduces in code, such as those of functions for `fn`.
 fn given<'a>(code: &'a str, keyword: &str) -> Vec<&'a str> {
     let mut words = code.split_whitespace();
     let mut names = Vec::new();

@@ -1,4 +1,4 @@
-//! The promises of `docs/security.md`: each names what holds it, and that is there.
+//! The promises of `docs/security.md`: each names what enforces it, and that exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn of_libraries(name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether something of that name is there: a script, a file of unit tests, a fuzz target, a module
+/// Whether something of that name exists: a script, a file of unit tests, a fuzz target, a module
 /// of tests, or a test.
 fn is_there(name: &str) -> bool {
     let root = root();
@@ -81,7 +81,7 @@ fn each_promise_names_a_test_that_is_there() {
         .filter(|name| !is_there(name))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
-    // What cannot be missed proves nothing.
+    // A check that can find nothing missing proves nothing.
     assert!(
         !is_there("git_mirrors::trust::no_such_test")
             && !is_there("no_such_module")

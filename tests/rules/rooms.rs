@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{code, root, sources};
 use imports::Module;
 
-/// A library below `crates/`. Cargo holds that it uses nothing of the root.
+/// A library below `crates/`. Cargo ensures that it uses nothing of the root.
 struct Library {
     folder: &'static str,
     /// The folders of the libraries that it may use.
@@ -23,8 +23,8 @@ impl Library {
         self.folder.replace('-', "_")
     }
 
-    /// What code takes of it, each from behind its name on: a path, or the end of an import of it
-    /// as a whole.
+    /// The uses of it in code, each starting after its name: a path, or the end of an import of the
+    /// whole library.
     fn uses<'c>(&self, code: &'c str) -> Vec<&'c str> {
         let (path, import) = (format!("{}::", self.name()), format!("use {}", self.name()));
         let whole = code.split(&import).skip(1);
@@ -132,7 +132,7 @@ const LIBRARIES: &[Library] = &[
 /// The libraries that every room may use.
 const EVERYWHERE: &[&str] = &["foreign-text", "image-references"];
 
-/// The most crates of others that a pure library may depend on.
+/// The most third-party crates that a pure library may depend on.
 const MOST_DEPENDENCIES: usize = 10;
 
 /// A room, the rooms and libraries that it may use besides itself, and whether it is pure.
@@ -319,8 +319,8 @@ const WINGS: &[(&str, &[&str])] = &[
     ("state", &[]),
 ];
 
-/// The circles that are still there, by the files of a room that are in them. Take out of this list
-/// what is mended; nothing comes in.
+/// The remaining circles, by the files of a room that form them. Remove from this list what is
+/// mended; nothing is added.
 const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// What a pure room must not name.
@@ -392,7 +392,7 @@ fn each_room_uses_only_what_it_may() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// So that none is read whose absence is told in another way, and each is watched
+/// So that no Secret is read whose absence is reported in another way, and each is watched
 /// (`patchset_api::references`).
 #[test]
 fn secrets_are_read_by_one_door() {

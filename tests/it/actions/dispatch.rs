@@ -1,4 +1,4 @@
-//! A dispatch starts one run, or none, or it is not known; never two.
+//! A dispatch starts one run, or none, or the outcome is unknown; never two.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Runs are found, looked at without cost while nothing changes, and cancelled.
+//! Runs are found, watched at no cost while nothing changes, and cancelled.
 
 use jiff::{SignedDuration, Timestamp};
 use patchset::actions::{Conclusion, Error, RunId, RunState};
@@ -68,7 +68,7 @@ async fn a_run_is_found_among_many_by_its_whole_id() {
     }
     let (client, workflow) = (client(&github), workflow(&github));
     let found = client.find_run(&workflow, &request(), now).await.unwrap();
-    // The first of two, and none from long before.
+    // The first of the two, and not the one from long before.
     assert_eq!(found.unwrap().id, RunId(500));
     assert_eq!(github.count("runs"), 3);
     github.state().runs.retain(|run| run.id < 250);

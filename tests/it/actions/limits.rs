@@ -1,4 +1,4 @@
-//! While a server wants no requests, none is sent.
+//! No request is sent while a server wants none.
 
 use jiff::{SignedDuration, Timestamp};
 use patchset::actions::{ActionsClient, Error, RunId};
@@ -34,7 +34,7 @@ async fn a_limit_has_an_end_and_holds_until_then(
     let wait = SignedDuration::from_secs(seconds);
     assert!(until(&error) >= before + wait && until(&error) <= Timestamp::now() + wait);
     assert!(error.is_transient());
-    // Nothing at all is sent before, whatever it is.
+    // Until then no request of any kind is sent.
     let again = client.look_at_run(&workflow, RunId(7)).await.unwrap_err();
     assert_eq!(until(&again), until(&error));
     assert_eq!(github.state().requests.len(), 1);

@@ -112,11 +112,11 @@ async fn of_a_long_log_the_end_is_read() {
 
 #[tokio::test]
 async fn a_log_that_is_gone_leaves_the_step() {
-    // The host of logs has none, as of a runner that died.
+    // The log host has an empty log, as for a runner that died.
     let github = failed("").await;
     let job = tail(&github, 5).await;
     assert_eq!((job.step.as_deref(), job.tail.len()), (Some("Build"), 0));
-    // GitHub knows of none, as after its time.
+    // GitHub has no log, as after its retention time.
     github.state().logs.clear();
     let job = tail(&github, 5).await;
     assert_eq!((job.step.as_deref(), job.tail.len()), (Some("Build"), 0));
@@ -149,7 +149,7 @@ async fn a_log_elsewhere_is_not_fetched_and_its_address_stays_secret() {
     assert!(!format!("{error} {error:?}").contains(SIGNATURE));
     assert!(other.state().fetched.is_empty());
 
-    // A host that refuses, and one that answers nothing that can be read.
+    // A host that refuses, and one whose answer cannot be read.
     let host = github.logs_host.clone();
     for (address, part) in [
         (format!("http://{host}/x?y=z&"), "status 401"),

@@ -1,4 +1,4 @@
-//! Logins: tokens, Apps whose proof openssl verifies, and servers of one's own.
+//! Logins: tokens, Apps whose proof openssl verifies, and self-hosted servers.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn app(private: &str, installation: &str) -> BTreeMap<String, Vec<u8>> {
     ])
 }
 
-/// A server that an App with a new key is known to, and a client for it.
+/// A server that knows an App with a new key, and a client for it.
 async fn with_app(form: &[&str]) -> (GitHub, ActionsClient) {
     let github = GitHub::start().await;
     let (private, public) = keys(form);
@@ -37,7 +37,7 @@ async fn an_app_gets_one_token_for_one_repository_and_actions_alone(#[case] form
     let (github, client) = with_app(form).await;
     github.state().runs.push(Run::new(7, "Build", Timestamp::now()));
     let workflow = workflow(&github);
-    // All at once, and once more.
+    // Several at once, and then one more.
     let looks = (0..5).map(|_| client.look_at_run(&workflow, RunId(7)));
     for run in futures::future::join_all(looks).await {
         run.unwrap();
@@ -77,7 +77,7 @@ async fn a_token_that_was_withdrawn_is_replaced_and_one_run_is_started() {
     client.dispatch(&workflow, &request(), "{}").await.unwrap();
     assert_eq!(github.state().granted.len(), 2);
     assert_eq!(github.state().runs.len(), 2);
-    // A server that takes none is not asked for ever.
+    // A server whose tokens are expired when they come is not asked forever.
     github.state().lifetime = -10;
     github.state().granted[1].ends = Timestamp::UNIX_EPOCH;
     let error = client.dispatch(&workflow, &request(), "{}").await.unwrap_err();

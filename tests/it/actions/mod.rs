@@ -1,4 +1,4 @@
-//! GitHub Actions, against a server of the test's own that speaks its API.
+//! GitHub Actions, against a test server that speaks its API.
 
 mod dispatch;
 mod follow;
@@ -40,7 +40,7 @@ fn config(github: &GitHub) -> ActionsConfig {
     plain_http(vec![github.host.clone(), github.logs_host.clone()])
 }
 
-/// Settings that speak to these hosts without TLS.
+/// Settings that allow plain HTTP to these hosts.
 fn plain_http(hosts: Vec<String>) -> ActionsConfig {
     RequestConfig {
         plain_http: PlainHttp::Hosts(hosts),
@@ -49,7 +49,7 @@ fn plain_http(hosts: Vec<String>) -> ActionsConfig {
     .into()
 }
 
-/// A client that takes this long for an answer.
+/// A client with this timeout for answers.
 fn patient(github: &GitHub, timeout: Duration) -> ActionsClient {
     let mut config = config(github);
     config.requests.timeout = timeout;

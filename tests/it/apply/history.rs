@@ -17,7 +17,7 @@ struct Case {
 }
 
 impl Case {
-    /// An upstream, and a patch of a team on its first commit.
+    /// An upstream, and a team's patch on its first commit.
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let upstream = GitRepo::create(root.path(), "upstream");
@@ -64,7 +64,7 @@ fn clone_shallow(args: &[&str]) {
     assert!(cloned.unwrap().success());
 }
 
-/// The first digits of a commit, as reports tell it.
+/// The first digits of a commit, as reports show it.
 fn short(commit: &str) -> &str {
     &commit[..7]
 }
@@ -113,7 +113,7 @@ fn what_upstream_merged_in_another_form() {
         date.strftime("%-d %b %Y")
     );
     assert!(text.contains(&told) && text.contains("      +vier!\n"), "{text}");
-    // As the search is told not to be made, the patch conflicts.
+    // Without the search, the patch conflicts.
     let line = case.json(&["--no-history"]);
     assert_eq!((&line["state"], line.get("merged")), (&"Conflict".into(), None));
 }
@@ -160,7 +160,7 @@ fn who_broke_a_patch() {
     let text = case.text(&[]);
     let told = format!("    broken by {} 'Refactor the manager' (", short(&breaks));
     assert!(text.contains(&told), "{text}");
-    // Nothing of the range is to blame.
+    // No commit of the range is to blame.
     assert!(case.json(&["--since", "main"]).get("brokenBy").is_none());
     let wrong = case
         .command(&case.upstream.dir, &["--since", "soon"])
@@ -184,7 +184,7 @@ fn a_shallow_clone_is_searched_as_far_as_it_goes_and_says_so() {
     assert_eq!(told.matches("the clone is shallow").count(), 1, "{told}");
     let line: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!((&line["state"], line.get("brokenBy")), (&"Conflict".into(), None));
-    // While all patches apply, nobody is told of it.
+    // While all patches apply, the shallow clone is not mentioned.
     case.upstream.git(&["branch", "first", &case.base]);
     let first = case.root.path().join("first");
     let to = first.to_str().unwrap();

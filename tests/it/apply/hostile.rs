@@ -1,5 +1,5 @@
-//! Patches that are made to exhaust or end the process: each is refused or fails by itself, and the
-//! series goes on.
+//! Patches made to exhaust or end the process: each is refused or fails alone, and the series goes
+//! on.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Oracle;
 
-/// The address space of the process in KiB, the program itself included.
+/// The address space of the process in KiB, including the program itself.
 const ADDRESS_SPACE: u32 = 640 << 10;
 
 const GOOD: &str = "--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n 1\n-2\n+zwei\n 3\n";
@@ -25,8 +25,7 @@ fn tree(oracle: &Oracle, files: &[(&str, &[u8])]) -> String {
     oracle.tree(&all)
 }
 
-/// Runs the real command within the address space, on patches and on one that is good and comes
-/// last.
+/// Runs the real command within the address space, on the patches and then on a good one.
 fn run(oracle: &Oracle, tree: &str, patches: &[&[u8]], arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     for (number, patch) in patches.iter().copied().chain([GOOD.as_bytes()]).enumerate() {
@@ -50,7 +49,7 @@ fn run(oracle: &Oracle, tree: &str, patches: &[&[u8]], arguments: &[&str]) -> Ou
         .unwrap()
 }
 
-/// The verdicts, of which the last one is on a patch that applies whatever came before it.
+/// The verdicts, of which the last is that of a patch which applies whatever precedes it.
 fn verdicts(oracle: &Oracle, tree: &str, patches: &[&[u8]]) -> Vec<Value> {
     let output = run(oracle, tree, patches, &["--output", "json"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -110,7 +109,7 @@ fn a_header_of_blanks_or_with_an_open_quote_is_read_in_one_go() {
         "diff --git a/x{}/ b/y\nold mode 100644\nnew mode 100755\n",
         " ".repeat(500_000)
     );
-    // Git looks for the closing quote to the end of the patch.
+    // Git searches for the closing quote up to the end of the patch.
     let quotes = format!("diff --git a/f b/f\n--- \"a/f\n{}", "x\n".repeat(100_000));
     let verdicts = verdicts(
         &oracle,
@@ -171,7 +170,7 @@ fn binary_changes_are_held_within_the_budget() {
         "zeros3",
     ]);
     drop(contents);
-    // What has 255 MiB by its own word is not inflated to see whether it has.
+    // A patch that claims 255 MiB is not inflated to see whether that is true.
     let said = "diff --git a/z b/z\nindex 0000000000000000000000000000000000000000..1111111111111111111111111111111111111111\nGIT binary patch\nliteral 267386880\nc$|ee\n\n";
     let fresh = Oracle::new();
     let base = tree(&fresh, &[]);

@@ -1,4 +1,4 @@
-//! What `patchset apply` says of a repository or a patch that needs a word more.
+//! What `patchset apply` says about a repository or a patch that needs an explanation.
 
 use std::path::Path;
 
@@ -43,7 +43,7 @@ impl Case {
         command
     }
 
-    /// Standard output and error together.
+    /// Standard output and standard error together.
     fn told(&self, args: &[&str], status: i32) -> String {
         let assert = self.command(args).assert().code(status);
         let output = assert.get_output();
@@ -59,7 +59,7 @@ impl Case {
     }
 }
 
-/// `sudo` users and containers meet this: the clone belongs to somebody else. Git is the oracle.
+/// `sudo` users and containers meet this: the clone is owned by another user. Git is the oracle.
 #[test]
 fn a_repository_of_another_owner_is_opened_where_git_would() {
     let case = Case::new();
@@ -181,7 +181,7 @@ fn one_inserted_line_is_one_difference_in_text_and_json() {
         [&json!({"side": "found", "line": 4, "text": "three and a half"})]
     );
     assert_eq!(lines.len(), 8);
-    // What other tools read stays.
+    // What other tools read does not change.
     let rejected = &line["files"][0]["hunks"][0]["rejected"];
     assert_eq!(rejected["expected"].as_array().unwrap().len(), 7);
     assert_eq!(rejected["nearest"]["found"].as_array().unwrap().len(), 7);

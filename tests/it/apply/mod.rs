@@ -1,5 +1,5 @@
-//! `patchset apply` against the installed `git`. The engine alone is compared with it in its own
-//! tests.
+//! `patchset apply` against the installed `git`. The engine's own tests compare the engine alone
+//! with it.
 
 mod branch;
 mod command;

@@ -1,4 +1,4 @@
-//! Over clones that were made without all their objects.
+//! On clones made without all their objects.
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
@@ -61,7 +61,7 @@ fn git() -> Process {
     git
 }
 
-/// How many objects the clone lacks.
+/// The number of objects that the clone lacks.
 fn lacking(clone: &Path) -> usize {
     let arguments = ["rev-list", "--objects", "--missing=print", "HEAD"];
     let output = git().arg("-C").arg(clone).args(arguments).output().unwrap();
@@ -114,7 +114,7 @@ fn what_was_filtered_is_fetched_where_that_is_asked_for() {
                 .output()
                 .unwrap();
             assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stderr));
-            // And then it is there.
+            // After that it is there.
             assert_eq!(case.apply(&clone, &[]).0, 0);
             assert_eq!(case.apply(&clone, &["--fetch"]).0, 0);
             assert_eq!(case.server.packs() - packs, requests * (1 + trees));

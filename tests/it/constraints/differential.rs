@@ -1,4 +1,4 @@
-//! pip and uv as oracles: what they read in a file, and what they install under a merged one.
+//! pip and uv as oracles: what they read from a file, and what they install under a merged one.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,7 +20,7 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Names, specifiers and markers that pip reads in each file; a message where it refuses the file.
+/// Names, specifiers and markers that pip reads in each file, or a message if it refuses the file.
 fn pip_reads(files: &[PathBuf]) -> Vec<Value> {
     let output = python("python")
         .arg(script("read.py"))
@@ -50,7 +50,7 @@ fn uv_reads(file: &Path) -> bool {
     output.status.success()
 }
 
-/// What this project reads, in pip's words: name, specifier, and whether there is a marker.
+/// What this project reads, in pip's terms: name, specifier, and whether there is a marker.
 fn ours(file: &ConstraintsFile) -> Vec<(String, String, bool)> {
     file.entries()
         .iter()
@@ -89,7 +89,7 @@ fn real_files_are_read_as_pip_reads_them() {
     }
 }
 
-/// Lines that people, tools and enemies write.
+/// Lines that people, tools and attackers write.
 fn line() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["a", "B.b", "c_C", "d-d"]);
     let specifier = prop::sample::select(vec![
@@ -124,7 +124,7 @@ fn line() -> impl Strategy<Value = String> {
         " \\\n  --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000",
     ]);
     let entry = (name, specifier, marker, behind).prop_map(|(n, s, m, b)| {
-        // Behind an address PEP 508 wants a space before the semicolon.
+        // After a URL PEP 508 requires a space before the semicolon.
         let space = if s.contains('@') && !m.is_empty() { " " } else { "" };
         format!("{n}{s}{space}{m}{b}")
     });
@@ -234,7 +234,7 @@ fn lines_of_all_kinds_are_taken_where_both_tools_take_them() {
     }
 }
 
-/// What a tool does with a line counts, not only how it parses it.
+/// What a tool does with a line counts, not only how it parses the line.
 #[test]
 fn what_one_of_the_tools_refuses_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -309,7 +309,7 @@ fn normal(name: &str) -> String {
     name.to_lowercase().replace(['_', '.'], "-")
 }
 
-/// A local index with each version that is pinned anywhere, and a newer one of each package.
+/// A local index with every pinned version of each package, and a newer one.
 fn index(folder: &Path, texts: &[&str]) {
     let mut lines = std::collections::BTreeSet::new();
     for text in texts {
@@ -390,7 +390,7 @@ fn pip_and_uv_resolve_exactly_as_the_merged_file_says() {
     }
 }
 
-/// What a resolution is made from.
+/// The inputs of a resolution.
 struct Files<'a> {
     wheels: &'a Path,
     constraints: &'a Path,

@@ -4,7 +4,7 @@ use patchset_api::constraint_override::OverrideState::{Added, Outdated, Redundan
 
 use super::{corpus, merged, states};
 
-/// The upper constraints with one line taken out and one put behind them.
+/// The upper constraints with one line removed and one appended.
 fn by_hand(release: &str, without: &str, with: &str) -> String {
     let text = corpus(&format!("releases/{release}/upper-constraints.txt"));
     assert_eq!(text.matches(without).count(), 1);

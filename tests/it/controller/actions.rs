@@ -1,5 +1,4 @@
-//! Images that workflows of GitHub Actions build, with a GitHub of the test's own and a real
-//! registry.
+//! Images that GitHub Actions workflows build, with a test server for GitHub and a real registry.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::support::registry::Registry;
 const DISPATCHES: &str = "/dispatches";
 const RUN: &str = "/actions/runs/1000";
 
-/// A stage, and a spec whose image a workflow builds.
+/// A stage, and a spec whose image is built by a workflow.
 async fn scene(name: &str, github: &GitHub, registry: &Registry) -> (Stage, Value) {
     scene_with(name, github, registry, &[]).await
 }
@@ -45,7 +44,7 @@ fn ready_message(object: &PatchSet) -> String {
     condition(object, "Ready").map_or(String::new(), |ready| ready.message.clone())
 }
 
-/// Waits for something to become so at the server.
+/// Waits until a condition holds on the server.
 async fn until(github: &GitHub, what: &str, holds: impl Fn(&[Run]) -> bool) {
     let begun = std::time::Instant::now();
     while !holds(&github.state().runs) {
@@ -59,7 +58,7 @@ fn end(github: &GitHub, index: usize, conclusion: &'static str) {
     (run.status, run.conclusion) = ("completed", Some(conclusion));
 }
 
-/// What a workflow is told to build, as far as the plan in the status tells it too.
+/// What a workflow is asked to build, as far as the plan in the status has it too.
 fn told(run: &Run) -> BuildStatus {
     let document: Value = serde_json::from_str(run.inputs["build"].as_str().unwrap()).unwrap();
     let inputs = &document["labels"]["patching.c5c3.io/inputs"];
@@ -81,7 +80,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
     let run = github.state().runs[0].clone();
     assert!(run.title.ends_with(&attempt(&building).name), "{}", run.title);
 
-    // A controller that starts anew finds its run.
+    // A restarted controller finds its run.
     stage.controller.kill();
     stage.controller.restart();
     github.state().runs[0].status = "in_progress";
@@ -108,7 +107,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
     let log = stage.controller.log();
     assert!(!log.contains(TOKEN), "a credential in the log");
 
-    // Nothing new asks neither GitHub nor the API server.
+    // Without changes, neither GitHub nor the API server gets a request.
     let (version, asked) = (ready.resource_version(), github.state().requests.len());
     stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
@@ -117,7 +116,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
         (version, asked)
     );
 
-    // What is superseded is cancelled, and the next is asked for.
+    // A superseded run is cancelled, and the next requested.
     for (index, word) in ["hi", "hallo"].into_iter().enumerate() {
         spec["build"]["args"]["GREETING"] = json!(word);
         stage.apply("demo", &spec).await;
@@ -130,7 +129,7 @@ async fn a_workflow_builds_the_image_and_is_followed_to_its_end() {
         build_of(&next).inputs_digest
     );
 
-    // Back to what is there already: that is told at once, and the run that builds for nothing is
+    // Back to an existing image: that is reported at once, and the run that is not needed is
     // cancelled.
     spec["build"]["args"]["GREETING"] = json!("hello");
     stage.apply("demo", &spec).await;
@@ -191,7 +190,7 @@ async fn a_run_that_fails_is_told_with_its_log_and_followed_by_another() {
 async fn a_run_is_asked_for_once_whatever_the_answer() {
     let (registry, github) = (Registry::open(), GitHub::start().await);
     let (stage, spec) = scene("actions-once", &github, &registry).await;
-    // An older Enterprise Server does not tell the run, and this time its answer is lost.
+    // An older Enterprise Server does not return the run, and here its answer is lost as well.
     github.state().details = Details::Ignored;
     github.fault(DISPATCHES, Fault::Cut);
     stage.apply("demo", &spec).await;
@@ -204,7 +203,7 @@ async fn a_run_is_asked_for_once_whatever_the_answer() {
         .await;
     assert_eq!(github.state().runs.len(), 1, "it was asked for twice");
 
-    // A run that somebody deletes is followed by another.
+    // A deleted run is followed by another.
     github.state().runs[0].id = 7;
     github.state().runs[0].title = "something else".to_owned();
     until(&github, "the second run", |runs| runs.len() == 2).await;
@@ -245,7 +244,7 @@ async fn what_github_refuses_is_told_and_what_it_limits_is_waited_for() {
     stage.ready("demo", "Unknown", "Building").await;
     assert_eq!(github.state().runs.len(), 1);
 
-    // Too long: it is cancelled, and told.
+    // A run that takes too long is cancelled, and reported.
     spec["build"]["timeout"] = json!("1s");
     spec["build"]["retries"] = json!(0);
     stage.apply("demo", &spec).await;
@@ -259,7 +258,7 @@ async fn what_github_refuses_is_told_and_what_it_limits_is_waited_for() {
 async fn a_run_of_what_was_asked_for_before_never_counts() {
     let (registry, github) = (Registry::open(), GitHub::start().await);
     let (stage, mut spec) = scene("actions-late", &github, &registry).await;
-    // One tag for all, and a run that goes on.
+    // One tag for all images, and a run that goes on.
     spec["build"]["image"]["tag"] = json!("fixed");
     stage.apply("demo", &spec).await;
     until(&github, "the run", |runs| runs.len() == 1).await;
@@ -277,7 +276,7 @@ async fn a_run_of_what_was_asked_for_before_never_counts() {
     assert_well_formed(&waiting);
     stage.looks(1).await;
     stage.ready("demo", "Unknown", "BuildCancelling").await;
-    // It pushes what was asked for before, which takes the tag; its end lets the next one begin.
+    // It pushes the image requested before, which takes the tag; once it ends, the next one starts.
     build_as_told(&former, former.inputs_digest.as_str());
     end(&github, 0, "success");
     let taken = stage.ready("demo", "False", "TagTaken").await;
@@ -307,7 +306,7 @@ async fn the_engine_may_be_changed_while_one_builds() {
             .items
     };
     assert_eq!(jobs().await.len(), 1);
-    // Nothing runs the Job; it goes, and a run is asked for.
+    // Nothing runs the Job; it is deleted, and a run requested.
     spec["build"]["engine"] = json!("GitHubActions");
     spec["build"]["githubActions"] = workflow;
     stage.apply("demo-1.0", &spec).await;
@@ -320,7 +319,7 @@ async fn the_engine_may_be_changed_while_one_builds() {
             .iter()
             .all(|job| job.metadata.deletion_timestamp.is_some())
     );
-    // And back: the run is left alone, as its login is not told any more.
+    // And back: the run is left alone, because the spec does not name its login.
     spec["build"].as_object_mut().unwrap().remove("githubActions");
     spec["build"]["engine"] = json!("Job");
     stage.apply("demo-1.0", &spec).await;
@@ -375,7 +374,7 @@ async fn a_place_is_free_again_and_who_asks_while_none_is_gets_the_next() {
         .annotate("one", "reconcile.fluxcd.io/requestedAt", "now")
         .await;
     stage.ready("one", "Unknown", "BuildQueued").await;
-    // Nobody follows what is suspended; the place is for who waits.
+    // A suspended object's run is not followed; its slot goes to an object that waits.
     other["suspend"] = json!(true);
     stage.apply("two", &other).await;
     until(&github, "the run that was asked for", |runs| runs.len() == 3).await;
@@ -417,7 +416,7 @@ async fn the_run_of_what_is_deleted_is_cancelled() {
             })
             .await;
     }
-    // With all that it needs, as when a folder of manifests is taken back.
+    // Along with all that it needs, as when a folder of manifests is deleted.
     let (objects, secrets) = (stage.api::<PatchSet>(), stage.api::<Secret>());
     secrets.delete("github", &DeleteParams::default()).await.unwrap();
     objects.delete("one", &DeleteParams::default()).await.unwrap();
@@ -431,7 +430,8 @@ async fn the_run_of_what_is_deleted_is_cancelled() {
         "another's run was cancelled"
     );
 
-    // Where the server does not let it, the object is gone all the same, and that is told.
+    // If the server does not permit it, the object is deleted all the same, and the refusal
+    // reported.
     let body = r#"{"message": "Resource not accessible by personal access token"}"#;
     github.fault("/cancel", Fault::Instead(403, Vec::new(), body.to_owned()));
     objects.delete("two", &DeleteParams::default()).await.unwrap();
@@ -471,8 +471,8 @@ async fn a_run_may_take_no_longer_than_is_allowed() {
     assert_eq!(github.count(DISPATCHES), 0);
 }
 
-/// Where the workflow's result is the image's test, an image that it pushed before it failed does not
-/// count, and the one before stays.
+/// If the workflow's result is the image's test, an image that it pushed before failing does not
+/// count, and the previous one stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workflows_own_result_is_the_test() {
     let (registry, github) = (Registry::open(), GitHub::start().await);
@@ -500,7 +500,7 @@ async fn the_workflows_own_result_is_the_test() {
     assert_eq!(shown(&failed, "ImageTested"), "False/TestFailed");
     assert_eq!(failed.status.unwrap().image, Some(before));
 
-    // Another run that succeeds makes it count.
+    // Another run that succeeds makes the image count.
     stage
         .annotate("demo", "reconcile.fluxcd.io/requestedAt", "again")
         .await;

@@ -32,12 +32,12 @@ async fn nothing_new_costs_no_write_no_event_and_no_fetch() {
         stage.server.looks() > looks,
         "the interval passed, and nobody looked"
     );
-    // That it applies from the first is told by the status alone.
+    // That it applies from the first is reported by the status alone.
     assert_eq!(stage.events("quiet").await, []);
 }
 
-/// The requests to the API server that the controller logged, but for its watches and for those by
-/// which it learns whether Flux's kinds were installed meanwhile.
+/// The requests to the API server that the controller logged, except for its watches and for those
+/// that check whether Flux's kinds have been installed.
 pub fn asked(log: &str) -> Vec<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -68,7 +68,7 @@ async fn a_new_object_is_one_write_where_nothing_takes_long() {
     };
     let counts = names.map(of);
     assert_eq!(counts.iter().sum::<usize>(), writes.len(), "{writes:?}");
-    // What takes longer than a second says first that it has begun.
+    // An object that takes longer than a second first reports that it has begun.
     assert!(
         counts.contains(&1) && counts.iter().all(|count| *count <= 2),
         "{counts:?}"
@@ -106,7 +106,7 @@ async fn an_image_that_is_built_and_delivered_costs_nothing_but_looks_at_refs() 
     let waiting = build::build_of(&stage.ready("free", "Unknown", "AwaitingImage").await);
     build::build_as_told(&waiting, waiting.inputs_digest.as_str());
     stage.ready("free", "True", "Succeeded").await;
-    // What was written comes back as a change once, and is looked at.
+    // Each write comes back as a change once, and causes a look.
     stage.looks(4).await;
 
     let count = || {
@@ -164,7 +164,7 @@ async fn many_objects_on_one_upstream_share_looks() {
     assert_looks_are_rare(&stage, begin, rest);
 }
 
-/// Holds the rule that an upstream is looked at no more than once in a time.
+/// Asserts that an upstream is looked at no more than once in this time.
 fn assert_looks_are_rare(stage: &Stage, begin: Instant, rest: Duration) {
     let looks = u128::try_from(stage.server.looks()).unwrap();
     let most = 1 + begin.elapsed().as_millis() / rest.as_millis();
@@ -186,7 +186,7 @@ async fn whatever_is_created_changed_or_restarted_an_upstream_is_left_in_peace()
         stage.ready(&format!("p{n}"), "True", "Succeeded").await;
     }
     assert_looks_are_rare(&stage, begin, rest);
-    // Another spec, that fails, and one that is mended.
+    // A spec that fails, and one that is mended.
     for (branch, status, reason) in [("none", "False", "RefNotFound"), ("main", "True", "Succeeded")] {
         spec["upstream"]["ref"] = json!({ "branch": branch });
         for n in 0..5 {
@@ -258,7 +258,7 @@ async fn who_is_served_by_an_older_look_is_looked_at_once_more() {
         .commit(&[("file.txt", "all different\n")], "a conflict");
     stage.apply("second", &spec).await;
     stage.ready("second", "False", "PatchConflict").await;
-    // The same for what that look did not show at all.
+    // The same for a ref that the look did not show at all.
     stage.upstream.git(&["branch", "pushed-a-moment-before"]);
     spec["upstream"]["ref"] = json!({ "branch": "pushed-a-moment-before" });
     stage.apply("third", &spec).await;
@@ -290,7 +290,7 @@ async fn a_second_look_is_one_for_all_and_work_for_those_whose_ref_moved() {
         })
         .await;
     assert_eq!(stage.server.looks(), 2);
-    // One for each, and one for whose ref moved.
+    // One for each object, and one for the object whose ref moved.
     stage.controller.until_reconciled("PatchSet", "", 7).await;
     assert_eq!(stage.controller.reconciliations("PatchSet", ""), 7);
 }
@@ -306,7 +306,7 @@ async fn a_request_for_many_objects_is_one_look() {
     for n in 0..15 {
         stage.ready(&format!("p{n}"), "True", "Succeeded").await;
     }
-    // All of them wait when it begins.
+    // All of them wait when the controller starts.
     stage.controller.kill();
     let looks = stage.server.looks();
     for n in 0..15 {
@@ -343,12 +343,12 @@ async fn what_takes_no_time_is_written_once() {
     stage.apply("second", &spec).await;
     stage.ready("second", "True", "Succeeded").await;
     stage.looks(4).await;
-    // A machine that is busy may take longer than a second for it.
+    // A busy machine may take longer than a second for it.
     let told = stage.controller.log().matches("looking at generation").count();
     assert!(writes(&stage) - before <= 1 + told, "{}", stage.controller.log());
 }
 
-/// How many statuses the controller wrote.
+/// The number of statuses that the controller wrote.
 fn writes(stage: &Stage) -> usize {
     let asked = asked(&stage.controller.log());
     asked.iter().filter(|request| request.contains("/status")).count()
@@ -416,7 +416,7 @@ async fn an_object_that_cannot_be_read_does_not_stop_the_others() {
     let stage = Stage::new("unreadable").await;
     stage.apply("bad", &stage.spec()).await;
     stage.ready("bad", "True", "Succeeded").await;
-    // The status subresource takes what an older or newer version of the definition may have left.
+    // The status subresource accepts whatever another version of the definition may have left.
     let odd = json!({ "status": { "observedGeneration": 1, "conditions": [{
         "type": "Ready", "status": "True", "reason": "Odd", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"
     }] } });

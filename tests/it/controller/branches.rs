@@ -86,7 +86,7 @@ async fn a_forks_branch_is_followed_through_a_rebase_by_force_and_a_merge_upstre
     stage.looks(3).await;
     assert_eq!(stage.server.packs(), packs);
 
-    // The upstream takes one in another form.
+    // The upstream takes one of them in another form.
     let merged = stage.upstream.commit(
         &[("file.txt", &BASE.replace("nine", "Nine!"))],
         &format!("Say nine louder\n\nReviewed.\n\nChange-Id: I{}", "9".repeat(40)),
@@ -181,7 +181,7 @@ async fn a_base_and_the_policy_on_subjects() {
         "{}",
         message(&object)
     );
-    // The upstream moves: this is what a rebase would leave.
+    // The upstream moves: the result is what a rebase would leave.
     stage.upstream.commit(&[("later", "x\n")], "later");
     let object = applied(&stage, "soft", "3/3").await;
     assert!(
@@ -227,7 +227,7 @@ async fn a_branch_of_the_upstream_itself_over_ssh_and_only_with_a_signature() {
     assert_eq!(object.status.as_ref().unwrap().applied.as_deref(), Some("1/1"));
 }
 
-/// What one namespace's login fetched is no other's.
+/// What one namespace's login fetched is not available to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_forks_commits_are_only_for_who_has_its_login() {
     let serve = |root: std::path::PathBuf| GitServer::http(root).basic("ann", "s3cret");
@@ -251,7 +251,7 @@ async fn a_private_forks_commits_are_only_for_who_has_its_login() {
         let object = stage.ready(name, "False", "AuthenticationFailed").await;
         assert!(names(&object).is_empty());
     }
-    // A Secret that changes is news.
+    // A changed Secret is news.
     stage.secret("wrong", &login).await;
     stage.ready("bad", "True", "Succeeded").await;
     assert!(stage.server.counts().with_login.load(Ordering::SeqCst) > 0);

@@ -1,4 +1,4 @@
-//! Patched source in a registry, and the image that another builder makes of it.
+//! Patched source in a registry, and the image that another builder makes from it.
 
 use std::process::Command as Program;
 
@@ -39,7 +39,8 @@ pub fn spec(stage: &Stage, registry: &Registry) -> Value {
     spec
 }
 
-/// What a CI does: builds from the named contexts of the status with a real builder, and pushes.
+/// Does what a CI does: builds from the named contexts in the status with a real builder, and
+/// pushes.
 pub fn build_as_told(build: &BuildStatus, inputs: &str) {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(
@@ -166,7 +167,7 @@ async fn another_ci_builds_from_the_published_source() {
         "{message}"
     );
 
-    // Nothing new asks neither the API server nor the registry.
+    // Without changes, neither the API server nor the registry gets a request.
     let (version, asked) = (ready.resource_version(), registry.log().lines().count());
     stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
@@ -175,7 +176,8 @@ async fn another_ci_builds_from_the_published_source() {
         (version, asked)
     );
 
-    // Another argument makes another image; the one before stays told until the new one is there.
+    // Another argument makes another image; the previous one stays in the status until the new one
+    // exists.
     spec["build"]["args"]["GREETING"] = json!("hi");
     stage.apply("demo", &spec).await;
     let waiting = stage.ready("demo", "Unknown", "AwaitingImage").await;
@@ -188,7 +190,7 @@ async fn another_ci_builds_from_the_published_source() {
     );
     assert_eq!(waiting.status.unwrap().image.unwrap(), image);
 
-    // And back: that image is there already, and nothing is built.
+    // And back: that image exists, and nothing is built.
     spec["build"]["args"]["GREETING"] = json!("hello");
     stage.apply("demo", &spec).await;
     let back = stage.ready("demo", "True", "Succeeded").await;
@@ -217,7 +219,7 @@ async fn a_patch_that_conflicts_leaves_the_image_as_it_is() {
     assert_eq!(held.status.unwrap().image, image);
     assert_eq!(registry.uploads(), uploads, "a broken source was published");
 
-    // Without a build nothing is told of one.
+    // Without a build, the status has none.
     spec["build"] = Value::Null;
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
@@ -310,14 +312,14 @@ async fn apply_overrides(stage: &Stage, overrides: &Value) {
         .unwrap();
 }
 
-/// The file of the merged constraints that a build is given.
+/// The file of merged constraints that a build gets.
 fn merged_constraints(registry: &Registry, build: &BuildStatus) -> String {
     let root = tempfile::tempdir().unwrap();
     let tree = crate::source_images::unpacked(registry, &build.contexts["upper-constraints"], root.path());
     std::fs::read_to_string(tree.join("upper-constraints.txt")).unwrap()
 }
 
-/// Waits until the service asks for another image by a build that is as wanted.
+/// Waits until the service asks for another image, by a build that satisfies the condition.
 async fn asks_for_another_image(stage: &Stage, wanted: impl Fn(&BuildStatus) -> bool) -> PatchSet {
     stage
         .wait("demo", "asking for another image", |object| {
@@ -329,8 +331,8 @@ async fn asks_for_another_image(stage: &Stage, wanted: impl Fn(&BuildStatus) -> 
         .await
 }
 
-/// Asserts that a library which breaks holds its service at an image, and that it stays so,
-/// however often both are looked at.
+/// Asserts that a library which breaks holds its service at an image, however often both are looked
+/// at.
 async fn assert_broken_library_holds_service(stage: &Stage, library: &Value, image: &ImageStatus) {
     let mut broken = library.clone();
     broken["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
@@ -354,7 +356,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     let stage = stage("libraries", &registry).await;
     let overrides = overrides_to("1.1");
 
-    // The service first: it waits for what is not there yet.
+    // The service comes first: it waits for objects that do not exist yet.
     let mut service = spec(&stage, &registry);
     service["libraries"] = json!([{ "name": "lib" }]);
     service["constraints"] = json!({ "name": "co" });
@@ -389,7 +391,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         ["demo", "my-lib", "upper-constraints"]
     );
     assert_eq!(build.contexts["my-lib"], library_source);
-    // The pins of what is built from source are gone, under whatever spelling.
+    // The pins of what is built from source are gone, however they are spelled.
     assert_eq!(merged_constraints(&registry, &build), "alpha===1.1\n");
     build_as_told(&build, build.inputs_digest.as_str());
     let first = stage
@@ -400,7 +402,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
         .image
         .unwrap();
 
-    // A change in the library asks for another image of the service.
+    // A change in the library requires another image of the service.
     library["patches"] = library_that_says(&stage, "other")["patches"].clone();
     stage.apply("lib", &library).await;
     let is_of_the_library = |now: &BuildStatus| {
@@ -409,7 +411,7 @@ async fn libraries_and_constraints_go_into_the_build_that_names_them() {
     let again = asks_for_another_image(&stage, is_of_the_library).await;
     assert_eq!(again.status.as_ref().unwrap().image.as_ref(), Some(&first));
 
-    // So does one in the constraints; and back to what was built before, nothing is.
+    // So does one in the constraints; going back to earlier inputs builds nothing.
     apply_overrides(&stage, &overrides_to("1.2")).await;
     asks_for_another_image(&stage, |now| now.reasons == [BuildReason::Constraints]).await;
     apply_overrides(&stage, &overrides).await;
@@ -450,7 +452,7 @@ async fn what_no_image_can_be_built_with_is_refused() {
         let error = stage.try_apply("refused", &spec).await.unwrap_err().to_string();
         assert!(error.contains(sentence), "{sentence}: {error}");
     }
-    // A service is no library.
+    // A service cannot serve as a library.
     stage.apply("service", &good).await;
     let mut spec = good.clone();
     spec["libraries"] = json!([{ "name": "service" }]);

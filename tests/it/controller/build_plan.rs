@@ -37,8 +37,8 @@ fn ours(stage: &Stage) -> GitRepo {
     ours
 }
 
-/// A service with all that can go into an image, a library, and constraints: kinds, names and
-/// specs.
+/// A service with everything that can go into an image, a library, and constraints: kinds, names
+/// and specs.
 fn objects(stage: &Stage, registry: &Registry) -> Vec<(&'static str, &'static str, Value)> {
     let ours = stage.server.url("ours");
     let at = |path: &str| json!({ "git": { "url": ours, "path": path } });
@@ -120,7 +120,7 @@ fn clones(stage: &Stage, folder: &Path) {
             .unwrap();
         assert!(cloned.success());
     }
-    // What is checked out does not matter.
+    // It does not matter what is checked out.
     let checkout = Program::new("git")
         .arg("-C")
         .arg(folder.join("ours"))
@@ -173,7 +173,7 @@ fn push_base(registry: &Registry, content: &str, tag: &str) {
         .success();
 }
 
-/// As kubectl prints them, objects know what was built before.
+/// Objects as kubectl prints them know what was built before.
 async fn objects_of_the_cluster_tell_what_is_different(
     stage: &Stage,
     registry: &Registry,
@@ -193,7 +193,7 @@ async fn objects_of_the_cluster_tell_what_is_different(
     assert_ne!(planned["build"]["inputsDigest"], of_controller["inputsDigest"]);
 }
 
-/// What the base stands for is not known, and neither is what follows from it.
+/// The image behind the base is unknown, and so is everything that follows from it.
 fn without_a_registry_the_inputs_are_not_known(
     registry: &Registry,
     here: &str,
@@ -232,8 +232,8 @@ async fn apply_all(stage: &Stage, objects: &[(&str, &str, Value)]) {
     }
 }
 
-/// The patches of a status as a plan tells them: the status also remembers by which bytes a patch
-/// is as it is, and since when.
+/// The patches of a status as a plan shows them: the status also remembers for which bytes a patch
+/// has its state, and since when.
 fn patches_as_planned(object: &PatchSet) -> Value {
     let mut patches = json!(object.status.as_ref().unwrap().patches);
     for patch in patches.as_array_mut().unwrap() {
@@ -305,7 +305,7 @@ async fn the_command_line_plans_as_the_controller_does() {
     // The printed command builds the image that the controller waits for.
     let mut command = plan(&registry, &["--output", "buildah", "--upstream", here], &text);
     let commands = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
-    // buildah's `manifest push` looks at no registries.conf.
+    // buildah's `manifest push` ignores registries.conf.
     let commands = commands.replace("  push \\\n", "  push --tls-verify=false \\\n");
     run(&commands, &ours.work().join("images/demo"), &registry);
     let ready = stage.ready("demo", "True", "Succeeded").await;

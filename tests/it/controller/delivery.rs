@@ -1,4 +1,4 @@
-//! The image that was built, in a ConfigMap for Flux.
+//! The built image, in a ConfigMap for Flux.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::build::{build_as_told, build_of, spec, stage, stage_with};
 use super::{GOOD, PATIENCE, Stage, assert_well_formed, condition, inline, shown};
 use crate::support::registry::Registry;
 
-/// The ConfigMap's data, once it is as wanted.
+/// The ConfigMap's data, once it satisfies the condition.
 async fn data(
     stage: &Stage,
     name: &str,
@@ -31,7 +31,7 @@ async fn data(
     }
 }
 
-/// Has the image built that a `PatchSet` asks for.
+/// Builds the image that a `PatchSet` asks for.
 async fn build(stage: &Stage, name: &str) -> String {
     let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
     build_as_told(&build, build.inputs_digest.as_str());
@@ -74,7 +74,7 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     assert_eq!(map.labels()["reconcile.fluxcd.io/watch"], "Enabled");
     assert_eq!(status.delivered.unwrap().reference, image.reference);
 
-    // What is changed by hand or removed is put back, and nothing is written where nothing changed.
+    // What is changed or removed by hand is restored, and nothing is written if nothing changed.
     let by_hand = json!({ "data": { "demo_tag": "wrong" }, "metadata": { "labels": null } });
     let maps = stage.api::<ConfigMap>();
     maps.patch("images", &PatchParams::default(), &Patch::Merge(&by_hand))
@@ -90,7 +90,7 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     stage.looks(3).await;
     assert_eq!(maps.get("images").await.unwrap().resource_version(), version);
 
-    // A patch that conflicts leaves what was delivered as it is.
+    // A patch that conflicts does not change what was delivered.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     let held = stage.ready("demo", "False", "PatchConflict").await;
@@ -101,8 +101,8 @@ async fn the_image_reaches_a_config_map_and_stays_there() {
     })
     .await;
     stage.ready("demo", "False", "PatchConflict").await;
-    // The next image takes its place, and with the patches of before comes the image of before,
-    // without a build.
+    // The next image replaces it, and the earlier patches bring back the earlier image without a
+    // build.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
@@ -173,7 +173,7 @@ async fn an_image_may_wait_for_approval() {
         tag
     );
 
-    // While the next one waits, what was delivered is put back.
+    // While the next one waits, what was delivered is restored.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
@@ -187,7 +187,7 @@ async fn an_image_may_wait_for_approval() {
     stage.ready("demo", "True", "Succeeded").await;
 }
 
-/// Lets a service account write ConfigMaps.
+/// Allows a service account to write ConfigMaps.
 async fn let_write(stage: &Stage, account: &str) {
     let role: Role = serde_json::from_value(json!({
         "metadata": { "name": account },
@@ -244,7 +244,7 @@ async fn a_config_map_is_written_with_the_rights_of_the_tenant() {
     stage.ready("demo", "True", "Succeeded").await;
     let delivered = data(&stage, "images", |data| data.len() == 4).await;
 
-    // The spec's own comes before that, and what is there is not touched without its rights.
+    // The spec's own account takes precedence, and existing data is not touched without its rights.
     spec["serviceAccountName"] = json!("other");
     spec["delivery"]["configMap"]["prefix"] = json!("next");
     stage.apply("demo", &spec).await;

@@ -1,4 +1,4 @@
-//! Faults of upstreams and credentials, and what comes after them.
+//! Faults of upstreams and credentials, and recovery from them.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_missing_ref_is_tried_again_until_it_is_there() {
     );
 }
 
-/// As Gerrit answers where a branch moved between the look and the fetch.
+/// As Gerrit answers if a branch moved between the look and the fetch.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_moved_since_the_look_is_looked_at_anew_at_once() {
     let stage = Stage::new("moved").await;

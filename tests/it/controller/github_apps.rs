@@ -1,4 +1,4 @@
-//! A GitHub App fetches from github.com, whose API and Git server are the test's own.
+//! A GitHub App fetches from github.com, with test servers for its API and Git.
 
 use patchset_api::PatchSet;
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::support::proxy::Proxy;
 use crate::support::tls::Authority;
 
 const URL: &str = "https://github.com/acme/images.git";
-/// The first token that the API gives.
+/// The first token that the API issues.
 const TOKEN: &str = "ghs_0hidden";
 
-/// An API, a Git server that takes the API's first token alone, and a proxy that leads to both.
+/// An API, a Git server that accepts only the API's first token, and a proxy that leads to both.
 struct Servers {
     github: GitHub,
     git: GitServer,
@@ -67,7 +67,7 @@ impl Servers {
         stage
     }
 
-    /// How many tokens were asked for.
+    /// The number of tokens requested.
     fn asked(&self) -> usize {
         self.github.count("/access_tokens")
     }
@@ -117,7 +117,7 @@ async fn an_app_fetches_the_upstream_and_the_patches() {
             json!({ "contents": "read" })
         );
     }
-    // Who has another key of the same App has no use of what the first one got.
+    // A holder of another key of the same App cannot use the first one's token.
     let (another, _) = keys(&[]);
     secret(&stage, "another", "42", &another).await;
     stage.apply("another", &spec(URL, "another")).await;

@@ -1,4 +1,4 @@
-//! The image that was built, in commits to a repository that Flux follows.
+//! The built image, in commits to a repository that Flux follows.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn deliver(stage: &Stage, registry: &Registry, git: &Value) -> Value {
     spec
 }
 
-/// Has the image built that a `PatchSet` asks for, and gives its tag.
+/// Builds the image that a `PatchSet` asks for; returns its tag.
 async fn build(stage: &Stage, name: &str) -> String {
     let build = build_of(&stage.ready(name, "Unknown", "AwaitingImage").await);
     build_as_told(&build, build.inputs_digest.as_str());
@@ -65,7 +65,7 @@ fn commits(repo: &GitRepo, branch: &str) -> usize {
     repo.git(&["rev-list", "--count", branch]).parse().unwrap()
 }
 
-/// Waits until something of a repository is as wanted.
+/// Waits until a condition holds in a repository.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
@@ -74,7 +74,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Makes a hook of a repository.
+/// Installs a hook in a repository.
 fn hook(repo: &GitRepo, name: &str, script: &str) -> std::path::PathBuf {
     let file = repo.dir.join("hooks").join(name);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -123,7 +123,7 @@ async fn a_commit_changes_the_marked_values_alone() {
         )
     );
 
-    // Nothing new costs no commit and no write.
+    // Without changes there is no commit and no write.
     let version = ready.metadata.resource_version;
     stage.looks(3).await;
     let later = stage.api::<PatchSet>().get("demo").await.unwrap();
@@ -132,7 +132,8 @@ async fn a_commit_changes_the_marked_values_alone() {
         (&version, 2)
     );
 
-    // Somebody else's commit changes nothing; one that takes the image away is followed by another.
+    // A commit by another author changes nothing; one that removes the image is followed by
+    // another.
     repo.git(&["checkout", "--force", "--quiet", "main"]);
     repo.commit(&[("README", "other\n")], "other");
     stage.looks(3).await;
@@ -143,8 +144,8 @@ async fn a_commit_changes_the_marked_values_alone() {
     until("it is put back", || commits(&repo, "main") == 5).await;
     assert_eq!(repo.git(&["show", "main:apps/demo.yaml"]) + "\n", after);
 
-    // A patch that conflicts leaves it; the next image takes its place; taken back, the image of
-    // before comes without a build.
+    // A patch that conflicts leaves the image; the next image replaces it; reverting the patch
+    // brings the earlier image back without a build.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "False", "PatchConflict").await;
@@ -178,7 +179,7 @@ async fn images_that_come_together_are_one_commit() {
         stage.ready(name, "Unknown", "AwaitingApproval").await;
     }
     assert_eq!(commits(&repo, "main"), 1);
-    // While the first is on its way, the two others wait for their turn.
+    // While the first is being pushed, the two others wait for their turn.
     let started = stage.root.path().join("started");
     hook(
         &repo,
@@ -211,8 +212,7 @@ async fn a_lost_race_is_run_again_and_keeps_what_others_did() {
     let registry = Registry::open();
     let stage = stage("races", &registry).await;
     let repo = gitops(&stage);
-    // Somebody is faster the first two times: a commit comes between what was read and what is
-    // pushed.
+    // Another writer is faster the first two times: a commit arrives between the read and the push.
     let script = "#!/bin/sh
 count=$(cat races 2>/dev/null || echo 0)
 [ \"$count\" -lt 2 ] || exit 0
@@ -260,7 +260,7 @@ async fn what_keeps_a_commit_from_the_branch_is_told_and_tried_again() {
     stage.ready("demo", "True", "Succeeded").await;
     assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
 
-    // The server goes away, and comes back: what is delivered stays told.
+    // The server goes away and returns: the delivery stays in the status.
     let mut spec = deliver(&stage, &registry, &json!({}));
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     spec["upstream"]["ref"] = json!({ "commit": stage.upstream.git(&["rev-parse", "main"]) });
@@ -328,7 +328,7 @@ async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_
     );
     assert!(repo.git(&["show", "main:apps/demo.yaml"]).contains(&tag));
 
-    // A second one at work on the same objects.
+    // A second controller works on the same objects.
     let option = format!("--plain-http-registry={}", registry.host);
     let _second = Controller::start(ApiServer::get().await, &stage.namespace, &[&option]);
     let mut spec = deliver(&stage, &registry, &json!({}));
@@ -355,7 +355,7 @@ async fn a_push_that_was_not_recorded_is_recognised_and_two_controllers_deliver_
     }
 }
 
-/// Merges what waits as one commit, as people do at a forge.
+/// Merges what waits as one commit, as people do on a forge.
 fn squash(repo: &GitRepo, message: &str) {
     repo.git(&["checkout", "--force", "--quiet", "main"]);
     repo.git(&["merge", "--quiet", "--squash", "patchset/images"]);
@@ -384,7 +384,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
         (1, 2)
     );
 
-    // It is not made again while it waits, and the next image goes on top.
+    // The commit is not made again while it waits, and the next image goes on top.
     stage.looks(3).await;
     assert_eq!(proposed.git.commit, repo.git(&["rev-parse", "patchset/images"]));
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
@@ -400,7 +400,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     .await;
     assert_eq!(commits(&repo, "patchset/images"), 3);
 
-    // Merged as one commit, with another one behind it, it is delivered.
+    // Merged as one commit with another on top, it is delivered.
     squash(&repo, "merged");
     repo.commit(&[("README", "more\n")], "more");
     let ready = stage.ready("demo", "True", "Succeeded").await;
@@ -409,8 +409,8 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     let delivered = status.delivered.unwrap();
     assert!(delivered.reference.contains(&second));
 
-    // The branch that was merged is made anew for the next image, and where that is taken back, it
-    // asks for nothing.
+    // The merged branch is recreated for the next image, and if that is reverted, it proposes
+    // nothing.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     until("the branch has the former image", || {
@@ -427,7 +427,7 @@ async fn a_branch_of_its_own_waits_to_be_merged() {
     stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(repo.git(&["diff", "main", "patchset/images"]), "");
 
-    // What somebody else did on the branch stays, through all further images.
+    // What people did on the branch stays, through all further images.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
@@ -454,7 +454,7 @@ async fn a_merge_is_told_where_it_is_certain() {
     let first = build(&stage, "demo").await;
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
 
-    // What is merged is told, also where the next image does not come.
+    // A merge is reported even if the next image does not come.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("-five", "-fünf"))]);
     stage.apply("demo", &spec).await;
     let waiting = stage.ready("demo", "False", "PatchConflict").await;
@@ -471,7 +471,7 @@ async fn a_merge_is_told_where_it_is_certain() {
     assert!(delivered.reference.contains(&first));
     assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
 
-    // One that cannot be told for sure is not: another file has a marker that cannot be followed.
+    // A merge that is uncertain is not reported: another file has a marker that cannot be followed.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     build(&stage, "demo").await;
@@ -496,7 +496,7 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
     let repo = gitops(&stage);
     let other = format!("tag: v0 # {{\"$patchset\": \"{}:demo:tag\"}}\n", stage.namespace);
     repo.commit(&[("staging/demo.yaml", &other)], "staging");
-    // Two that ask for different things of the same branch.
+    // Two that ask the same branch for different changes.
     for (name, author) in [("demo", "ann@example.org"), ("other", "bob@example.org")] {
         let push =
             json!({ "push": { "branch": "images" }, "paths": ["apps"], "author": { "email": author } });
@@ -514,7 +514,7 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
         "{shown}"
     );
     assert_eq!(commits(&repo, "images"), 4);
-    // By the ConfigMap they are delivered.
+    // The ConfigMap already delivers them.
     let told = stage
         .ready("demo", "Unknown", "AwaitingMerge")
         .await
@@ -526,7 +526,7 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
         stage.ready(name, "True", "Succeeded").await;
     }
 
-    // What is merged next is told by its own commit, though the ConfigMap had it before.
+    // The next merge is reported with its own commit, although the ConfigMap had it before.
     let mut spec = deliver(
         &stage,
         &registry,
@@ -553,7 +553,7 @@ async fn several_wait_on_one_branch_and_folders_may_change() {
         repo.git(&["show", "images:staging/demo.yaml"])
             .starts_with("tag: v1 #")
     );
-    // Taken away from where nothing waits any more, an approval changes nothing.
+    // Removing the approval changes nothing when nothing waits.
     repo.git(&["update-ref", "refs/heads/main", "refs/heads/images"]);
     stage.ready("demo", "True", "Succeeded").await;
     spec["delivery"]["approval"] = json!("Manual");
@@ -575,7 +575,7 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
     stage.apply("other", &of("other")).await;
     build(&stage, "other").await;
     stage.ready("other", "Unknown", "AwaitingMerge").await;
-    // The followed branch gets a marker that the one which waits does not have.
+    // The followed branch gets a marker that the waiting branch lacks.
     repo.git(&["checkout", "--force", "--quiet", "main"]);
     let added = format!("tag: v0 # {{\"$patchset\": \"{}:late:tag\"}}\n", stage.namespace);
     repo.commit(&[("apps/late.yaml", &added)], "late");
@@ -587,7 +587,7 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
         message.contains("images lacks a marker of apps/late.yaml"),
         "{message}"
     );
-    // They come together, and fare differently.
+    // Both are reconciled together, with different results.
     for look in 0..10 {
         let before = stage.controller.reconciliations("PatchSet", "");
         for name in ["late", "other"] {
@@ -600,7 +600,7 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
         let other: PatchSet = stage.api().get("other").await.unwrap();
         assert_eq!(shown(&other, "Ready"), "Unknown/AwaitingMerge");
     }
-    // Merged, one is delivered, also while the server takes nothing of the other one.
+    // Once merged, one is delivered, even while the server rejects everything of the other.
     repo.git(&["merge", "--quiet", "images"]);
     stage.ready("other", "True", "Succeeded").await;
     repo.git(&["branch", "--delete", "--force", "images"]);
@@ -660,7 +660,7 @@ async fn what_a_config_map_has_is_told_where_git_fails() {
     assert_eq!(delivered.git.unwrap().commit, repo.git(&["rev-parse", "main"]));
 }
 
-/// Asks for a pull request of Gitea's.
+/// A spec that asks for a pull request on Gitea.
 fn asking(stage: &Stage, registry: &Registry, forge: &Forge) -> Value {
     let git = json!({
         "branch": "main", "url": stage.server.url(path(ForgeKind::Gitea)),
@@ -699,14 +699,14 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
         (pull.title, pull.labels),
         (format!("Deliver demo {first}"), vec!["Images".to_owned()])
     );
-    // Who cannot be asked holds up nothing.
+    // A reviewer who cannot be asked holds up nothing.
     assert_eq!(pull.reviewers, ["ann"]);
     let writes = forge.writes();
     stage.looks(3).await;
     assert_eq!(forge.writes(), writes);
     assert_eq!(forge.state().pulls.len(), 1);
 
-    // Closed by a person, it stays closed, until it is asked for or another image comes.
+    // A request closed by a person stays closed until it is asked for or another image comes.
     forge.state().pulls[0].state = "closed";
     stage.annotate("demo", "example.org/look", "now").await;
     let closed = stage.ready("demo", "False", "PullRequestClosed").await;
@@ -718,7 +718,7 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     stage.ready("demo", "Unknown", "AwaitingMerge").await;
     assert_eq!(forge.state().pulls.len(), 2);
 
-    // The next image takes the place of the one that waits.
+    // The next image replaces the one that waits.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("FIVE", "Five"))]);
     stage.apply("demo", &spec).await;
     let second = build(&stage, "demo").await;
@@ -726,7 +726,7 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
         forge.state().pulls[1].title == format!("Deliver demo {second}")
     })
     .await;
-    // Merged, it is delivered; what is there by another way needs no request any more.
+    // Once merged, it is delivered; an image delivered another way needs no request.
     forge.state().pulls[1].state = "merged";
     repo.git(&["update-ref", "refs/heads/main", "refs/heads/patchset/prod"]);
     stage.ready("demo", "True", "Succeeded").await;
@@ -747,7 +747,7 @@ async fn a_pull_request_is_opened_once_and_closed_where_nothing_is_left() {
     until("it is closed", || forge.state().pulls[2].state == "closed").await;
     assert!(!stage.controller.log().contains(TOKEN));
 
-    // A login that may not is told, and what was pushed waits.
+    // A login without permission is reported, and what was pushed waits.
     stage.secret("token", &[("token", "wrong")]).await;
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
@@ -781,7 +781,7 @@ async fn a_label_that_cannot_be_made_holds_up_nothing_and_comes_later() {
     assert_eq!(proposed.missing_labels, ["deploy"]);
     assert_eq!(forge.state().pulls[0].labels, ["Images"]);
 
-    // Another look asks for the request, and not for the label.
+    // Another look checks the request, but not the label.
     let (writes, looks) = (forge.writes(), forge.state().requests.len());
     stage.annotate("demo", "example.org/look", "now").await;
     until("it is looked at", || forge.state().requests.len() > looks).await;
@@ -891,7 +891,7 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
     let registry = Registry::open();
     let stage = stage("newest", &registry).await;
     let repo = gitops(&stage);
-    // Pushes take a while, and another image is asked for while one is under way.
+    // Pushes take a while, and another image is requested during one.
     let started = stage.root.path().join("started");
     hook(
         &repo,
@@ -918,7 +918,7 @@ async fn one_writer_at_a_time_and_no_older_image_over_a_newer_one() {
             .reference
             .contains(&tags[2])
     );
-    // In the branch's history the images come in their order, and each once.
+    // The branch's history has the images in order, each once.
     let log = repo.git(&["log", "--reverse", "--format=%s", "main"]);
     let delivered: Vec<_> = log
         .lines()
@@ -967,7 +967,7 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
         assert!(sent.unwrap().success());
     };
     signal("-STOP");
-    // The other one builds and delivers meanwhile.
+    // The other one builds and delivers in the meantime.
     stage.server.fail(Fault::None);
     stage.controller.restart();
     let next = stage.ready("demo", "Unknown", "AwaitingImage").await;
@@ -986,7 +986,7 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     let anew = || second.log().matches("beginning anew").count();
     let (before, ended) = (anew(), second.reconciliations("PatchSet", ""));
     signal("-CONT");
-    // What it knew before goes nowhere, and what it does then follows from the status as it is.
+    // Its old results go nowhere, and what it does next follows from the current status.
     until("it begins anew", || anew() > before).await;
     let tag = wanted.rsplit_once(':').unwrap().1;
     let end = Instant::now() + PATIENCE;

@@ -37,7 +37,7 @@ async fn tests(stage: &Stage) -> Vec<Job> {
     stage.api::<Job>().list(&of_tests).await.unwrap().items
 }
 
-/// Waits for the Job of a test other than these.
+/// Waits for a test's Job other than these.
 async fn next_test(stage: &Stage, known: &[String]) -> Job {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
@@ -82,13 +82,13 @@ fn image_of(object: &PatchSet) -> Option<String> {
     Some(image.reference.to_string())
 }
 
-/// What is delivered.
+/// The delivered image.
 async fn delivered(stage: &Stage) -> Option<String> {
     let map = stage.api::<ConfigMap>().get_opt("images").await.unwrap()?;
     map.data?.get("demo_reference").cloned()
 }
 
-/// What the registry has under a tag.
+/// The digest that the registry has for a tag.
 fn digest_of(registry: &Registry, tag: &str) -> Option<String> {
     let output = crate::support::program::program("skopeo")
         .args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"])
@@ -116,7 +116,7 @@ fn assert_runs_in(job: &Job, image: &str) {
     );
 }
 
-/// Asserts that the conditions tell of a built image whose test failed.
+/// Asserts that the conditions report a built image whose test failed.
 fn assert_failure_is_told(failed: &PatchSet) {
     assert_well_formed(failed);
     assert_eq!(shown(failed, "ImageBuilt"), "True/Succeeded");
@@ -129,8 +129,8 @@ fn assert_failure_is_told(failed: &PatchSet) {
     );
 }
 
-/// The whole of it: a test runs in the image before that counts, one that fails holds it back with
-/// its tags, and the next patch goes on.
+/// The whole course: a test runs in the image before it counts, a failing one holds it back along
+/// with its tags, and the next patch goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_counts_when_its_test_passed() {
     let registry = Registry::open();
@@ -166,7 +166,7 @@ async fn an_image_counts_when_its_test_passed() {
         (None, TestOutcome::Passed)
     );
 
-    // The next image fails: the one before stays, and is what is delivered.
+    // The next image fails: the previous one stays, and stays delivered.
     spec["build"]["args"]["GREETING"] = json!("broken");
     built(&stage, &spec).await;
     let second = next_test(&stage, &[first.name_any()]).await;
@@ -176,27 +176,28 @@ async fn an_image_counts_when_its_test_passed() {
     assert_eq!(image_of(&failed).as_ref(), Some(&awaiting));
     assert_eq!(delivered(&stage).await.as_ref(), Some(&awaiting));
     assert_eq!(digest_of(&registry, "latest"), Some(moved.clone()));
-    // Nothing is asked of anybody while nothing changes.
+    // No requests are made while nothing changes.
     let asked = registry.log().lines().count();
     stage.looks(3).await;
     assert_eq!(registry.log().lines().count(), asked);
     assert_eq!(tests(&stage).await.len(), 2);
 
-    // Mended by what was built and tested before: it is neither built nor tested again.
+    // Fixed by going back to an image that was built and tested: it is neither built nor tested
+    // again.
     spec["build"]["args"]["GREETING"] = json!("hello");
     stage.apply("demo", &spec).await;
     let mended = stage.ready("demo", "True", "Succeeded").await;
     assert_eq!(shown(&mended, "ImageTested"), "True/Succeeded");
     assert_eq!(image_of(&mended).as_ref(), Some(&awaiting));
     assert_eq!(tests(&stage).await.len(), 2);
-    // Nor is the one that failed: that is remembered as well.
+    // Nor is the one that failed: that result is remembered as well.
     spec["build"]["args"]["GREETING"] = json!("broken");
     stage.apply("demo", &spec).await;
     stage.ready("demo", "False", "TestFailed").await;
     assert_eq!(tests(&stage).await.len(), 2);
     assert_eq!(delivered(&stage).await.as_ref(), Some(&awaiting));
 
-    // Another try, and it passes.
+    // Another attempt, which passes.
     stage
         .annotate("demo", "reconcile.fluxcd.io/requestedAt", "again")
         .await;
@@ -209,8 +210,8 @@ async fn an_image_counts_when_its_test_passed() {
     assert_eq!(delivered(&stage).await, image_of(&ready));
 }
 
-/// Retries are counted, one that is lost is one of them, and a failure that is only told lets the
-/// image count.
+/// Retries are counted, a lost one included, and a failure that is only reported lets the image
+/// count.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_only_reports_holds_nothing_back() {
     let registry = Registry::open();
@@ -251,13 +252,13 @@ async fn a_test_that_only_reports_holds_nothing_back() {
     assert_eq!(delivered(&stage).await, image_of(&ready));
 }
 
-/// A controller that is killed while a test runs finds it again, and one that ended meanwhile.
+/// A controller that is killed while a test runs finds it again, also if it ended in the meantime.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_controller_goes_on_with_the_test() {
     let registry = Registry::open();
     let (mut stage, spec) = scene("killed", &registry, &[]).await;
     built(&stage, &spec).await;
-    // It may be killed before the status has the attempt.
+    // It may be killed before the attempt is in the status.
     let job = next_test(&stage, &[]).await;
     stage.controller.kill();
     end(&stage, &job, "Complete", "CompletionsReached").await;
@@ -267,8 +268,8 @@ async fn a_killed_controller_goes_on_with_the_test() {
     assert_eq!(tests(&stage).await.len(), 1, "it ran twice");
 }
 
-/// The file from the patches' repository is handed over, and another one is another test; what the
-/// source has is mounted.
+/// The file from the patches' repository is passed on, and a different file means another test; the
+/// contents of the source are mounted.
 #[tokio::test(flavor = "multi_thread")]
 async fn excludes_are_read_beside_the_patches() {
     let registry = Registry::open();
@@ -294,7 +295,7 @@ async fn excludes_are_read_beside_the_patches() {
         template.metadata.unwrap().annotations.unwrap()["patching.c5c3.io/test-excludes"].clone()
     };
     assert_eq!(handed(&first), "demo.tests.slow\n");
-    // The API server takes all of it: it drops what it does not know.
+    // The API server accepts all of it: unknown fields would be dropped.
     let pod = first.spec.clone().unwrap().template.spec.unwrap();
     let volumes = serde_json::to_value(pod.volumes.unwrap()).unwrap();
     assert!(
@@ -317,7 +318,7 @@ async fn excludes_are_read_beside_the_patches() {
     );
     let second = next_test(&stage, &[first.name_any()]).await;
     assert_eq!(handed(&second), "demo.tests.slower\n");
-    // The former one makes way, and takes no place.
+    // The former one is deleted, and takes no slot.
     let end = std::time::Instant::now() + PATIENCE;
     while tests(&stage)
         .await
@@ -329,7 +330,7 @@ async fn excludes_are_read_beside_the_patches() {
     }
 }
 
-/// Tests take places as builds do, and their templates give no right.
+/// Tests take slots as builds do, and their templates grant no rights.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_has_the_bounds_of_a_build() {
     let registry = Registry::open();
@@ -362,7 +363,7 @@ async fn a_test_has_the_bounds_of_a_build() {
     let pod = job.spec.unwrap().template.spec.unwrap();
     assert_eq!(pod.node_selector.unwrap()["disk"], "ssd");
 
-    // The only place is taken.
+    // The only slot is taken.
     spec["build"]["image"]["tag"] = json!("other-{inputs}");
     spec["build"]["args"]["GREETING"] = json!("other");
     stage.apply("other", &spec).await;
@@ -373,13 +374,13 @@ async fn a_test_has_the_bounds_of_a_build() {
     };
     stage.wait("other", "queued", is_queued).await;
     assert_eq!(tests(&stage).await.len(), 1);
-    // It is woken when the place is free.
+    // It is woken when the slot is free.
     let first = tests(&stage).await.remove(0);
     end(&stage, &first, "Complete", "CompletionsReached").await;
     next_test(&stage, &[first.name_any()]).await;
 }
 
-/// What can never be is said at admission.
+/// What can never be valid is rejected at admission.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_makes_no_sense_is_refused() {
     let registry = Registry::open();

@@ -1,4 +1,4 @@
-//! What an image has installed decides whether it counts, and the document on its patches is
+//! What is installed in an image decides whether it counts, and the document on its patches is
 //! attached to it.
 
 use kube::ResourceExt;
@@ -33,7 +33,7 @@ fn message_of(object: &PatchSet) -> &str {
     &condition(object, "Ready").unwrap().message
 }
 
-/// Lets the object be looked at again, and sees that nothing asks the API server or the registry.
+/// Lets the object be looked at again, and checks that nothing asks the API server or the registry.
 async fn assert_quiet(stage: &Stage, registry: &Registry, object: &PatchSet) {
     let before = (object.resource_version(), registry.log().lines().count());
     stage.looks(3).await;
@@ -96,7 +96,7 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
     assert_eq!(repository.attached(&bad).await, None);
     assert_quiet(&stage, &registry, &refused).await;
 
-    // Another image under the tag is looked at when somebody asks.
+    // Another image under the tag is inspected on request.
     let fixed = vec![distribution("openstack_demo", "1.0.0", true)];
     let good = repository
         .image(Some(tag_of(&build)), build.inputs_digest.as_str(), fixed)
@@ -116,7 +116,7 @@ async fn a_stock_wheel_keeps_an_image_from_counting() {
     assert_eq!(image.installed.as_deref(), Some([installed].as_slice()));
     assert!(repository.get("latest").await.is_some());
 
-    // The document on its patches is there, with the override.
+    // The document on its patches exists, with the override.
     let (digest, document) = repository.attached(&good).await.unwrap();
     assert_eq!(image.sbom.as_deref(), Some(digest.as_str()));
     let main = &document["metadata"]["component"];
@@ -215,14 +215,14 @@ async fn the_look_and_the_document_can_be_turned_off() {
     assert_eq!(repository.attached(&image).await, None);
     assert_quiet(&stage, &registry, &ready).await;
 
-    // Turned on again, the image that counted does so no more.
+    // When the check is turned on again, the image that counted does not count.
     spec["build"]["check"] = json!("Installed");
     stage.apply("demo", &spec).await;
     let refused = stage.ready("demo", "False", "ImageUnreadable").await;
     assert_eq!(refused.status.unwrap().image, None);
 }
 
-/// The most memory that the controller had, in KiB.
+/// The controller's peak memory, in KiB.
 fn peak(stage: &Stage) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", stage.controller.child.id())).unwrap();
     let line = status
@@ -269,7 +269,7 @@ async fn a_document_that_is_refused_is_told_and_tried_again() {
             vec![distribution("x", "1", false)],
         )
         .await;
-    // Where the list of what is attached belongs, there is something else.
+    // Something else has the tag for the list of attached documents.
     let manifest = repository.get(&image).await.unwrap();
     let list = image.replace(':', "-");
     let mut other = manifest.clone();
@@ -282,7 +282,7 @@ async fn a_document_that_is_refused_is_told_and_tried_again() {
     assert_well_formed(&ready);
     assert_eq!(shown(&ready, "ImageBuilt"), "True/Succeeded");
     assert_eq!(image_of(&ready).digest.as_str(), image);
-    // What is not there is told, and no reason to refuse the image.
+    // A package that is not found is reported, and is no reason to refuse the image.
     assert_eq!(image_of(&ready).installed.unwrap()[0].origin, Origin::NotFound);
     assert!(message_of(&ready).contains("could not be attached"));
     repository.delete(&other).await;
@@ -436,7 +436,7 @@ fn by_the_command_line(files: &[(&str, &str)], arguments: &[&str]) -> Value {
 async fn the_document_is_that_of_the_command_line_whatever_upstream_pins() {
     let registry = Registry::open();
     let stage = python_stage("document", &registry).await;
-    // Longer than a sentence of the status.
+    // Longer than a sentence in the status may be.
     let machines: Vec<String> = (0..40)
         .map(|number| format!("platform_machine != 'machine {number}, old'"))
         .collect();

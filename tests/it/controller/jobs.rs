@@ -23,8 +23,7 @@ pub async fn scene(name: &str, registry: &Registry, options: &[&str]) -> (Stage,
     (stage, spec)
 }
 
-/// A Job with the controller's labels that somebody else makes, as one of a `PatchSet` with this
-/// name and uid.
+/// A Job with the controller's labels, forged as one of a `PatchSet` with this name and uid.
 async fn forge(stage: &Stage, name: &str, owner: Option<(&str, &str)>) {
     let owners: Vec<Value> = owner
         .into_iter()
@@ -60,7 +59,7 @@ pub async fn jobs(stage: &Stage) -> Vec<Job> {
         .items
 }
 
-/// Waits for a Job other than these, and gives its name.
+/// Waits for a Job other than these, and returns its name.
 pub async fn next_job(stage: &Stage, known: &[String]) -> String {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
@@ -83,7 +82,7 @@ async fn a_job_that_is_gone_takes_no_place() {
         spec["build"]["args"] = json!({ "ROUND": round.to_string() });
         stage.apply("demo", &spec).await;
         let job = next_job(&stage, &known).await;
-        // As when it is over and its time is up.
+        // As when it is finished and its TTL has passed.
         stage
             .api::<Job>()
             .delete(&job, &DeleteParams::background())
@@ -109,7 +108,7 @@ async fn jobs_of_nobody_take_no_place() {
         Some(("gone", "11111111-2222-3333-4444-555555555555")),
     )
     .await;
-    // The name of one that lives, with the uid of one that does not.
+    // The name of an existing owner, with the uid of none.
     forge(
         &stage,
         "of-another",
@@ -120,7 +119,7 @@ async fn jobs_of_nobody_take_no_place() {
     let known = ["without-owner", "of-nobody", "of-another"].map(ToOwned::to_owned);
     let job = next_job(&stage, &known).await;
     stage.ready("demo", "Unknown", "Building").await;
-    // What is none of ours is not touched either.
+    // What is not ours is not touched either.
     let mut spec = spec;
     spec["build"]["args"]["GREETING"] = json!("other");
     stage.apply("demo", &spec).await;
@@ -129,7 +128,7 @@ async fn jobs_of_nobody_take_no_place() {
     assert!(known.iter().all(|name| left.contains(name)), "{left:?}");
 }
 
-/// A namespace that asks for as many builds as it can leaves places for another one that comes
+/// A namespace that asks for as many builds as it can leaves slots for another one that comes
 /// later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_never_has_all_places() {
@@ -182,7 +181,7 @@ async fn a_namespace_never_has_all_places() {
     assert_eq!(jobs(&stage).await.len(), 2);
 }
 
-/// Builds that wait are looked at when their turn comes, and not whenever something happens to some
+/// Waiting builds are looked at when their turn comes, and not whenever something happens to some
 /// Job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_waits_is_woken_when_its_turn_comes() {
@@ -214,7 +213,7 @@ async fn a_build_that_waits_is_woken_when_its_turn_comes() {
     for gone in ["noise", &first] {
         api.delete(gone, &DeleteParams::background()).await.unwrap();
     }
-    // Its turn comes before that of those who came later.
+    // Its turn comes before that of later ones.
     let next = next_job(&stage, &[first, "noise".to_owned()]).await;
     assert!(next.starts_with("first-") || next.starts_with("a-"), "{next}");
     let after = stage.controller.reconciliations("PatchSet", "");
@@ -254,7 +253,7 @@ async fn a_pod_template_gives_no_right(#[case] template: Value, #[case] field: &
     assert_eq!(jobs(&stage).await.len(), 0);
 }
 
-/// The templates of docs/operations.md, where they are read from.
+/// The templates of docs/operations.md, read from there.
 fn documented_templates() -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -307,7 +306,7 @@ async fn a_pod_template_says_where_and_with_how_much_a_build_runs() {
         ("4Gi", "2")
     );
 
-    // What the manual says works, and takes away what it says by null.
+    // The manual's examples work, and remove what they set to null.
     let mut known = vec![name];
     for template in documented_templates() {
         spec["build"]["args"]["NAME"] = json!(known.len().to_string());
@@ -382,7 +381,7 @@ async fn whoever_runs_the_controller_says_what_a_pod_template_may_hold(
     }
 }
 
-/// The API server stores nothing deeper than a pod template is, and tells whoever asks for strict
+/// The API server stores nothing deeper than a pod template, and reports the rest under strict
 /// validation.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_template_is_no_deeper_than_one_of_a_pod() {
@@ -410,7 +409,7 @@ async fn a_pod_template_is_no_deeper_than_one_of_a_pod() {
     };
     let api: Api<PatchSet> = Api::namespaced(server.client(), &namespace);
     let affinity = json!({ "nodeAffinity": deep });
-    // Server-side apply, as `kubectl` and Flux do it.
+    // Server-side apply, as used by `kubectl` and Flux.
     let refused = api
         .patch(
             "demo",

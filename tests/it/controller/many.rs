@@ -1,4 +1,4 @@
-//! What many objects cost, in counts that hold on any machine.
+//! What many objects cost, in counts that hold on every machine.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const UPSTREAMS: usize = 3;
 /// What the controller logs after a second look.
 const LOOKED_ONCE_MORE: &str = "an upstream was looked at once more";
 
-/// A number that the metrics have, summed over all lines that begin so.
+/// A metric, summed over all lines that begin like this.
 fn metric(stage: &Stage, line: &str) -> usize {
     let (_, metrics) = tokio::task::block_in_place(|| get(&stage.controller.metrics, "/metrics"));
     let lines = metrics.lines().filter(|found| found.starts_with(line));
@@ -23,7 +23,7 @@ fn metric(stage: &Stage, line: &str) -> usize {
         .sum()
 }
 
-/// Gives the upstream further addresses, each of which is another one to the controller.
+/// Gives the upstream further addresses, each of which is a separate upstream to the controller.
 fn further_upstreams(stage: &Stage, count: usize) -> Vec<String> {
     let names = (0..count).map(|number| format!("upstream-{number}"));
     let add = |name: String| {
@@ -49,8 +49,8 @@ async fn an_object_costs_one_write_and_a_restart_none() {
         .controller
         .until_reconciled("PatchSet", "Changed", objects)
         .await;
-    // Most were answered by a look that is older than they are: there is one more for all of them,
-    // and no work where it shows nothing new.
+    // Most were answered by a look older than they are: one more look follows for all of them, and
+    // causes no work if it shows nothing new.
     let end = Instant::now() + PATIENCE;
     while stage.controller.log().matches(LOOKED_ONCE_MORE).count() < UPSTREAMS {
         assert!(Instant::now() < end, "{}", stage.controller.log());
@@ -71,7 +71,8 @@ async fn an_object_costs_one_write_and_a_restart_none() {
             .filter(|request| request.starts_with(start) && request.contains(part))
             .count()
     };
-    // What took longer than a second may say that it has begun; the next bound is taken.
+    // What takes longer than a second may report that it has begun; the bound used is the next
+    // lower bucket's.
     let all = metric(&stage, "patchset_reconcile_duration_seconds_count");
     let quick = "patchset_reconcile_duration_seconds_bucket{le=\"0.256\"";
     let slow = all - metric(&stage, quick);
@@ -83,7 +84,7 @@ async fn an_object_costs_one_write_and_a_restart_none() {
     assert_eq!(count("POST", "/events"), 0);
     assert_eq!(count("GET", "/patchsets/"), 0, "an object was read");
     assert_eq!(stage.controller.reconciliations("PatchSet", ""), objects);
-    // Commit and trees, and the file; all on an upstream share both.
+    // One for commit and trees, and one for the file; all objects on an upstream share both.
     assert!(stage.server.packs() <= 2 * UPSTREAMS);
 
     stage.controller.kill();

@@ -69,9 +69,9 @@ pub trait Resource:
     + DeserializeOwned
     + serde::Serialize
 {
-    /// The conditions; none where there is no status.
+    /// The conditions; none without a status.
     fn conditions(&self) -> &[Condition];
-    /// The generation that the status is of.
+    /// The generation that the status describes.
     fn observed_generation(&self) -> Option<i64>;
 }
 
@@ -120,7 +120,7 @@ impl Controller {
         Self::start_by(api_server, namespace, extra, None)
     }
 
-    /// Starts a controller that reaches the API server at another address, where one is given.
+    /// Starts a controller that reaches the API server at another address, if one is given.
     fn start_by(api_server: &ApiServer, namespace: &str, extra: &[&str], by: Option<SocketAddr>) -> Self {
         Self::launch(api_server, namespace, extra, by, &[])
     }
@@ -196,7 +196,7 @@ impl Controller {
             .unwrap()
     }
 
-    /// The process.
+    /// The id of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -222,7 +222,7 @@ impl Controller {
     }
 
     /// How many reconciliations of a kind have ended since the process began, with this outcome or,
-    /// where it is empty, with any; none before the process tells.
+    /// if it is empty, with any; zero before the process serves metrics.
     pub fn reconciliations(&self, kind: &str, outcome: &str) -> u64 {
         let address = format!("http://{}/metrics", self.metrics);
         let text = tokio::task::block_in_place(|| reqwest::blocking::get(address)?.text());
@@ -235,7 +235,7 @@ impl Controller {
             .sum()
     }
 
-    /// Waits until so many reconciliations of a kind have ended.
+    /// Waits until this many reconciliations of a kind have ended.
     pub async fn until_reconciled(&self, kind: &str, outcome: &str, count: u64) {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -291,7 +291,7 @@ impl Stage {
         Controller::start(ApiServer::get().await, &self.namespace, options)
     }
 
-    /// A stage on an API server that has the definitions.
+    /// A stage on an API server that has the CRDs.
     pub async fn on(
         api_server: &ApiServer,
         name: &str,
@@ -410,7 +410,7 @@ impl Stage {
             .unwrap();
     }
 
-    /// Waits until a `PatchSet` is as wanted, and gives it.
+    /// Waits until a `PatchSet` satisfies a condition; returns it.
     pub async fn wait(&self, name: &str, what: &str, wanted: impl Fn(&PatchSet) -> bool) -> PatchSet {
         self.wait_kind(name, what, wanted).await
     }
@@ -420,7 +420,7 @@ impl Stage {
         self.ready_kind(name, status, reason).await
     }
 
-    /// Waits until a resource of any kind is as wanted, and gives it.
+    /// Waits until a resource of any kind satisfies a condition; returns it.
     pub async fn wait_kind<K: Resource>(&self, name: &str, what: &str, wanted: impl Fn(&K) -> bool) -> K {
         let end = Instant::now() + PATIENCE;
         let api = self.api::<K>();
@@ -450,8 +450,8 @@ impl Stage {
         .await
     }
 
-    /// Waits until `PatchSet`s were looked at so many times more: what an object does by itself,
-    /// without news, it has done by then.
+    /// Waits until `PatchSet`s were looked at this many more times: by then an object has done
+    /// whatever it does by itself, without news.
     pub async fn looks(&self, looks: u64) {
         self.looks_at::<PatchSet>(looks).await;
     }
@@ -460,14 +460,14 @@ impl Stage {
     pub async fn looks_at<K: Resource>(&self, looks: u64) {
         let kind = K::kind(&());
         let before = self.controller.reconciliations(&kind, "");
-        // One may have begun before.
+        // One may have begun before the call.
         self.controller
             .until_reconciled(&kind, "", before + 1 + looks)
             .await;
     }
 
-    /// The events on an object, with their reasons and notes, once there are so many: an event
-    /// comes after the status that it is of.
+    /// The events on an object, as reasons and notes, once there are this many: an event comes
+    /// after its status.
     pub async fn events_once(&self, name: &str, count: usize) -> Vec<(String, String)> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -508,7 +508,7 @@ pub fn shown<K: Resource>(object: &K, type_: &str) -> String {
     condition(object, type_).map_or("-".to_owned(), |c| format!("{}/{}", c.status, c.reason))
 }
 
-/// What all statuses must be, whatever happened.
+/// Asserts what holds for every status.
 pub fn assert_well_formed<K: Resource>(object: &K) {
     assert_eq!(object.observed_generation(), object.meta().generation);
     let is = |type_: &str| condition(object, type_).is_some_and(|c| c.status == "True");

@@ -1,5 +1,5 @@
-//! Events for Flux's notification controller, posted to an endpoint of the test's own and read by
-//! Flux's own type.
+//! Events for Flux's notification controller, posted to a test endpoint and read by Flux's own
+//! type.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn is(reason: &str, name: &str) -> impl Fn(&Value) -> bool {
     move |event| event["reason"] == reason && event["involvedObject"]["name"] == name
 }
 
-/// What the controller counts of events.
+/// The controller's count of events with an outcome.
 async fn notifications(controller: &Controller, outcome: &str) -> u64 {
     let address = controller.metrics.clone();
     let (_, text) = tokio::task::spawn_blocking(move || get(&address, "/metrics"))
@@ -43,7 +43,7 @@ async fn until_counted(controller: &Controller, outcome: &str, wanted: u64) {
     }
 }
 
-/// All that was posted, as JSON.
+/// All posted events, as JSON.
 fn posted_events(server: &EventServer) -> Vec<Value> {
     server
         .posted()
@@ -52,7 +52,7 @@ fn posted_events(server: &EventServer) -> Vec<Value> {
         .collect()
 }
 
-/// Asserts that an event tells of an object's success with all that Flux makes use of.
+/// Asserts that an event reports an object's success with all that Flux makes use of.
 fn assert_tells_success(stage: &Stage, read: &Value, object: &PatchSet) {
     let status = object.status.as_ref().unwrap();
     let revision = &status.upstream.as_ref().unwrap().revision;
@@ -64,7 +64,7 @@ fn assert_tells_success(stage: &Stage, read: &Value, object: &PatchSet) {
     assert_eq!(told(&event, "component"), "demo");
     assert_eq!(told(&event, "release"), "2025.2");
     assert_eq!(told(&event, "patches"), "1/1");
-    // The status of a commit goes to the repository that the team owns.
+    // The commit status goes to the repository that the team owns.
     assert_eq!(read["commitStatusRevision"], json!(of_patches));
     event.as_object_mut().unwrap().remove("metadata");
     assert_eq!(
@@ -83,8 +83,8 @@ fn assert_tells_success(stage: &Stage, read: &Value, object: &PatchSet) {
     assert_eq!(event["reportingController"], "patchset-controller");
 }
 
-/// Asserts that all was posted as Flux takes it: to the root, without a login, and with metadata of
-/// this group.
+/// Asserts that everything was posted as Flux accepts it: to the root, without a login, and with
+/// metadata of this group.
 fn assert_posted_as_flux_takes_it(server: &EventServer) {
     for posted in server.posted() {
         assert_eq!((posted.method.as_str(), posted.uri.path()), ("POST", "/"));
@@ -99,8 +99,8 @@ fn assert_posted_as_flux_takes_it(server: &EventServer) {
     }
 }
 
-/// Asserts that Flux and Kubernetes were told the same, each once; that the first verdict is good
-/// goes to Flux alone.
+/// Asserts that Flux and Kubernetes got the same events, each once, except that a good first
+/// verdict goes to Flux alone.
 async fn assert_kubernetes_is_told_the_same(stage: &Stage, server: &EventServer) {
     let mut posted: Vec<(String, String)> = posted_events(server)
         .iter()
@@ -139,8 +139,8 @@ async fn an_event_is_what_flux_reads() {
     assert!((begun..=Timestamp::now().as_second()).contains(&at), "{at}");
     assert_posted_as_flux_takes_it(&server);
 
-    // A patch that conflicts is an error, at the commit that brought it; annotations that Flux
-    // means for events go along.
+    // A patch that conflicts is an error, at the commit that introduced it; Flux's annotations for
+    // events are included.
     stage
         .annotate("demo", "event.toolkit.fluxcd.io/env", "production")
         .await;
@@ -157,7 +157,7 @@ async fn an_event_is_what_flux_reads() {
         .unwrap();
     assert_eq!(conflict["metadata"]["event.toolkit.fluxcd.io/env"], "production");
 
-    // Events are the same as those of Kubernetes.
+    // The events equal those of Kubernetes.
     spec["patches"] = Value::Null;
     stage.apply("demo", &spec).await;
     server

@@ -1,4 +1,4 @@
-//! What one reconciliation does, and how often: its steps follow each other without a second one.
+//! What one reconciliation does, and how often: its steps need no second reconciliation.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ async fn patches_are_read_and_applied_once_also_for_an_image_and_its_document() 
         .await;
     stage.ready("demo", "True", "Succeeded").await;
 
-    // Made again, the same object does all in one reconciliation: the image is there.
+    // Created again, the same object does everything in one reconciliation: the image exists.
     let objects = stage.api::<PatchSet>();
     objects.delete("demo", &DeleteParams::default()).await.unwrap();
     let is_gone = |object: Option<&PatchSet>| object.is_none();
@@ -133,6 +133,6 @@ async fn a_candidate_that_comes_and_goes_leaves_the_series_and_its_image_alone()
     }
     assert_eq!(published(), before, "the source was published again");
     let log = stage.controller.log().split_off(log);
-    // That to the candidate.
+    // The one application is that to the candidate.
     assert_eq!(log.matches("a series is applied").count(), 1, "{log}");
 }

@@ -75,7 +75,7 @@ fn states(status: &ConstraintOverrideStatus) -> Vec<(&str, OverrideState)> {
         .collect()
 }
 
-/// Asserts that overrides which are good are told and merged, with a commit of upstream.
+/// Asserts that good overrides are reported and merged, with a commit of upstream.
 async fn assert_good(stage: &Stage, good: ConstraintOverride, commit: &str) {
     use OverrideState::{Added, Removed, Updated};
     assert_eq!(shown(&good, "SourceResolved"), "True/Succeeded");
@@ -178,7 +178,7 @@ async fn good_then_partly_useless_then_broken_then_repaired() {
     told_once_each(&stage).await;
 }
 
-/// Each change of what Ready says was told by one event, after the first verdict, which was good.
+/// Asserts that one event reported each change of Ready after the first verdict, which was good.
 async fn told_once_each(stage: &Stage) {
     let told: Vec<String> = stage
         .events_once("co", 3)
@@ -238,7 +238,7 @@ async fn the_first_users_constraints_merge_from_their_repository() {
         )
     );
 
-    // The overrides move, and their repository says so.
+    // A commit changes the overrides in their repository.
     ours.commit(
         &[("overrides/2025.2/constraints.txt", "lhafile===0.3.2\n")],
         "newer",

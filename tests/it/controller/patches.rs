@@ -227,7 +227,7 @@ pub async fn publish(stage: &Stage, revision: &str, files: &[(&str, &str)]) -> A
     fetched
 }
 
-/// A plain HTTP server for one file, for as long as the test's process runs.
+/// A plain HTTP server for one file, for the lifetime of the test process.
 fn serve_once_and_again(bytes: Vec<u8>) -> (String, Arc<AtomicUsize>) {
     let fetched = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&fetched);

@@ -33,7 +33,7 @@ async fn a_tag_names_the_commit_at_which_its_inputs_were_first_seen() {
     let revision = build.patches_revision.as_ref().unwrap();
     assert_eq!(revision.as_str(), format!("main@sha1:{first}"));
 
-    // A push that changes nothing for it.
+    // A push that changes nothing relevant.
     ours.commit(&[("README", "read me\n")], "why");
     let ended = stage.controller.reconciliations("PatchSet", "");
     stage.controller.until_reconciled("PatchSet", "", ended + 4).await;
@@ -52,7 +52,7 @@ async fn a_tag_names_the_commit_at_which_its_inputs_were_first_seen() {
     let built = stage.wait("demo", "at the third commit", is_third).await;
     assert_eq!(build_of(&built).reasons, [BuildReason::Patches]);
 
-    // Where they are in no repository, there is none to name.
+    // Patches that are in no repository have no commit to name.
     spec["patches"] = inline(&[("0001-five.patch", GOOD)]);
     stage.apply("demo", &spec).await;
     let refused = stage.ready("demo", "False", "InvalidSpec").await;

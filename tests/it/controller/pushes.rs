@@ -1,4 +1,4 @@
-//! Pushes of forges: what they wake, and what nobody learns or causes by them.
+//! Pushes from forges: what they wake, and what nobody can learn or cause with them.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::support::git_server::{GitServer, free_port};
 
 const TOKEN: &str = "r1ght-t0ken-of-a-tenant";
 
-/// The code of a body by a token.
+/// The signature of a body with a token.
 fn code(token: &str, body: &str) -> String {
     let mut code = Hmac::<sha2::Sha256>::new_from_slice(token.as_bytes()).unwrap();
     code.update(body.as_bytes());
@@ -32,7 +32,7 @@ async fn stage(name: &str, options: &[&str]) -> (Stage, String) {
     (stage, address)
 }
 
-/// A Secret that is a hook's.
+/// A Secret for a hook.
 async fn hook(stage: &Stage, namespace: &str, name: &str, kind: &str, data: &Value) {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "stringData": data,
@@ -45,7 +45,7 @@ async fn hook(stage: &Stage, namespace: &str, name: &str, kind: &str, data: &Val
         .unwrap();
 }
 
-/// Sends a push; gives all that the answer says but for its date.
+/// Sends a push; returns the whole answer except its date.
 async fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
     let client = reqwest::Client::new();
     let end = Instant::now() + PATIENCE;
@@ -68,7 +68,7 @@ async fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &str) -
                 let status = answer.status().as_u16();
                 return format!("{status} {headers:?} {:?}", answer.text().await.unwrap());
             }
-            // It listens as soon as it works.
+            // It listens once it is working.
             Err(error) if error.is_connect() && Instant::now() < end => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -93,7 +93,7 @@ async fn push_by_github(stage: &Stage, address: &str, hook: &str, body: &str) ->
     .await
 }
 
-/// How many pushes there were of an outcome.
+/// The number of pushes with an outcome.
 fn pushes(stage: &Stage, outcome: &str) -> u64 {
     let metrics = stage.controller.metrics.clone();
     let (_, text) = tokio::task::block_in_place(|| get(&metrics, "/metrics"));
@@ -163,7 +163,7 @@ async fn from_a_git_push_to_the_verdict() {
         stage.ready("push", status, reason).await;
         times.push((pushed, begin.elapsed().saturating_sub(pushed)));
     }
-    // Measured, and not held: machines differ.
+    // Measured but not asserted: machines differ.
     eprintln!("git push took, and the verdict after it: {times:?}");
     assert_eq!(pushes(&stage, "Woke"), 2);
     assert!(!stage.controller.log().contains(TOKEN));
@@ -227,7 +227,7 @@ async fn each_kind_of_hook_wakes_who_reads_the_repository() {
             .collect();
         let path = format!("/hook/{namespace}/{kind}");
         let end = Instant::now() + PATIENCE;
-        // The watch may show the Secret later than it is made.
+        // The watch may show the Secret some time after its creation.
         let before = pushes(&stage, "Woke") + pushes(&stage, "Deferred");
         while pushes(&stage, "Woke") + pushes(&stage, "Deferred") == before {
             assert!(
@@ -249,7 +249,7 @@ async fn each_kind_of_hook_wakes_who_reads_the_repository() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_to_the_patches_is_one_look_for_all_who_read_them() {
-    // Longer than the test: there is no second look.
+    // Longer than the test, so there is no second look.
     let (stage, address) = stage("patches", &["--min-interval=1h"]).await;
     let patches = crate::support::git_repo::GitRepo::create(stage.root.path(), "patches");
     patches.commit(&[("p/0001-five.patch", GOOD)], "patches");
@@ -309,7 +309,7 @@ async fn reader_and_hooks(stage: &Stage) {
     stage.ready("reader", "True", "Succeeded").await;
 }
 
-/// Asserts that what is wrong with a request alone is told, whatever the hook.
+/// Asserts that only what is wrong with the request itself is reported, whatever the hook.
 async fn assert_wrong_requests_are_told(stage: &Stage, address: &str) {
     let large = "x".repeat((3 << 20) + 1);
     for hook in ["forge", "none"] {
@@ -372,14 +372,14 @@ async fn answers_tell_nothing_and_what_is_not_signed_does_nothing() {
     until_pushes(&stage, "Refused", 7).await;
     until_pushes(&stage, "NoPush", 1).await;
     until_pushes(&stage, "Unconcerned", 2).await;
-    // An unknown hook costs the API server nothing, whatever its name.
+    // An unknown hook costs no request to the API server, whatever its name.
     for n in 0..20 {
         post(&address, &format!("/hook/{namespace}/{n}"), &[], "{}").await;
         post(&address, "/hook/..%2F..%2Fapi/secrets%2F..", &[], "{}").await;
     }
     until_pushes(&stage, "UnknownHook", 42).await;
     let log = stage.controller.log();
-    // Only `empty` was read anew, and `forge` where its contents were dropped meanwhile.
+    // Only `empty` was read again, and `forge` if its contents had been dropped.
     assert!(
         secrets_read(&log) - read <= 4,
         "{} reads",
@@ -427,11 +427,11 @@ async fn replays_and_floods_do_not_make_looks() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Three at once, one each ten seconds, and one that follows up.
+    // Three at once, one every ten seconds, and one follow-up.
     let most = 4 + begin.elapsed().as_secs() / 10;
     let made = u64::try_from(stage.server.looks() - looks).unwrap();
     assert!((1..=most).contains(&made), "{made} looks, at most {most}");
-    // What came last is seen all the same.
+    // The last push is still seen.
     let commit = stage.upstream.commit(&[("other.txt", "1")], "last");
     loop {
         let before = pushes(&stage, "Limited");
@@ -455,7 +455,7 @@ async fn a_tenants_token_wakes_nobody_else() {
     let options = [
         "--watch-all-namespaces=true",
         "--watch-label-selector=patching.c5c3.io/test=pushes",
-        // Longer than the test: there is no second look.
+        // Longer than the test, so there is no second look.
         "--min-interval=1h",
     ];
     let (stage, address) = stage("tenant", &options).await;
@@ -494,7 +494,7 @@ async fn a_tenants_token_wakes_nobody_else() {
     let body = json!({ "repository": { "clone_url": stage.server.url("upstream") } }).to_string();
     push_by_github(&stage, &address, "forge", &body).await;
     stage.ready("reader", "False", "PatchConflict").await;
-    // Nor is another tenant's hook one by this token.
+    // Nor does this token make it a push for another tenant's hook.
     let signature = format!("sha256={}", code(TOKEN, &body));
     let headers = [("x-hub-signature-256", signature.as_str())];
     post(&address, &format!("/hook/{other}/forge"), &headers, &body).await;
@@ -503,6 +503,6 @@ async fn a_tenants_token_wakes_nobody_else() {
     let reconciled = stage.controller.reconciliations("PatchSet", "");
     let after = others.get("reader").await.unwrap();
     assert_eq!(after.resource_version(), before.resource_version());
-    // One for each object, and one that the push caused.
+    // One for each object, and one caused by the push.
     assert_eq!(reconciled, 3);
 }

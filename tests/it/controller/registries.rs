@@ -14,7 +14,7 @@ use crate::support::fake_registry::{
 use crate::support::git_server::GitServer;
 use crate::support::measured::peak_of;
 
-/// A spec with a build by another CI, whose images are in a registry that asks for a login.
+/// A spec with a build by another CI, whose images are in a registry that requires a login.
 fn spec(stage: &Stage, host: &str) -> Value {
     let mut spec = stage.spec_with(&inline(&[("0001-five.patch", GOOD)]));
     spec["upstream"]["ref"] = json!({ "tag": "1.0.0" });
@@ -74,7 +74,7 @@ async fn an_image_gets_its_document_where_the_registry_tells_no_location() {
     assert!(!stage.controller.log().contains("panicked"));
 }
 
-/// As Docker Hub answers, to whom may only read what is there.
+/// As Docker Hub answers a login that may only read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_awaited_where_the_registry_hides_what_is_not_there() {
     let registry = registry(Vec::new());
@@ -101,7 +101,7 @@ async fn immutable_tags_are_told_and_an_image_counts_without_its_document() {
     stage.apply("demo", &spec(&stage, &registry.host)).await;
     let build = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;
-    // Somebody else has attached something to it already.
+    // Another tool has already attached something to it.
     let image = registry.image("elsewhere", None, build.inputs_digest.as_str(), b"");
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] }).to_string();
     let list = image.replace(':', "-");
@@ -143,7 +143,7 @@ fn answer_with_location(status: u16, away: &str) -> Says {
     Says::new(status, "AKIA").with("location", away)
 }
 
-/// What hostile registries do, by the name of each, with what is said of it.
+/// What hostile registries do, by name, with the message for each.
 fn hostile_habits(away: &str) -> [(&'static str, Habit, &'static str); 7] {
     let large = Says {
         content: Content::Blank(600 << 20),
@@ -220,7 +220,8 @@ async fn a_hostile_registry_fails_its_own_object_alone() {
         }
     }
 
-    // An image whose manifest leads elsewhere gets no tag, and what is there is not fetched.
+    // An image whose manifest leads elsewhere gets no tag, and the redirect's target is not
+    // fetched.
     stage.apply("moved", &spec(&stage, &moved.host)).await;
     let build = build_of(&stage.ready("moved", "Unknown", "AwaitingImage").await);
     let tag = build.target.as_deref().unwrap().rsplit_once(':').unwrap().1;

@@ -1,5 +1,5 @@
-//! Logins for the registries of clouds, as a service account of the tenant, exchanged at servers of
-//! the test's own.
+//! Logins for the registries of clouds, as a service account of the tenant, exchanged at test
+//! servers.
 
 use axum::http::Method;
 use jiff::SignedDuration;
@@ -31,7 +31,7 @@ const ALLOWED: &str = "--registry-identities=aws,azure,gcp";
 fn clouds(asks: Asks) -> Clouds {
     Clouds::start(Profile {
         asks,
-        // Nobody has it before one is given.
+        // No client has it before one is issued.
         login: Some("none".to_owned()),
         ..Profile::default()
     })
@@ -69,7 +69,7 @@ fn message_of(object: &PatchSet) -> String {
     condition(object, "Ready").unwrap().message.clone()
 }
 
-/// Whether the API server takes a token for an audience; its own where none is given.
+/// Whether the API server accepts a token for an audience; its own if none is given.
 async fn is_taken(stage: &Stage, token: &str, audience: Option<&str>) -> bool {
     let review = TokenReview {
         spec: TokenReviewSpec {
@@ -83,7 +83,7 @@ async fn is_taken(stage: &Stage, token: &str, audience: Option<&str>) -> bool {
     review.status.unwrap().authenticated.unwrap_or_default()
 }
 
-/// Nothing that was given or sent is told.
+/// Asserts that nothing secret that was issued or sent appears in a status, event or log.
 async fn assert_nothing_is_told(stage: &Stage, clouds: &Clouds, name: &str) {
     let object = stage.api::<PatchSet>().get(name).await.unwrap();
     let mut told = serde_json::to_string(&object).unwrap();
@@ -165,7 +165,8 @@ async fn an_account_of_another_namespace_cannot_be_named() {
             "{name}"
         );
     }
-    // What is trusted is that of another namespace; the one here of the same name is somebody else.
+    // The trusted account is in another namespace; the account of that name here is a different
+    // one.
     clouds.trust("other", "push");
     stage.apply("demo", &spec(&stage, "aws", ECR, "push")).await;
     let absent = stage.ready("demo", "False", "ReferenceNotFound").await;
@@ -198,11 +199,11 @@ async fn a_login_is_shared_by_those_of_one_account_alone() {
         stage.ready(name, "Unknown", "AwaitingImage").await;
     }
     assert_eq!(clouds.state().given, 1);
-    // The other account is trusted by nobody, and has no use of what the first got.
+    // The other account is not trusted, and cannot use what the first one got.
     stage.apply("three", &spec(&stage, "aws", ECR, "another")).await;
     stage.ready("three", "False", "AccessDenied").await;
     assert_eq!(clouds.state().given, 1);
-    // Nor has one that is made anew under the first one's name.
+    // Nor can an account that is created again under the first one's name.
     clouds.state().trusted.clear();
     let accounts = stage.api::<ServiceAccount>();
     accounts.delete("push", &DeleteParams::default()).await.unwrap();
@@ -220,7 +221,7 @@ async fn a_login_is_got_anew_before_it_ends() {
     clouds.trust(&stage.namespace, "push");
     stage.apply("demo", &spec(&stage, "aws", ECR, "push")).await;
     stage.ready("demo", "Unknown", "AwaitingImage").await;
-    // The registry takes none but the last: each look has its own.
+    // The registry accepts only the last one: each look has its own.
     let end = std::time::Instant::now() + super::PATIENCE;
     while clouds.state().given < 3 {
         assert!(std::time::Instant::now() < end, "no login was got anew");
@@ -260,7 +261,7 @@ async fn what_is_refused_is_told_with_what_to_do(
     assert_nothing_is_told(&stage, &clouds, "demo").await;
 }
 
-/// Whom the clouds do not trust is told so with each one's advice.
+/// A tenant whom the clouds do not trust gets the advice for each cloud.
 #[rstest]
 #[case::azure("azure", ACR, AZURE, "AuthenticationFailed", "federated credential")]
 #[case::gcp("gcp", GAR, GCP, "AuthenticationFailed", "cluster's issuer")]

@@ -24,13 +24,13 @@ fn selector(shard: &str) -> String {
     format!("{KEY}={shard}")
 }
 
-/// What a shard's controller is told.
+/// The options of a shard's controller.
 fn options(shard: &str) -> [String; 2] {
     let selector = format!("--watch-label-selector={}", selector(shard));
     [selector, "--enable-leader-election".to_owned()]
 }
 
-/// An option by which an upstream that was looked at is not looked at again while a test runs.
+/// An option that prevents a second look at an upstream during a test.
 const ONE_LOOK: &str = "--min-interval=1h";
 
 fn as_texts(options: &[String]) -> Vec<&str> {
@@ -42,7 +42,7 @@ fn with_one_look(options: &[String]) -> Vec<&str> {
     [as_texts(options), vec![ONE_LOOK]].concat()
 }
 
-/// Makes an object that has to be in a shard, or changes it.
+/// Creates or changes an object of a shard.
 async fn apply(stage: &Stage, name: &str, shard: &str, spec: &Value) {
     let object = json!({
         "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet", "spec": spec,
@@ -79,7 +79,7 @@ fn turns(controller: &Controller, outcome: &str) -> u64 {
     controller.reconciliations("PatchSet", outcome)
 }
 
-/// Waits until a controller has looked at its objects, at those that moved to it and were done too.
+/// Waits until a controller has looked at its objects, including those that moved to it finished.
 async fn settled(controller: &Controller, changed: u64, unchanged: u64) {
     controller.until_reconciled("PatchSet", "Changed", changed).await;
     controller
@@ -110,7 +110,7 @@ async fn each_object_is_one_controllers_and_one_that_moves_is_neither_lost_nor_d
     for controller in [&stage.controller, &second, &third] {
         settled(controller, EACH, 0).await;
     }
-    // All lead, each for its own.
+    // All lead, each its own shard.
     for shard in SHARDS {
         let lease = lease_name(Some(&selector(shard)));
         stage.api::<Lease>().get(&lease).await.unwrap();
@@ -123,7 +123,7 @@ async fn each_object_is_one_controllers_and_one_that_moves_is_neither_lost_nor_d
     settled(&second, EACH, EACH).await;
     assert_eq!(statuses(&stage).await, before, "a move is no news");
 
-    // One that moves and changes at once, and all that moved by what is pushed.
+    // One that moves and changes at once, and all those that are moved by a push.
     spec["patches"] = inline(&[("0002-five.patch", GOOD)]);
     apply(&stage, "two-0", "three", &spec).await;
     stage

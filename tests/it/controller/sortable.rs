@@ -1,5 +1,4 @@
-//! Tags that sort, chosen from as image policies of Flux do: by the example in
-//! `docs/operations.md`.
+//! Sortable tags, chosen as Flux's image policies do, by the example in `docs/operations.md`.
 
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ fn template() -> String {
     found.unwrap()[1].to_owned()
 }
 
-/// Flux's choice: tags that the pattern matches, by the number that is extracted.
+/// Flux's choice: tags that the pattern matches, by the extracted number.
 struct Policy {
     pattern: Regex,
     extract: String,
@@ -62,7 +61,7 @@ impl Policy {
         Some(extracted.parse().unwrap())
     }
 
-    /// The tags that it takes, the chosen one last.
+    /// The matching tags, with the chosen one last.
     fn sorted(&self, registry: &Registry) -> Vec<String> {
         let mut tags: Vec<(f64, String)> = registry
             .tags("demo")
@@ -91,7 +90,7 @@ fn sortable(image: &ImageStatus) -> &str {
     &image.sortable_tag.as_ref().unwrap().tag
 }
 
-/// What is there when a `PatchSet` is ready with this argument.
+/// The image of a `PatchSet` that is ready with this argument.
 async fn ready_with(stage: &Stage, spec: &mut Value, greeting: &str) -> ImageStatus {
     spec["build"]["args"]["GREETING"] = json!(greeting);
     stage.apply("demo", spec).await;
@@ -120,7 +119,7 @@ async fn flux_takes_the_image_that_is_wanted_now() {
     assert_eq!(tags(&registry), [sortable(&first)]);
     assert_eq!(registry.digest("demo", sortable(&first)), first.digest.as_str());
 
-    // Nothing new adds no tag, and neither does a restart or a look that was asked for.
+    // No tag is added without changes, after a restart, or by a requested look.
     stage.controller.kill();
     stage.controller.restart();
     stage

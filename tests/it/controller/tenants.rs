@@ -1,4 +1,4 @@
-//! What a tenant can do that must not reach another one: what it nests, how long it takes, what it
+//! What a tenant can do that must not affect another one: what it nests, how long it takes, what it
 //! leaves behind.
 
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::support::api_server::ApiServer;
 use crate::support::git_server::{Fault, GitServer};
 use crate::support::relay::Relay;
 
-/// JSON objects in each other.
+/// Nested JSON objects.
 fn nested(name: &str, levels: usize) -> String {
     format!("{{\"{name}\":").repeat(levels) + "{}" + &"}".repeat(levels)
 }
@@ -40,7 +40,7 @@ async fn is_too_deep(server: &ApiServer, path: &str) -> bool {
     serde_json::from_str::<Value>(&text).is_err()
 }
 
-/// A Secret that says who manages what of it, 200 levels deep.
+/// A Secret whose `managedFields` are nested 200 levels deep.
 async fn deep_secret(server: &ApiServer, namespace: &str, name: &str) {
     let path = format!("/api/v1/namespaces/{namespace}/secrets");
     let body = format!(
@@ -56,7 +56,7 @@ async fn deep_secret(server: &ApiServer, namespace: &str, name: &str) {
     );
 }
 
-/// What a definition said before it bounded what it takes.
+/// Removes the bounds from a CRD, as it was before it had them.
 fn without_bounds(definition: &mut CustomResourceDefinition) {
     let schema = definition.spec.versions[0].schema.as_mut().unwrap();
     let mut value = serde_json::to_value(&*schema).unwrap();
@@ -67,7 +67,7 @@ fn without_bounds(definition: &mut CustomResourceDefinition) {
             *found = anything.clone();
         }
     }
-    // Rules may name what has no schema any more.
+    // Rules may name fields that have no schema after this.
     remove_rules(&mut value);
     *schema = serde_json::from_value(value).unwrap();
 }
@@ -131,7 +131,7 @@ async fn one_object_nested_too_deep_or_unreadable_stops_nobody_and_is_told() {
         .await;
     stage.ready("honest", "True", "Succeeded").await;
 
-    // What cannot be read is told on the object.
+    // Content that cannot be read is reported on its object.
     let end = Instant::now() + PATIENCE;
     loop {
         let request = Request::get(format!("{patch_sets}/odd"))
@@ -167,7 +167,7 @@ async fn one_object_nested_too_deep_or_unreadable_stops_nobody_and_is_told() {
     }
 }
 
-/// Options by which a controller watches namespaces of one test alone, whose objects have a label.
+/// Options for a controller of one test's namespaces, whose objects have a label.
 const ONE_TEST: [&str; 2] = [
     "--watch-all-namespaces=true",
     "--watch-label-selector=patching.c5c3.io/test=places",
@@ -245,7 +245,7 @@ async fn a_leader_that_cannot_reach_the_api_server_leaves() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     relay.cut();
-    // It promises to be gone 10 s after it last renewed; another one may begin after 15.
+    // It promises to be gone 10 s after its last renewal; another one may start after 15.
     ended(&mut controller, Duration::from_secs(15)).await;
     assert!(controller.log().contains("could not be renewed in time"));
 }
@@ -292,7 +292,7 @@ async fn an_interval_below_the_bound_is_lengthened() {
     stage.ready("often", "True", "Succeeded").await;
     let begun = Instant::now();
     stage.looks(2).await;
-    // The look of the status's own change comes at once.
+    // The look that follows the status's own change comes at once.
     let waited = begun.elapsed();
     assert!(waited > Duration::from_secs(5), "three looks within {waited:?}");
 }
@@ -371,7 +371,7 @@ async fn readiness_follows_the_watches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_conditions_hold_nothing_that_a_terminal_obeys() {
     let stage = Stage::new("terminal").await;
-    // Git writes such a name with escapes, and means the characters.
+    // Git escapes such a name, and means the characters.
     let patch = GOOD
         .replace("a/file.txt", "\"a/\\033]0;owned\\007.txt\"")
         .replace("b/file.txt", "\"b/\\033]0;owned\\007.txt\"");

@@ -78,7 +78,7 @@ impl Tenant<'_> {
             .unwrap();
     }
 
-    /// Applies a `PatchSet`, and waits until it is Ready; gives its upstream's revision.
+    /// Applies a `PatchSet`, and waits until it is Ready; returns its upstream's revision.
     async fn ready(&self, name: &str, upstream: &Value) -> String {
         let (key, value) = self.label.split_once('=').unwrap();
         let object = json!({

@@ -1,5 +1,5 @@
-//! What is told of patches that do not apply: merged in another form, merged and reverted, moved,
-//! or broken, and by which commit.
+//! What is reported about patches that do not apply: merged in another form, merged and reverted,
+//! moved, or broken, and by which commit.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use super::{BASE, GOOD, Stage, assert_well_formed, build, condition, inline};
 use crate::support::git_server::Fault;
 use crate::support::registry::Registry;
 
-/// What the log says once for each search.
+/// The message that the log has once for each search.
 const SEARCHED: &str = "the history of a series is searched";
 
 /// The files of these upstreams; each has a patch.
@@ -49,7 +49,7 @@ fn patches(files: &[&str]) -> Value {
     inline(&all)
 }
 
-/// A stage whose upstream has the files, and gives out what is asked for.
+/// A stage whose upstream has the files, and serves any object on request.
 async fn stage(name: &str) -> Stage {
     let stage = Stage::new(name).await;
     for setting in ["uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"] {
@@ -61,7 +61,7 @@ async fn stage(name: &str) -> Stage {
     stage
 }
 
-/// Commits of the upstream that a test speaks of.
+/// The upstream's commits that a test names.
 struct Done {
     verbatim: String,
     tweaked: String,
@@ -70,8 +70,8 @@ struct Done {
     refactored: String,
 }
 
-/// Upstream takes one patch as it is and another in another form, takes one back, moves under one,
-/// and breaks one.
+/// Upstream takes one patch as it is and another in another form, reverts one, moves lines under
+/// one, and breaks one.
 fn move_on(stage: &Stage) -> Done {
     let upstream = &stage.upstream;
     let loud = BASE.replace("five", "FIVE");
@@ -128,7 +128,7 @@ async fn it_is_told_what_upstream_did_with_each_patch() {
     let stage = stage("history").await;
     let mut spec = stage.spec_with(&patches(&FILES));
     spec["upstream"]["commitUrlTemplate"] = json!("https://review.example.org/q/{commit}");
-    // It is looked at when all is there, and not in between.
+    // It is looked at once everything is in place, and not before.
     spec["interval"] = json!("1h");
     stage.apply("history", &spec).await;
     let good = stage.ready("history", "True", "Succeeded").await;
@@ -295,7 +295,7 @@ async fn what_upstream_has_in_another_form_is_left_out_only_where_that_is_asked_
     );
     assert_eq!(skip.status.as_ref().unwrap().patched_tree, None);
 
-    // The tree is the one that git makes of the patches that are left.
+    // The tree equals the one that git makes of the remaining patches.
     let file = stage.root.path().join("moved.patch");
     std::fs::write(&file, patch("moved")).unwrap();
     stage.upstream.git(&["read-tree", "main"]);
@@ -361,7 +361,7 @@ async fn a_history_that_cannot_be_had_keeps_no_verdict_from_being_told() {
     stage.apply("first", &spec).await;
     stage.ready("first", "True", "Succeeded").await;
 
-    // What is pinned and held needs no server, but for its history.
+    // What is pinned and held needs no server, except for its history.
     stage.server.fail(Fault::Status(500));
     let mut spec = stage.spec_with(&patches(&["verbatim"]));
     spec["interval"] = json!("1h");
@@ -383,7 +383,7 @@ async fn a_history_that_cannot_be_had_keeps_no_verdict_from_being_told() {
     );
     assert_well_formed(&object);
 
-    // Nobody tries again by himself, and whoever asks for a look has it.
+    // There are no retries without a request, and a requested look happens.
     stage.server.fail(Fault::None);
     stage
         .annotate("cut-off", "reconcile.fluxcd.io/requestedAt", "now")
@@ -400,7 +400,7 @@ async fn a_history_that_cannot_be_had_keeps_no_verdict_from_being_told() {
     assert_eq!(merged.map(|merged| merged.by), Some(Evidence::ChangeId));
 }
 
-/// Commits with these messages on top of `main`, whose tree stays.
+/// Adds commits with these messages on top of `main`, without changing its tree.
 fn pile_up(stage: &Stage, messages: impl Iterator<Item = Vec<u8>>) {
     let mut import = Command::new("git")
         .arg("--git-dir")
@@ -550,7 +550,7 @@ async fn an_image_is_built_without_what_upstream_has_and_only_by_a_policy_that_s
     let message = format!("Say five louder\n\nChange-Id: {}", change_id("tweaked"));
     let text = BASE.replace("five", "Five!");
     let merged = stage.upstream.commit(&[("file.txt", &text)], &message);
-    // What fits only where the first patch does not stand in its way.
+    // A patch that fits only without the first one.
     let second = GOOD.replace("-five", "-Five!").replace("+FIVE", "+Five?");
     let mut spec = build::spec(&stage, &registry);
     spec["upstream"]["ref"] = json!({ "branch": "main" });
@@ -586,14 +586,14 @@ async fn an_image_is_built_without_what_upstream_has_and_only_by_a_policy_that_s
         )
     );
 
-    // A policy that is stricter keeps the image, and lets no other be built.
+    // A stricter policy keeps the image, and prevents another build.
     spec["mergedPatches"] = json!("Skip");
     stage.apply("demo", &spec).await;
     let object = stage.ready("demo", "False", "PatchMerged").await;
     assert_eq!(object.status.unwrap().image.as_ref(), Some(image));
 }
 
-/// What the document on an image's patches says of its component in words.
+/// The notes on the component in the document on an image's patches.
 async fn notes_of_the_pedigree(image: &str, document: &str) -> String {
     let (host, rest) = image.split_once('/').unwrap();
     let repository = rest.split(['@', ':']).next().unwrap();
@@ -615,7 +615,7 @@ async fn notes_of_the_pedigree(image: &str, document: &str) -> String {
 async fn a_patch_behind_a_merged_one_is_judged_by_itself() {
     let stage = stage("behind-history").await;
     move_on(&stage);
-    // Both are of one file; the first is upstream in another form, and the second fits nothing.
+    // Both patch one file; upstream has the first in another form, and the second fits nowhere.
     let lost = patch("tweaked")
         .replace("five louder", "more")
         .replace(&change_id("tweaked"), &change_id("broken"))

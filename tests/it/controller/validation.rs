@@ -1,4 +1,4 @@
-//! What `kubectl apply` refuses, and with which sentence.
+//! What `kubectl apply` refuses, and with which message.
 
 use patchset_api::schema::faults;
 use patchset_api::{ConstraintOverride, PatchSet, crd, docs};
@@ -65,10 +65,10 @@ async fn the_samples_are_accepted() {
     }
 }
 
-/// What is wrong, the change of a good spec that makes it so, and a part of what is said.
+/// What is wrong, the change to a good spec that makes it so, and a part of the message.
 type WrongSpec = (&'static str, Value, &'static str);
 
-/// Upstreams that are refused.
+/// Invalid upstreams.
 fn wrong_upstreams() -> Vec<WrongSpec> {
     vec![
         (
@@ -99,7 +99,7 @@ fn wrong_upstreams() -> Vec<WrongSpec> {
     ]
 }
 
-/// Origins of patches that are refused.
+/// Invalid origins of patches.
 fn wrong_patches() -> Vec<WrongSpec> {
     vec![
         (
@@ -145,7 +145,7 @@ fn wrong_patches() -> Vec<WrongSpec> {
     ]
 }
 
-/// Single values that are refused.
+/// Invalid single values.
 fn wrong_values() -> Vec<WrongSpec> {
     vec![
         (
@@ -167,7 +167,7 @@ fn wrong_values() -> Vec<WrongSpec> {
     ]
 }
 
-/// Settings of the upkeep that are refused.
+/// Invalid settings of the upkeep.
 fn wrong_upkeep() -> Vec<WrongSpec> {
     vec![
         (

@@ -1,4 +1,4 @@
-//! What has to be signed, and what becomes of it where it is not.
+//! What has to be signed, and what happens if it is not.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn message<K: super::Resource>(object: &K) -> String {
     condition(object, "SourceVerified").unwrap().message.clone()
 }
 
-/// All that a status tells but its conditions, and what sums them up.
+/// Everything in a status except the conditions, their summary, and the observed generation.
 fn results(object: &PatchSet) -> Value {
     let mut status = serde_json::to_value(object.status.as_ref().unwrap()).unwrap();
     let fields = status.as_object_mut().unwrap();
@@ -28,7 +28,7 @@ fn results(object: &PatchSet) -> Value {
     status
 }
 
-/// Waits until the upstream was looked at some times more.
+/// Waits until the upstream was looked at this many more times.
 async fn looked_at(stage: &Stage, times: usize) {
     let (before, end) = (stage.server.looks(), Instant::now() + PATIENCE);
     while stage.server.looks() < before + times {
@@ -67,7 +67,7 @@ async fn nothing_is_made_of_a_commit_that_is_not_signed_by_a_trusted_key() {
     assert_eq!(shown(&refused, "Stalled"), "True/SignatureMissing");
     assert!(message(&refused).contains(&format!("commit {unsigned} has no signature")));
     assert_eq!(results(&refused), results(&good), "the last good result stays");
-    // It is looked at again each interval, and what is held is not fetched again.
+    // It is looked at again each interval, and held commits are not fetched again.
     let packs = stage.server.packs();
     looked_at(&stage, 3).await;
     assert_eq!(stage.server.packs(), packs);
@@ -77,7 +77,7 @@ async fn nothing_is_made_of_a_commit_that_is_not_signed_by_a_trusted_key() {
     assert_eq!(results(&refused), results(&good));
     assert_eq!(registry.uploads(), uploads, "an unverified source was published");
 
-    // A key that is added is taken up at once, and one that is taken away too.
+    // An added key is taken up at once, and so is a removed one.
     spec["interval"] = json!("1h");
     stage.apply("demo", &spec).await;
     let refused = stage.ready("demo", "False", "UnknownSigner").await;
@@ -93,7 +93,7 @@ async fn nothing_is_made_of_a_commit_that_is_not_signed_by_a_trusted_key() {
     let refused = stage.ready("demo", "False", "UnknownSigner").await;
     assert_eq!(results(&refused), results(&newer));
 
-    // Who asks for nothing is told nothing.
+    // Without a requirement nothing is reported.
     spec["upstream"].as_object_mut().unwrap().remove("verify");
     stage.apply("demo", &spec).await;
     let plain = stage.ready("demo", "True", "Succeeded").await;

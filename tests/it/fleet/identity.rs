@@ -1,4 +1,4 @@
-//! A push to the patches' repository is work for those alone whose files it changes.
+//! A push to the patches' repository causes work only for objects whose files it changes.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::controller::{GOOD, Stage, condition, shown};
 use crate::support::git_repo::GitRepo;
 use crate::support::signing::SshKey;
 
-/// How many objects read from the repository.
+/// The number of objects that read from the repository.
 const COMPONENTS: usize = 12;
 
-/// What says in the log that patches are applied.
+/// The log message for an application of patches.
 const APPLIED: &str = "a series is applied";
 
 fn name(number: usize) -> String {
@@ -60,8 +60,8 @@ fn source_refs() -> String {
     refs.collect::<Vec<String>>().concat()
 }
 
-/// Commits a patch and a ref of each component, and the constraints with their overrides; gives the
-/// commit.
+/// Commits a patch and a ref of each component, and the constraints with their overrides; returns
+/// the commit.
 fn commit_all(ours: &GitRepo) -> String {
     let patches: Vec<String> = (0..COMPONENTS).map(patch_path).collect();
     let refs = source_refs();
@@ -101,7 +101,7 @@ async fn apply_all(stage: &Stage) {
         .unwrap();
 }
 
-/// The names of the objects that were written between two looks at the versions.
+/// The names of the objects that were written between the two sets of versions.
 fn written<'a>(before: &BTreeMap<String, String>, after: &'a BTreeMap<String, String>) -> Vec<&'a String> {
     after
         .iter()
@@ -142,7 +142,7 @@ async fn a_push_is_one_fetch_and_work_for_those_whose_files_it_changes() {
     assert_eq!(stage.server.packs(), packs + 1, "fetches");
     assert_eq!(applied(), applications + 1, "applications");
 
-    // A ref that moves, and a file that nobody reads.
+    // A ref that moves, and a file that no object reads.
     stage.upstream.commit(&[("other.txt", "x\n")], "more");
     stage.upstream.git(&["tag", "1.0.1"]);
     let moved = source_refs().replace("c05: \"1.0.0\"", "c05: \"1.0.1\"");
@@ -197,7 +197,7 @@ async fn the_same_files_in_a_commit_without_a_signature_are_refused() {
     );
     ours.signed_commit(&key.settings(), "signed again");
     let good = stage.ready("demo", "True", "Succeeded").await;
-    // Another signed commit of the same files is good, and no news.
+    // Another signed commit of the same files is valid, and causes no write.
     let version = good.resource_version();
     ours.signed_commit(&key.settings(), "signed once more");
     let ended = stage.controller.reconciliations("PatchSet", "");

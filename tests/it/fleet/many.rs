@@ -1,4 +1,4 @@
-//! What a repository of many components costs, in counts that hold on any machine.
+//! What a repository of many components costs, in counts that hold on every machine.
 
 use patchset_api::PatchRepository;
 use serde_json::json;
@@ -13,7 +13,7 @@ const RELEASES: [&str; 2] = ["2025.1", "2025.2"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_is_made_by_one_request_and_an_upstream_asked_once() {
-    // Longer than the test: there is no second look.
+    // Longer than the test, so there is no second look.
     let stage = Stage::with("fleet-many", &["--min-interval=1h"], GitServer::http).await;
     let components: Vec<String> = (0..COMPONENTS).map(|number| format!("c{number}")).collect();
     for component in &components {
@@ -64,8 +64,8 @@ async fn an_object_is_made_by_one_request_and_an_upstream_asked_once() {
     let reconciled = stage.controller.reconciliations("PatchSet", "");
     assert_eq!(reconciled, u64::try_from(objects).unwrap());
     assert_eq!(stage.server.looks(), COMPONENTS + 1);
-    // Of an upstream: the trees of its first commit, the files that are patched there, and the next
-    // commit with its files, which are few. Of the own repository: a commit.
+    // For each upstream: the trees of its first commit, the patched files there, and the next
+    // commit with its files, which are few. For the patches' repository: one commit.
     let packs = stage.server.packs();
     assert!(packs <= 3 * COMPONENTS + 1, "{packs} packs");
 }

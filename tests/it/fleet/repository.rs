@@ -1,4 +1,4 @@
-//! A `PatchRepository` makes the objects that its folders ask for, and follows what is pushed.
+//! A `PatchRepository` creates the objects that its folders ask for, and follows pushes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl Fleet {
         self.upstreams.insert(component.to_owned(), repo);
     }
 
-    /// What fifteen lines ask for.
+    /// A minimal spec, of fifteen lines.
     pub fn spec(&self) -> Value {
         let url = self.stage.server.url("ours");
         json!({
@@ -134,7 +134,7 @@ impl Fleet {
             .collect()
     }
 
-    /// Waits until these objects are there, and no others.
+    /// Waits until exactly these objects exist.
     async fn has(&self, names: &[&str]) {
         let names: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let end = Instant::now() + PATIENCE;
@@ -148,7 +148,7 @@ impl Fleet {
         }
     }
 
-    /// The versions of all objects that are made, which change with each write.
+    /// The resource versions of all created objects, which change with each write.
     async fn versions(&self) -> BTreeMap<String, String> {
         let all = ListParams::default();
         let patch_sets = self.stage.api::<PatchSet>().list(&all).await.unwrap();
@@ -169,7 +169,7 @@ impl Fleet {
     }
 }
 
-/// What the first commit asks for.
+/// The objects that the first commit asks for.
 const FIRST: [&str; 8] = [
     "co/constraints-2025.2",
     "co/constraints-2026.1",
@@ -185,7 +185,7 @@ fn message(object: &PatchRepository) -> &str {
     &condition(object, "Ready").unwrap().message
 }
 
-/// What the status says is wrong, as JSON.
+/// The faults in the status, as JSON.
 fn faults(object: &PatchRepository) -> String {
     let faults = object.status.as_ref().map(|status| &status.faults);
     serde_json::to_string(&faults).unwrap()
@@ -202,8 +202,8 @@ fn without<'a>(names: &[&'a str], gone: &[&str]) -> Vec<&'a str> {
 /// The refs of the first release after `glance` has moved.
 const MOVED_REFS: &str = "glance: \"2.0.0\"\nkeystone: \"1.0.0\"\noslo.demo: \"1.0.0\"\n";
 
-/// Moves a ref, and asserts that its object is looked at at once, though its interval is an hour,
-/// and that it alone is written since these versions.
+/// Moves a ref, and asserts that its object is looked at at once, although its interval is an hour,
+/// and that only this object is written after these versions.
 async fn assert_moved_ref_is_followed(fleet: &Fleet, before: &BTreeMap<String, String>) {
     let commit = fleet.ours.commit(
         &[("releases/2025.2/source-refs.yaml", MOVED_REFS)],
@@ -225,7 +225,8 @@ async fn assert_moved_ref_is_followed(fleet: &Fleet, before: &BTreeMap<String, S
     assert_eq!(written, ["glance-2025.2"]);
 }
 
-/// Pushes a patch that conflicts, asserts that its cell is named, and pushes the good one again.
+/// Pushes a patch that conflicts, asserts that the status names its cell, and pushes the good one
+/// again.
 async fn assert_conflict_is_named(fleet: &Fleet) {
     let bad = GOOD.replace(" four", " vier");
     fleet
@@ -248,7 +249,7 @@ async fn assert_conflict_is_named(fleet: &Fleet) {
     fleet.ready("True", "Succeeded").await;
 }
 
-/// Asserts that what somebody changes or deletes by hand is put back.
+/// Asserts that what is changed or deleted by hand is restored.
 async fn assert_put_back(fleet: &Fleet) {
     let edited = json!({ "spec": { "interval": "7m" } });
     let api = fleet.stage.api::<PatchSet>();
@@ -291,7 +292,7 @@ async fn one_resource_becomes_all_objects_and_follows_pushes() {
         .ready_kind::<ConstraintOverride>("constraints-2025.2", "True", "Succeeded")
         .await;
 
-    // Nothing to do, nothing written.
+    // Nothing is to be done, and nothing is written.
     fleet.looked_at(3).await;
     let (before, packs) = (fleet.versions().await, fleet.stage.server.packs());
     let version = fleet.wait("there", |_| true).await.resource_version();
@@ -333,7 +334,7 @@ async fn one_resource_becomes_all_objects_and_follows_pushes() {
 
     assert_conflict_is_named(&fleet).await;
 
-    // A folder and its ref go.
+    // A folder and its ref are removed.
     fleet
         .ours
         .git(&["rm", "--quiet", "-r", "patches/neutral", "releases/2026.2"]);
@@ -358,7 +359,7 @@ async fn assert_mistakes_prune_nothing(fleet: &Fleet, all: &[&str]) {
     );
     fleet.looked_at(2).await;
     fleet.has(all).await;
-    // All is gone: so is a mistake.
+    // Removing everything counts as a mistake too.
     let folders = ["patches", "releases", "overrides", "images"];
     fleet.ours.git(&[&["rm", "--quiet", "-r"][..], &folders].concat());
     fleet.ours.commit(&[], "empty");
@@ -379,7 +380,7 @@ async fn assert_mistakes_prune_nothing(fleet: &Fleet, all: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake() {
     let fleet = Fleet::new("fleet-prune").await;
-    // Somebody has one of the names, and another one that looks like ours.
+    // Another owner has one of the names, and another object has a name like ours.
     let mut theirs = fleet.stage.spec();
     theirs["component"] = json!("glance");
     fleet.stage.apply("glance-2026.1", &theirs).await;
@@ -395,7 +396,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     assert!(alone.owner_references().is_empty());
     assert_eq!(serde_json::to_value(&alone.spec.interval).unwrap(), json!("1s"));
 
-    // What is wrong and stays so is written once.
+    // A fault that stays is written once.
     fleet.looked_at(2).await;
     let version = fleet.wait("there", |_| true).await.resource_version();
     fleet.looked_at(3).await;
@@ -403,11 +404,11 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
 
     assert_mistakes_prune_nothing(&fleet, &all).await;
 
-    // What is not to be pruned is told, and goes when it may.
+    // What must not be pruned is reported, and pruned once it may be.
     let mut spec = fleet.spec();
     spec["prune"] = json!(false);
     fleet.apply(&spec).await;
-    // A look that is under way has read the spec before.
+    // A look in progress has read the spec before.
     fleet.ready("False", "NameTaken").await;
     fleet.ours.git(&[
         "rm",
@@ -426,7 +427,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
         "{told}"
     );
     fleet.has(&all).await;
-    // The garbage collector would take what has an owner.
+    // The garbage collector would delete what has an owner.
     for name in ["keystone-2026.1", "oslo.demo-2025.2"] {
         let is_free = |object: &PatchSet| object.owner_references().is_empty();
         fleet.stage.wait(name, "without an owner", is_free).await;
@@ -442,7 +443,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     let kept = without(&all, &pruned);
     fleet.has(&kept).await;
 
-    // A source that is gone prunes nothing.
+    // A missing source prunes nothing.
     std::fs::rename(&fleet.ours.dir, fleet.ours.dir.with_extension("gone")).unwrap();
     fleet
         .wait("without its source", |object| {
@@ -456,7 +457,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
 async fn a_killed_controller_loses_nothing_and_does_nothing_twice() {
     let mut fleet = Fleet::new("fleet-restart").await;
     fleet.apply(&fleet.spec()).await;
-    // Somewhere on the way.
+    // In the middle of its work.
     fleet.wait("begun", |object| object.status.is_some()).await;
     fleet.stage.controller.kill();
     fleet.stage.controller.restart();
@@ -528,7 +529,7 @@ async fn a_commit_without_the_signature_that_is_asked_for_makes_and_prunes_nothi
     fleet.ours.signed_commit(&key.settings(), "signed");
     let ready = fleet.ready("True", "Succeeded").await;
     assert_eq!(shown(&ready, "SourceVerified"), "True/Succeeded");
-    // What is made asks for the same signature.
+    // The created objects ask for the same signature.
     let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
     assert_eq!(shown(&glance, "SourceVerified"), "True/Succeeded");
     fleet
@@ -561,7 +562,7 @@ async fn what_a_flux_source_publishes_becomes_objects_too() {
     fleet.has(&["glance-2025.2", "keystone-2025.2"]).await;
     let glance = fleet.stage.ready("glance-2025.2", "True", "Succeeded").await;
     assert_eq!(glance.status.unwrap().applied.as_deref(), Some("1/1"));
-    // So is what happens to the objects, whatever the interval.
+    // So are changes to the objects, whatever the interval.
     let api = fleet.stage.api::<PatchSet>();
     api.delete("keystone-2025.2", &DeleteParams::default())
         .await
@@ -576,7 +577,7 @@ async fn what_a_flux_source_publishes_becomes_objects_too() {
         .await;
 }
 
-/// Gives the repository a label that says which controller looks after it.
+/// Sets the repository's label for the controller that is responsible for it.
 async fn into_shard(fleet: &Fleet, shard: Option<&str>) {
     let label = json!({ "metadata": { "labels": { "sharding.fluxcd.io/key": shard } } });
     fleet
@@ -587,7 +588,8 @@ async fn into_shard(fleet: &Fleet, shard: Option<&str>) {
         .unwrap();
 }
 
-/// The shards of all that is made, and what would change if it were made or worked on again.
+/// The shards of all created objects, and the values that would change if they were created or
+/// worked on again.
 async fn shards_and_results(fleet: &Fleet) -> (BTreeSet<Option<String>>, BTreeMap<String, Value>) {
     let made = fleet
         .stage

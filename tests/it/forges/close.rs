@@ -1,4 +1,4 @@
-//! Requests that are not needed any more.
+//! Requests that are not needed.
 
 use axum::http::Method;
 use forges::{Error, ForgeKind};
@@ -30,7 +30,7 @@ async fn a_word_is_said_once_before_it_is_closed(
 ) {
     let (forge, client) = start(kind).await;
     forge.add(HEAD, BASE, "open");
-    // The word is there, and the answer gets lost; then it cannot be closed.
+    // The comment is made, but the answer is lost; then the request cannot be closed.
     forge.fault(Method::POST, Fault::After(502));
     let closing = if kind == ForgeKind::GitLab {
         Method::PUT
@@ -92,7 +92,7 @@ async fn an_answer_that_got_lost_is_made_up_for(
     client.close(1).await.unwrap();
     assert_eq!(forge.state().pulls[0].state, "closed");
     assert_eq!(forge.writes(), 1);
-    // Refused, because it was closed in between.
+    // Refused, because it was closed in the meantime.
     forge.add(HEAD, BASE, "open");
     forge.fault(method.clone(), Fault::After(422));
     client.close(2).await.unwrap();

@@ -1,4 +1,4 @@
-//! One open request between two branches, as it should be, and nothing written where it is.
+//! One open request between two branches, kept as wanted, with no writes if it is.
 
 use axum::http::Method;
 use forges::{
@@ -34,7 +34,7 @@ async fn a_request_is_opened_once(#[case] kind: ForgeKind, #[case] url: &str) {
     assert_eq!((pull.head.as_str(), pull.base.as_str()), (HEAD, BASE));
     assert_eq!(pull.title, "Deploy glance 2025.2");
     assert_eq!(pull.body, "One image.\n\n- `glance` at *x*");
-    // Gitea's labels have numbers: the one that is there is taken as it is, the other is made.
+    // Gitea's labels have numbers: the existing one is used, the other is made.
     let first = if kind == ForgeKind::Gitea {
         "Images"
     } else {
@@ -79,7 +79,7 @@ async fn what_differs_is_changed_and_nothing_else(
             assert_eq!(change.body.contains("title"), known.title != title);
         }
     }
-    // A label that somebody took away, or that the server died before adding.
+    // A label that a person removed, or that the server failed to add before it died.
     let labels = ["Bug".to_owned(), "late".to_owned()];
     let wanted = request("Three", "", &labels);
     client.ensure(&wanted).await.unwrap();
@@ -178,7 +178,7 @@ async fn branches_may_have_any_name(
     assert_eq!(forge.state().pulls[0].head, head);
     let found = client.find(head, "release/1.0").await.unwrap();
     assert_eq!(found, Some(opened));
-    // What Git has no branch of is not even sent.
+    // What cannot be a branch name in Git is not even sent.
     let before = forge.state().requests.len();
     let error = client
         .ensure(&DesiredPullRequest { base, ..wanted })
@@ -252,7 +252,7 @@ async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Forg
     let labels = ["new", "bug", "newer"].map(str::to_owned);
     let wanted = request("One", "", &labels);
     let lacking = ["new", "newer"].map(str::to_owned);
-    // The request is open, with what is there.
+    // The request is open, with the existing labels.
     for _ in 0..2 {
         let ensured = client.ensure(&wanted).await.unwrap();
         assert_eq!((ensured.number, ensured.state), (1, PullRequestState::Open));
@@ -261,16 +261,16 @@ async fn labels_that_may_not_be_made_are_told_and_added_later(#[case] kind: Forg
         assert!(lacks.reason.contains(advice), "{}", lacks.reason);
         assert_eq!(forge.state().pulls[0].labels, ["bug"]);
     }
-    // They are not asked for with each look.
+    // They are not requested on each look.
     let before = forge.state().requests.len();
     let lacks = client.add_labels(1, &lacking, AskAgain::Later).await.unwrap();
     assert_eq!(lacks.unwrap().labels, lacking);
     assert_eq!(forge.state().requests.len(), before);
-    // One was made by somebody.
+    // A person made one of them.
     forge.state().labels.push((9, "New".to_owned()));
     let lacks = client.add_labels(1, &lacking, AskAgain::Now).await.unwrap();
     assert_eq!(lacks.unwrap().labels, ["newer"]);
-    // The rest is permitted.
+    // From here on, making labels is permitted.
     forge.state().may_make_labels = true;
     let rest = ["newer".to_owned()];
     assert_eq!(client.add_labels(1, &rest, AskAgain::Now).await.unwrap(), None);
@@ -325,7 +325,7 @@ async fn a_request_that_a_person_holds_back_stays_a_draft(
     let pull = forge.state().pulls[0].clone();
     let expected = if is_known { format!("{prefix}Two") } else { held };
     assert_eq!((pull.title, pull.body.as_str()), (expected, "text"));
-    // Ready again, it is as it should be.
+    // Ready again, it becomes as wanted.
     forge.state().pulls[0].title = "Two".to_owned();
     client.ensure(&request("Three", "text", &[])).await.unwrap();
     assert_eq!(forge.state().pulls[0].title, "Three");

@@ -1,4 +1,4 @@
-//! The newest request between two branches, whatever became of it.
+//! The newest request between two branches, whatever its state.
 
 use forges::{ForgeKind, PullRequestState};
 use rstest::rstest;
@@ -25,7 +25,7 @@ async fn the_newest_is_found_in_any_state(
         let found = client.find(HEAD, BASE).await.unwrap().unwrap();
         assert_eq!((found.number, found.state), (number, told));
     }
-    // One of a fork is somebody else's.
+    // One from a fork is not ours.
     forge.add(HEAD, BASE, "open");
     forge.state().pulls[5].is_fork = true;
     let found = client.find(HEAD, BASE).await.unwrap().unwrap();

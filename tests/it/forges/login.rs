@@ -1,4 +1,4 @@
-//! Logins: each server's own header, Apps, private authorities; and nobody else who gets them.
+//! Logins: each server's own header, Apps, private authorities; and no other host gets them.
 
 use axum::http::Method;
 use forges::{
@@ -79,7 +79,7 @@ async fn an_app_gets_one_token_for_one_repository_and_pull_requests_alone() {
             state.granted[0].1,
             json!({"repositories": ["gitops"], "permissions": {"contents": "read", "pull_requests": "write"}})
         );
-        // The server withdraws it.
+        // The server revokes it.
         state.granted[0].0 = "withdrawn".to_owned();
     }
     client.ensure(&request("Three", "", &[])).await.unwrap();
@@ -121,7 +121,7 @@ async fn an_app_makes_labels_where_it_may(#[case] may: bool) {
     };
     assert_eq!(forge.state().pulls[0].labels, expected);
     assert_eq!(lacks, lacking);
-    // What looks and opens is done by a token that may do no more.
+    // The token used to look and open has no further permissions.
     let permissions = json!({"contents": "read", "pull_requests": "write"});
     assert_eq!(forge.state().granted[0].1["permissions"], permissions);
 }

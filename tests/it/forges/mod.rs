@@ -1,5 +1,4 @@
-//! Pull requests of GitHub, GitLab and Gitea, against servers of the test's own that speak their
-//! APIs.
+//! Pull requests of GitHub, GitLab and Gitea, against test servers that speak their APIs.
 
 mod close;
 mod ensure;

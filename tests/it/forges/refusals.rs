@@ -1,4 +1,4 @@
-//! What servers refuse, and what they do wrong: what to do about it, and no login in any of it.
+//! What servers refuse and what they get wrong: advice for each case, and no login in any message.
 
 use axum::http::Method;
 use forges::{

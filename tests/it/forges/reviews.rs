@@ -29,7 +29,7 @@ async fn a_draft_is_opened_and_what_people_make_of_it_stays(#[case] kind: ForgeK
     assert!(found.is_draft && client.has_title(&found, "Drop two patches"));
     assert!(!client.has_title(&found, "Drop three patches"));
 
-    // Somebody says that it is ready.
+    // A person marks it as ready.
     {
         let mut state = forge.state();
         "Drop two patches".clone_into(&mut state.pulls[0].title);

@@ -19,14 +19,14 @@ fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(root().join(path)).unwrap()).unwrap()
 }
 
-/// What a runner gives to the steps of an action.
+/// What a runner provides to the steps of an action.
 struct Runner {
     temp: tempfile::TempDir,
     inputs: BTreeMap<String, String>,
     github: BTreeMap<&'static str, String>,
 }
 
-/// What came of the steps.
+/// The results of the steps.
 struct Ran {
     output: Output,
     outputs: BTreeMap<String, String>,
@@ -59,7 +59,7 @@ impl Runner {
         }
     }
 
-    /// A value with its expressions filled in.
+    /// A value with its expressions replaced.
     fn filled(&self, text: &str, steps: &BTreeMap<String, BTreeMap<String, String>>) -> String {
         let expression = regex::Regex::new(r"\$\{\{ ([\w.]+) \}\}").unwrap();
         let filled = expression.replace_all(text, |found: &regex::Captures<'_>| {
@@ -134,8 +134,8 @@ impl Runner {
     }
 }
 
-/// A release that `hack/release.sh` makes, as a server has it: of a script that runs the command
-/// under test, which is too large to be packed often.
+/// A release made by `hack/release.sh`, laid out as on a server, with a script that runs the
+/// command under test: the command itself is too large to be packed often.
 fn release(folder: &Path) -> PathBuf {
     let out = folder.join("v0.1.0");
     let binary = folder.join("patchset");
@@ -202,7 +202,7 @@ fn a_release_is_the_same_each_time_and_the_action_takes_it() {
     let report = fs::read(&ran.outputs["report"]).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&report).unwrap()["ok"], true);
 
-    // A tarball that is not what the checksums say, or that they do not name, is not run.
+    // A tarball that does not match the checksums, or is not among them, is not run.
     for sums in [
         "0000000000000000000000000000000000000000000000000000000000000000  ",
         "# ",
@@ -272,7 +272,7 @@ fn a_pull_request_is_compared_to_its_target() {
         );
         assert!(fix.join("fix.diff").is_file());
     }
-    // Everything, where that is asked for.
+    // Everything, on request.
     let ran = act(&team, &[("base", "none")], "main");
     assert!(!printed(&ran.output, 1).contains("moves glance"));
 }
@@ -283,7 +283,7 @@ fn an_input_is_no_code() {
     for name in ["upstream", "directory", "base", "args", "fix"] {
         let hostile = "$(touch pwned); `touch pwned`; \"'; touch pwned #";
         let ran = act(&team, &[(name, hostile)], "");
-        // It is a name as good as another for a new folder.
+        // As the name of a new folder it is valid.
         let status = if name == "fix" { 0 } else { 2 };
         assert_eq!(ran.output.status.code(), Some(status), "{name}");
         assert!(!team.root().join("pwned").exists(), "{name}");

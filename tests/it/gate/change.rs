@@ -42,7 +42,7 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
     let team = Team::new();
     team.git(&["switch", "--quiet", "--create", "move"]);
     team.move_glance();
-    // Also before it is committed.
+    // Even before it is committed.
     for message in ["", "Move glance"] {
         if !message.is_empty() {
             team.commit(message);
@@ -72,7 +72,7 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
         "{table}"
     );
 
-    // Annotations are where the ref stands.
+    // Annotations are on the line of the ref.
     let commands = team.run(&["--base", "main", "--output", "github"], 1);
     assert_eq!(
         commands
@@ -81,7 +81,7 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
         2,
         "{commands}"
     );
-    // With the patch mended, it is where nothing got worse.
+    // With the patch fixed, nothing got worse.
     fs::remove_file(team.root().join(FIVE)).unwrap();
     let mended = patch("three", "DREI").replace(" two\n", " TWO\n");
     team.write(THREE, &mended.replace("@@ -2,3 +2,3", "@@ -3,3 +3,3"));
@@ -98,7 +98,7 @@ fn a_moved_ref_is_told_with_what_it_breaks() {
 #[test]
 fn what_breaks_a_patch_is_after_the_base_whenever_the_patch_was_written() {
     let team = Team::new();
-    // Made anew after upstream's next release.
+    // Refreshed after upstream's next release.
     for (path, text) in [(FIVE, patch("five", "FIVE")), (THREE, patch("three", "DREI"))] {
         let late = format!("Date: Fri, 1 Jan 2038 00:00:00 +0000\n{text}");
         team.write(path, &late);
@@ -135,7 +135,7 @@ fn what_was_so_before_does_not_fail() {
     let nothing = team.run(&["--base", "main"], 0);
     assert!(nothing.ends_with("nothing got worse\n"), "{nothing}");
 
-    // A patch more, which applies; what is broken stays broken.
+    // One more patch, which applies; what is broken stays broken.
     team.write("patches/glance/2025.2/0004-nine.patch", &nine("NEUN"));
     let report = team.json(&["--base", "main"], 0);
     assert_eq!(
@@ -155,7 +155,7 @@ fn what_was_so_before_does_not_fail() {
     );
     assert!(table.contains("; new: 0004-nine.patch\n"), "{table}");
 
-    // One that does not apply is worse, though others did not apply either.
+    // One that does not apply makes it worse, even if others did not apply either.
     team.write(
         "patches/glance/2025.2/0004-nine.patch",
         &nine("X").replace("-nine", "-n"),
@@ -178,7 +178,7 @@ fn upstreams_of_what_stays_are_not_looked_at() {
     team.move_glance();
     let report = team.json(&["--base", "main"], 1);
     assert_eq!(report["faults"].as_array().unwrap().len(), 0, "{report}");
-    // Where nothing is changed, no upstream is.
+    // Without changes no upstream is needed.
     team.git(&["checkout", "--quiet", "."]);
     fs::remove_dir_all(team.upstreams.path().join("glance.git")).unwrap();
     team.run(&["--base", "main"], 0);
@@ -200,7 +200,7 @@ fn others_changes_on_the_base_are_not_this_changes() {
     assert_eq!(changes.len(), 1, "{report}");
     assert!(changes[0].get("removed").is_none(), "{report}");
 
-    // Where the clone does not go back so far, the revision itself is the base, which is said.
+    // If the clone's history is too short, the revision itself is the base, and the report says so.
     let shallow = tempfile::tempdir().unwrap();
     let url = format!("file://{}", team.root().display());
     let clone = |args: &[&str]| {
@@ -357,7 +357,7 @@ fn a_change_on_a_server_is_told_as_of_clones() {
         .output()
         .unwrap();
     let mut served: Value = serde_json::from_str(&super::printed(&output, 1)).unwrap();
-    // What of a commit is told by the server's address is not that of a folder.
+    // Only verdicts are compared: what is said of a commit by the server's address differs.
     assert_eq!(verdicts(&served), verdicts(&local));
     assert_eq!(
         served["patches"][1]["refresh"].take(),

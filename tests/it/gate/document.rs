@@ -1,4 +1,4 @@
-//! `docs/gate.md`, as it is written.
+//! `docs/gate.md`, exactly as written.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn document() -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/gate.md")).unwrap()
 }
 
-/// The blocks of a kind.
+/// The code blocks of a language.
 fn blocks(document: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
     let parts = document.split(&fence).skip(1);

@@ -1,4 +1,4 @@
-//! The forms of a check's results.
+//! The output formats of a check.
 
 use std::fs;
 use std::process::Command;
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::{BASE, Team, patch, printed};
 
-/// A name that every form would obey somewhere.
+/// A name with something that each format would interpret.
 const NASTY: &str = "0009-|`\"'<b>&@everyone ::error::%0A,:]](x)![y](z)<!--.patch";
 
-/// A commit's subject of the same kind; it stands in a patch's header and in upstream's history.
+/// A commit's subject of the same kind; it is in a patch's header and in upstream's history.
 const SUBJECT: &str = "<script>`` | @everyone ::warning::x [a](javascript:b) \u{202e}\u{1b}[31m";
 
-/// A repository in which something is wrong, with names that mean something to every form.
+/// A repository with faults, whose names have a meaning in every format.
 fn nasty() -> Team {
     let team = Team::new();
     team.write(&format!("patches/glance/2025.2/{NASTY}"), &nasty_patch());
@@ -65,7 +65,7 @@ fn all_forms_are_written_at_once() {
     );
 }
 
-/// A text without what is another one each time.
+/// A text without the parts that differ on each run.
 fn masked(team: &Team, text: &str) -> String {
     let date = regex::Regex::new(r"\(\d{1,2} \w{3} \d{4}\)").unwrap();
     let text = text.replace(&team.breaks[..7], "BREAKS");
@@ -145,7 +145,7 @@ fn names_and_subjects_of_others_are_no_markup() {
         .unwrap();
     let text = printed(&output, 1);
 
-    // GitHub's runner: the table is between a stop and its token, and all else is commands.
+    // GitHub's runner: the table is between a stop command and its token, and the rest is commands.
     let token = text
         .lines()
         .next()
@@ -227,7 +227,7 @@ fn a_summary_takes_the_room_that_is_left() {
 
 #[test]
 fn paths_are_those_of_the_repository() {
-    // The folder that is checked is one of several in the repository.
+    // The checked folder is one of several in the repository.
     let team = Team::new();
     team.move_glance();
     let outer = tempfile::tempdir().unwrap();
@@ -284,7 +284,7 @@ fn what_mends_patches_is_written_beside() {
         fs::read_to_string(fix.join("delete.txt")).unwrap(),
         "patches/glance/2025.2/0001-five.patch\n"
     );
-    // Twice into the same folder is refused, before anything else.
+    // A second run into the same folder is refused before anything else happens.
     let upstreams = team.upstreams.path().to_str().unwrap();
     let again = team
         .command(&["--upstream", upstreams, "--fix", fix_text])
@@ -293,7 +293,7 @@ fn what_mends_patches_is_written_beside() {
     assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("not empty"));
 
-    // As a diff, and as files: the same, and good.
+    // As a diff and as files: both are the same, and pass.
     team.commit("Move glance");
     let diff = fix.join("fix.diff");
     team.git(&["apply", "--index", diff.to_str().unwrap()]);

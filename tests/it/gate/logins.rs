@@ -1,4 +1,4 @@
-//! Upstreams that ask for a login, and how much is fetched from a server.
+//! Upstreams that require a login, and how much is fetched from a server.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use crate::support::ssh_server::{GitProtocol, SshServer};
 const USER: &str = "robot";
 const PASSWORD: &str = "p4ss-w0rd%41 word";
 
-/// Runs a check against a server, with a home of its own.
+/// Runs a check against a server, with a home folder of its own.
 fn check(team: &Team, base: &str, home: &Path) -> Output {
     team.command(&["--upstream", base])
         .env("HOME", home)
@@ -43,7 +43,7 @@ fn the_login_is_the_one_that_git_has() {
         .start();
     let home = tempfile::tempdir().unwrap();
 
-    // None.
+    // No login.
     let refused = check(&team, &base(&server), home.path());
     let text = told(&refused);
     assert_eq!(refused.status.code(), Some(1), "{text}");
@@ -53,7 +53,7 @@ fn the_login_is_the_one_that_git_has() {
     );
     assert_eq!(server.counts().with_login.load(Ordering::SeqCst), 0);
 
-    // A helper, which is asked once for the server.
+    // A helper, which is asked once per server.
     let helper = home.path().join("helper");
     let script = format!(
         "#!/bin/sh\ncat >> {0}/asked\ntest \"$1\" = get && printf 'username=%s\\npassword=%s\\n' '{USER}' '{PASSWORD}'\n",
@@ -72,7 +72,7 @@ fn the_login_is_the_one_that_git_has() {
     let asked = fs::read_to_string(home.path().join("asked")).unwrap();
     assert_eq!(asked.matches("protocol=http\n").count(), 1, "{asked}");
 
-    // A wrong one is not told.
+    // A wrong login is not shown.
     let wrong = fs::read_to_string(&helper)
         .unwrap()
         .replace(PASSWORD, "wrong-secret");
@@ -84,7 +84,7 @@ fn the_login_is_the_one_that_git_has() {
         "{text}"
     );
 
-    // A helper that never answers is given up, and netrc has a login.
+    // A helper that never answers is abandoned, and netrc has a login.
     fs::remove_file(home.path().join(".gitconfig")).unwrap();
     fs::write(
         home.path().join(".netrc"),

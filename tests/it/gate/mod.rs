@@ -1,5 +1,5 @@
-//! `patchset check` as a gate in CI: what it tells GitHub and GitLab, what a change makes worse, what
-//! mends patches, and how it gets into private upstreams.
+//! `patchset check` as a gate in CI: what it reports to GitHub and GitLab, what a change makes
+//! worse, what fixes patches, and how it gets access to private upstreams.
 
 mod action;
 mod change;
@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::support::git_repo::GitRepo;
 
-/// A file of ten numbered lines a component, a folder `sub` with the same, and two releases of it.
+/// The file of ten lines that each component has; a folder `sub` has the same, and there are two
+/// releases.
 pub const BASE: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n";
 
 /// A patch that turns one line of [`BASE`] into another.
@@ -125,7 +126,7 @@ impl Team {
         command
     }
 
-    /// Runs a check of the clones on this machine, and gives what it printed.
+    /// Runs a check of the local clones; returns its output.
     pub fn run(&self, args: &[&str], status: i32) -> String {
         let upstreams = self.upstreams.path().to_str().unwrap();
         let output = self

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::{mirrors, soon, url};
 use crate::support::hex;
 
-/// Serves one body for ever; gives the address.
+/// Serves one body forever; returns the address.
 fn serve(body: Vec<u8>) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -40,7 +40,7 @@ enum Kind<'a> {
     Hardlink(&'a str),
 }
 
-/// Writes entries as they are: no library's care about names is in the way.
+/// Writes entries as given, without the checks of names that a library would make.
 fn archive(entries: &[(&str, Kind<'_>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind) in entries {
@@ -274,7 +274,7 @@ fn the_digest_is_checked_first() {
             "{malformed}"
         );
     }
-    // Fits the digest, and is no archive.
+    // It matches the digest, and is no archive.
     assert_eq!(
         get(b"hello", "", "", &ArtifactLimits::default())
             .unwrap_err()
@@ -347,7 +347,7 @@ fn an_artifact_is_looked_through() {
     ));
     assert!(matches!(read("patches/nova", 9), Err(Error::FileNotFound { .. })));
     assert!(matches!(read("twice", 9), Err(Error::Corrupt { .. })));
-    // Folders in folders, whose paths would take much memory.
+    // Nested folders, whose paths would take much memory.
     let long = "d/".repeat(47);
     let names: Vec<String> = (0..20_000).map(|number| format!("{number}/{long}")).collect();
     let many: Vec<(&str, Kind<'_>)> = names.iter().map(|name| (name.as_str(), Kind::Folder)).collect();

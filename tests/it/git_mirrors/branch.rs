@@ -1,4 +1,4 @@
-//! Branches as patches, held against `git format-patch`, and what they cost.
+//! Branches as patches, compared with `git format-patch`, and what they cost.
 
 use std::fmt::Write;
 use std::io::Write as _;
@@ -83,7 +83,7 @@ impl Forked {
         self.mirrors.resolve(at, &want, Freshness::Now, soon()).unwrap()
     }
 
-    /// The patches of the fork's branch on top of a branch of a repository.
+    /// The patches of the fork's branch relative to a branch of a repository.
     fn patches_onto(&self, repository: &str, branch: &str) -> Result<Vec<FormattedPatch>, BranchError> {
         let (fork, other) = (self.at("fork"), self.at(repository));
         let (tip, onto) = (self.resolve(&fork, "team"), self.resolve(&other, branch));
@@ -94,7 +94,7 @@ impl Forked {
         self.patches_onto("upstream", "main")
     }
 
-    /// What the server sends and how often it is asked for packs meanwhile.
+    /// The bytes that the server sends in the meantime, and the number of packs requested.
     fn cost<T>(&self, work: impl FnOnce() -> T) -> (T, u64, usize) {
         let sent = || self.server.counts().sent.load(Ordering::SeqCst);
         let (bytes, packs) = (sent(), self.server.packs());
@@ -134,7 +134,7 @@ fn patches(
     Ok(series.patches)
 }
 
-/// What `git format-patch` makes of the last commits of a branch.
+/// The output of `git format-patch` for the last commits of a branch.
 fn formatted(repo: &GitRepo, range: &str) -> String {
     repo.git(&[
         "format-patch",
@@ -175,7 +175,7 @@ fn a_forks_branch_is_what_git_format_patch_writes(#[case] filters: bool, #[case]
         names,
         ["0001-Add-one.patch", "0002-Add-two.patch", "0003-Add-three.patch"]
     );
-    // Neither moved: nothing is asked for, also by another process.
+    // Neither moved: nothing is requested, not even by another process.
     let (again, _, packs) = forked.cost(|| forked.patches().unwrap());
     assert_eq!((again, packs), (patches.clone(), 0));
     let other = Mirrors::open(config(forked.cache.path())).unwrap();
@@ -207,7 +207,7 @@ fn a_branch_of_the_upstreams_own_repository_and_its_base() {
         .unwrap();
     let later = super::branch::patches(&forked.mirrors, (&fork, &team), (&fork, &from)).unwrap();
     assert_eq!(joined(&later), formatted(&forked.fork, "HEAD~2"));
-    // What the upstream has whole leaves nothing.
+    // If the upstream has all of it, no patches are left.
     for onto in [&team, &main] {
         let none = super::branch::patches(&forked.mirrors, (&fork, onto), (&fork, onto)).unwrap();
         assert!(none.is_empty());
@@ -220,7 +220,7 @@ fn a_branch_of_the_upstreams_own_repository_and_its_base() {
     assert!(none.is_empty());
 }
 
-/// Servers take a commit's parents for what is had as well.
+/// Servers assume that whoever has a commit has its parents too.
 #[test]
 fn an_upstream_may_be_one_commit_ahead() {
     let forked = Forked::new(true);
@@ -240,7 +240,7 @@ fn only_what_moved_is_fetched() {
         .git(&["rev-list", "--objects", "--all", "--disk-usage"]);
     let whole: u64 = whole.parse().unwrap();
     assert!(first < whole / 2, "{first} of {whole} bytes");
-    // The upstream moves: its commits are no news for the branch.
+    // The upstream moves: its commits do not matter to the branch.
     forked.upstream.commit(&[("later", &noise(5, 40_000))], "later");
     forked.know_upstream();
     let (same, moved, _) = forked.cost(|| forked.patches().unwrap());
@@ -319,7 +319,7 @@ fn a_fetch_that_fails_gives_no_patches() {
     assert_eq!(found.len(), 3);
 }
 
-/// Adds commits to a branch at once.
+/// Adds commits to a branch in one go.
 fn import(repo: &GitRepo, branch: &str, stream: &str) {
     let mut child = Command::new("git")
         .arg("--git-dir")
@@ -413,7 +413,7 @@ fn huge_files_and_deep_folders_are_refused() {
     assert!(error.to_string().contains("more than 128 deep"), "{error}");
 }
 
-/// Dates of a branch's commits that are before those of its base.
+/// The branch's commits have earlier dates than its base.
 #[test]
 fn commits_may_be_older_than_what_they_are_on_top_of() {
     let forked = Forked::new(true);
@@ -475,10 +475,10 @@ fn long_branch() -> (tempfile::TempDir, GitServer) {
     (root, server)
 }
 
-/// Commits of a long branch.
+/// The number of commits on the long branch.
 const LONG: usize = 239;
 
-/// `cargo test --test it source::branch::what_a_long -- --ignored --nocapture`
+/// `cargo test --test it git_mirrors::branch::what_a_long -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement: 239 commits over a tree like that of OpenStack's nova"]
 fn what_a_long_branch_costs() {

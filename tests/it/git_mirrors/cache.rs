@@ -24,7 +24,7 @@ fn fetch(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
     )
 }
 
-/// The same, whatever is known of the upstream.
+/// Fetches with a new look, whatever is known of the upstream.
 fn fetch_now(mirrors: &Mirrors, upstream: &Upstream) -> Result<Snapshot, Error> {
     mirrors.fetch(upstream, &main_branch(), Freshness::Now, soon())
 }
@@ -65,7 +65,7 @@ fn packs(mirror: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Waits until a server was asked for so many packs: who asked has the mirror's lock.
+/// Waits until a server was asked for this many packs: then the caller holds the mirror's lock.
 fn wait_for_packs(server: &GitServer, packs: usize) {
     let until = soon();
     while server.packs() < packs {
@@ -265,7 +265,7 @@ fn the_mirror_used_least_recently_goes_first() {
     let before = server.packs();
     fetch(&mirrors, &a).unwrap();
     assert_eq!(server.packs(), before, "a was used after b, so b went");
-    // One in use stays, whatever its age.
+    // A mirror in use stays, whatever its age.
     let in_use = fetch(&mirrors, &c).unwrap();
     fetch(&mirrors, &a).unwrap();
     fetch(&mirrors, &b).unwrap();
@@ -318,7 +318,7 @@ fn what_a_killed_fetch_left_is_swept() {
     let first = mirrors(cache.path());
     fetch(&first, &upstream).unwrap();
     drop(first);
-    // A transfer that ends in the middle, as by a kill: the temporary pack stays.
+    // A transfer that breaks off, as by a kill: the temporary pack stays.
     let mirror = root_of(&dirs(cache.path())[0]);
     fs::write(mirror.join("objects/pack/pack_git2_0abc123"), [0; 1000]).unwrap();
     fs::write(mirror.join("objects/pack/pack-0123.pack"), "PACK").unwrap();

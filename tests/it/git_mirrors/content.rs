@@ -10,7 +10,7 @@ use crate::support::git_server::GitServer;
 
 const PATHS: [&str; 6] = ["", "a/b", "a/b/one.patch", "linked", "linked/two.patch", "gone"];
 
-/// What the paths of the newest commit hold.
+/// The contents of the paths at the newest commit.
 fn contents(mirrors: &Mirrors, upstream: &Upstream) -> [PathContent; 6] {
     let resolved = mirrors.resolve(upstream, &RefSpec::Default, Freshness::Now, soon());
     let resolved = resolved.unwrap();
@@ -48,7 +48,7 @@ fn a_commit_changes_what_its_files_change_and_links_all() {
     assert_eq!(contents(&mirrors, &upstream), first);
     assert_eq!(server.packs(), packs, "what is known is not fetched");
 
-    // Another file: only what may lead there by a link changes.
+    // Another file: only paths that may lead there by a link change.
     repo.commit(&[("other", "2\n")], "two");
     let second = contents(&mirrors, &upstream);
     assert_eq!([second[1], second[2], second[5]], [first[1], first[2], first[5]]);

@@ -1,4 +1,4 @@
-//! Which addresses are connected to, and where a server may lead.
+//! Which addresses may be connected to, and where a server may lead.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -35,7 +35,7 @@ fn link_local_addresses_are_refused_however_they_are_named() {
         anonymous("http://2852039166/x.git"),
         anonymous("http://[::ffff:169.254.169.254]/x.git"),
         anonymous("git://169.254.169.254/x.git"),
-        // Names for these two schemes, which the system resolves.
+        // Under these two schemes they are names, which the system resolves.
         anonymous("git://0xa9fea9fe/x.git"),
         with_secret("ssh://git@2852039166/x.git", &login),
         with_secret("ssh://git@169.254.169.254/x.git", &login),
@@ -107,7 +107,7 @@ pub fn layout(root: &Path) {
     }
 }
 
-/// In a network of its own, where this machine has an address that reaches from everywhere.
+/// In a separate network, where this machine has an address that counts as public.
 #[test]
 fn a_public_server_leads_to_no_loopback() {
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
@@ -143,7 +143,7 @@ fn a_public_server_leads_to_no_loopback() {
 #[test]
 #[ignore = "the half of a_public_server_leads_to_no_loopback that is in the network"]
 fn be_led() {
-    // Documentation's own (RFC 5737).
+    // An address for documentation (RFC 5737).
     const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
     for arguments in [
         ["link", "set", "lo", "up"].as_slice(),
@@ -183,7 +183,7 @@ fn be_led() {
             String::from_utf8_lossy(&done.stdout).into_owned(),
         )
     };
-    // To another public server it does.
+    // It may lead to another public server.
     let other = public().start();
     let (code, said) = check(&public().redirect(&format!("https://{}", other.host())).start());
     assert_eq!(code, Some(0), "{said}");

@@ -22,7 +22,7 @@ fn fetch_until(mirrors: &Mirrors, upstream: &Upstream, deadline: Instant) -> Res
     mirrors.snapshot(upstream, &resolved, deadline)
 }
 
-/// A server that accepts, waits for the first words, sends this, and then says nothing more.
+/// A server that accepts, waits for the first bytes, sends this greeting, and then stays silent.
 fn mute(greeting: &'static [u8]) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -31,7 +31,7 @@ fn mute(greeting: &'static [u8]) -> u16 {
             std::thread::spawn(move || {
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(greeting);
-                // Until the client goes.
+                // Until the client disconnects.
                 let _ = std::io::copy(&mut stream, &mut std::io::sink());
             });
         }
@@ -57,7 +57,7 @@ fn with_timeouts(root: &std::path::Path, step: Duration) -> Mirrors {
 fn silence_ends_in_time() {
     let caches = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let short = Duration::from_millis(400);
-    // What ends it is one of the two: the other is as long as no test takes.
+    // One of the two timeouts ends it: the other is longer than any test takes.
     let long = Duration::from_secs(3600);
     let impatient = with_timeouts(caches.0.path(), short);
     let patient = with_timeouts(caches.1.path(), long);
@@ -106,7 +106,7 @@ fn packs_that_stall_end_or_change_leave_a_usable_mirror() {
     let upstream = anonymous(&server.url("repo"));
     for stall in [0, 500] {
         server.fail(Fault::StallPack(stall));
-        // Where the machine is slow, it may be something before the pack that takes too long.
+        // On a slow machine, a step before the pack may be the one that takes too long.
         let packs = server.packs();
         let error = (0..60)
             .map(|_| fetch_until(&impatient, &upstream, soon()).unwrap_err())
@@ -132,7 +132,8 @@ fn packs_that_stall_end_or_change_leave_a_usable_mirror() {
     assert_eq!(snapshot.read_file("a", &FileLimits::default()).unwrap(), b"1\n");
 }
 
-/// JGit says so by an `ERR` line, with 200, 400 or 500; its older versions in the band for errors.
+/// JGit reports it in an `ERR` line, with status 200, 400 or 500; its older versions on the
+/// sideband for errors.
 #[rstest::rstest]
 #[case::jgit(200, "ERR want OID not valid")]
 #[case::jgit_6_1(400, "ERR want OID not valid\n")]
@@ -157,7 +158,7 @@ fn a_branch_that_moved_since_the_look_is_looked_at_anew(
     let decline = |times| {
         server.fail(Fault::Decline { times, status, words });
     };
-    // For ever: the ref is told, and not that there is no repository.
+    // Declined forever: the error names the ref, rather than a missing repository.
     decline(usize::MAX);
     let error = mirrors
         .fetch(&upstream, &branch, Freshness::Now, soon())
@@ -169,13 +170,13 @@ fn a_branch_that_moved_since_the_look_is_looked_at_anew(
     // With version 0, each connection lists the refs.
     let connections = usize::from(is_version_0);
     assert_eq!(server.looks(), 2 + 2 * connections);
-    // One that was named by itself cannot move.
+    // A commit that was named directly cannot move.
     let commit = RefSpec::Commit(tip.clone());
     let error = mirrors
         .fetch(&upstream, &commit, Freshness::Now, soon())
         .unwrap_err();
     assert!(matches!(error, Error::RefNotFound { .. }), "{error:?}");
-    // Once: what was listed before is out of date, though it is young.
+    // Declined once: the earlier listing is out of date, although it is young.
     mirrors
         .resolve(&upstream, &branch, Freshness::Now, soon())
         .unwrap();
@@ -344,7 +345,7 @@ fn proxies_that_cannot_work_are_explained() {
     assert!(error.to_string().contains("proxySecretRef"), "{error}");
 }
 
-/// Collects what is logged.
+/// Collects log output.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -359,7 +360,7 @@ impl Write for Log {
     }
 }
 
-/// A server that says the login back, as careless ones do: in an `ERR` line.
+/// A server that echoes the login in an `ERR` line, as careless ones do.
 fn echo() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -383,7 +384,7 @@ fn echo() -> u16 {
     port
 }
 
-/// In a process of its own, because what is logged is a matter of the whole process.
+/// In a separate process, because logging is global to a process.
 #[test]
 fn no_credential_is_ever_said() {
     let done = std::process::Command::new(std::env::current_exe().unwrap())
@@ -451,10 +452,10 @@ fn log_everything() {
     let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("fetching") && said.contains("failed") && said.contains("fetched"));
     assert!(!said.contains(MARKER), "{said}");
-    // Nor as basic authentication carries it.
+    // Nor in the encoding of basic authentication.
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("user:{MARKER}"));
     assert!(!said.contains(&encoded), "{said}");
-    // Nor does the disk know it.
+    // Nor is it on disk.
     let found = std::process::Command::new("grep")
         .args(["-rlF", MARKER])
         .arg(cache.path())

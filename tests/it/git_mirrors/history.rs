@@ -1,4 +1,4 @@
-//! Commits alone, and their trees and files when they are read.
+//! Commits alone, with trees and files fetched when they are read.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use super::{anonymous, mirrors, noise, soon};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{Fault, GitServer, Misreading};
 
-/// When the first commit was made, and how much later each of the next ones was.
+/// The time of the first commit, and the interval to each of the next ones.
 const BEGIN: i64 = 1_600_000_000;
 const DAY: i64 = 24 * 3600;
 
@@ -33,7 +33,7 @@ struct Served {
 }
 
 impl Served {
-    /// Commits on `main`, one each day, of which each changes `dir/changing` and adds a file.
+    /// Commits on `main`, one each day; each changes `dir/changing` and adds a file.
     fn new(count: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         let cache = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ impl Served {
             .history(&self.upstream, &self.resolve(), bounds, soon())
     }
 
-    /// What a server sends and how often it is asked for packs meanwhile.
+    /// The bytes that a server sends in the meantime, and the number of packs requested.
     fn cost<T>(&self, work: impl FnOnce() -> T) -> (T, u64, usize) {
         let sent = || self.server.counts().sent.load(Ordering::SeqCst);
         let (bytes, packs) = (sent(), self.server.packs());
@@ -93,7 +93,7 @@ impl Served {
     }
 }
 
-/// The subjects of the first parents from the tip on, as far as they are there.
+/// The subjects of the first parents from the tip on, as far as they are available.
 fn subjects(history: &History<'_>) -> Vec<String> {
     let mut subjects = Vec::new();
     let mut next = Some(history.tip());
@@ -150,7 +150,7 @@ fn commits_come_alone_and_their_trees_and_files_in_few_requests() {
         }
     });
     assert_eq!(packs, 0);
-    // What nobody has is not there, and what stands beside it is.
+    // An object that no one has is not found, and the one requested with it is.
     let nobody = Oid::of_blob(b"of nobody");
     let file = Oid::of_blob(noise(5, 3000).as_bytes());
     history.expect(&Upcoming::Blobs(&[nobody, file])).unwrap();
@@ -203,7 +203,7 @@ fn dates_bound_a_history() {
     let ((), _, packs) = served.cost(|| drop(served.history(day(160)).unwrap()));
     assert_eq!(packs, 0, "what is newer is there");
     assert_eq!(served.history(day(0)).unwrap().len(), 200);
-    // A branch on which nothing happened since.
+    // A branch without commits since.
     let quiet = served.history(day(400)).unwrap();
     assert_eq!(quiet.tip(), served.commits[199]);
     let alone = Served::new(3);
@@ -214,7 +214,7 @@ fn dates_bound_a_history() {
 #[test]
 fn a_known_commit_bounds_a_history() {
     let mut served = Served::new(50);
-    // A branch that began long before the known commit, and was merged behind it.
+    // A branch that began long before the known commit, and was merged after it.
     let old = served.commits[2].to_string();
     served.repo.git(&["checkout", "--quiet", "-b", "side", &old]);
     let side = served
@@ -249,7 +249,7 @@ fn a_branch_that_was_put_elsewhere_has_its_own_history() {
     let served = Served::new(30);
     drop(served.history(ALL).unwrap());
     let tip = served.commits[29];
-    // The commits that went are in the mirror, and no ancestors any more.
+    // The dropped commits are in the mirror, but are not ancestors.
     let kept = served.commits[19].to_string();
     served.repo.git(&["reset", "--quiet", "--hard", &kept]);
     served
@@ -286,7 +286,7 @@ fn without_a_filter_a_short_history_comes_whole() {
             };
             served.mirrors.history(&upstream, &resolved, bounds, soon())
         };
-        // Where it is too large, it is not asked for again.
+        // If it is too large, it is not requested again.
         let error = ask(2000).unwrap_err();
         assert_eq!(error.class(), Class::TooLarge, "{error}");
         let packs = server.packs();
@@ -324,7 +324,7 @@ fn bounds_hold_for_a_history() {
         )
         .unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    // Requests for objects that are not named beforehand are counted.
+    // Requests for objects that were not announced are counted.
     let served = Served::new(80);
     let history = served.history(ALL).unwrap();
     let before = served.server.packs();
@@ -339,7 +339,7 @@ fn bounds_hold_for_a_history() {
 
 #[test]
 fn a_server_that_sends_other_than_asked_is_no_harm() {
-    // More.
+    // More than requested.
     let served = Served::new(10);
     served.server.fail(Fault::Misread(Misreading::Unfiltered));
     let history = served.history(ALL).unwrap();
@@ -348,7 +348,7 @@ fn a_server_that_sends_other_than_asked_is_no_harm() {
         history.blob(Oid::of_blob(noise(5, 3000).as_bytes())).unwrap();
     });
     assert_eq!(packs, 0);
-    // A pack that breaks.
+    // A broken pack.
     for fault in [Fault::CutPack(1500), Fault::FlipPack(1500), Fault::Status(500)] {
         let served = Served::new(40);
         let resolved = served.resolve();
@@ -364,7 +364,7 @@ fn a_server_that_sends_other_than_asked_is_no_harm() {
         assert_eq!(ask().unwrap().len(), 40);
         assert_eq!(served.mirrors.stats().rebuilds, 0);
     }
-    // Without one of the objects that are asked for.
+    // Without one of the requested objects.
     let served = Served::new(10);
     let history = served.history(ALL).unwrap();
     served.server.fail(Fault::Misread(Misreading::OneLess));
@@ -386,13 +386,13 @@ fn a_server_that_sends_less_than_what_is_new_is_asked_for_all() {
     assert_eq!(history.extent(), HistoryExtent::Whole);
 }
 
-/// Git sends a pack also for a commit that a branch leads to a parent of alone.
+/// Git sends a pack even for a commit of which a branch leads to a parent only.
 #[test]
 fn a_tip_that_was_made_anew_costs_one_pack_and_then_none() {
     let served = Served::new(60);
     served.history(ALL).unwrap();
     let before = served.commits[59];
-    // The server has it still.
+    // The server still has it.
     served.repo.git(&["branch", "before"]);
     served
         .repo
@@ -415,7 +415,7 @@ fn a_history_outlives_the_mirror_that_it_was_read_from() {
         .mirrors
         .partial_snapshot(&served.upstream, &served.resolve(), soon())
         .unwrap();
-    // Somebody else finds damage, and makes the mirror anew.
+    // Another process finds damage, and rebuilds the mirror.
     let mut queue = vec![served.cache_dir.path().to_owned()];
     while let Some(dir) = queue.pop() {
         for path in std::fs::read_dir(dir)
@@ -452,7 +452,8 @@ fn a_history_that_lost_commits_is_fetched_anew() {
         .mirrors
         .snapshot(&served.upstream, &served.resolve(), soon())
         .unwrap();
-    // Of the packs, the largest has the whole commit: the tip is there without what is behind it.
+    // The largest pack has the whole commit and is kept: the tip is there without the history
+    // behind it.
     let folder = |dir: &std::path::Path| {
         let mut entries = std::fs::read_dir(dir)
             .unwrap()

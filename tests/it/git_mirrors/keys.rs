@@ -1,4 +1,4 @@
-//! Private keys whose passphrases would take long, or much memory, to read.
+//! Private keys whose passphrase would take much time or memory to process.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use git_mirrors::{Error, Freshness, RefSpec, Signer};
 use super::{mirrors, secret, soon, with_secret};
 use crate::support::keys::{armored, bcrypt, openpgp_with_argon2};
 
-/// A key in PKCS#8 that OpenSSL encrypts.
+/// A PKCS#8 key, encrypted by OpenSSL.
 fn pkcs8(options: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");
@@ -37,7 +37,7 @@ fn pkcs8(options: &[&str]) -> String {
     run(&arguments)
 }
 
-/// A key in PKCS#8 that says that its passphrase goes through scrypt with 128 MiB.
+/// A PKCS#8 key that claims to derive from its passphrase by scrypt with 128 MiB.
 fn scrypt() -> String {
     let text = pkcs8(&[
         "-scrypt",
@@ -50,14 +50,14 @@ fn scrypt() -> String {
     ]);
     let inner: String = text.lines().filter(|line| !line.starts_with('-')).collect();
     let mut bytes = base64::engine::general_purpose::STANDARD.decode(inner).unwrap();
-    // N and r, as DER has them; OpenSSL makes no larger ones.
+    // N and r, in DER; OpenSSL makes no larger ones.
     let parameters = [2, 2, 0x40, 0, 2, 1, 8];
     let at = bytes.windows(7).position(|window| window == parameters).unwrap();
     bytes[at + 6] = 64;
     armored("ENCRYPTED PRIVATE KEY", &bytes)
 }
 
-/// A `PuTTY` key, as far as its passphrase.
+/// A `PuTTY` key, up to its passphrase.
 fn putty(memory: u64) -> String {
     format!(
         "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nComment: x\nPublic-Lines: 1\nAAAA\n\
@@ -93,9 +93,9 @@ fn a_login_is_refused_before_its_passphrase_takes_long() {
         assert!(matches!(error, Error::Secret(_)), "{error:?}");
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
-    // Nothing of it was derived; OpenSSL's own part takes some seconds.
+    // No key was derived; OpenSSL's own part takes some seconds.
     assert!(begun.elapsed() < Duration::from_secs(120));
-    // One within bounds is read, and nobody listens there.
+    // A key within bounds is read, and nothing listens at the address.
     for key in [bcrypt(1), pkcs8(&["-iter", "2048"])] {
         let data = [
             ("identity", key.as_str()),

@@ -1,4 +1,4 @@
-//! How often an upstream is looked at, and what is known of it after a restart.
+//! How often an upstream is looked at, and what is known about it after a restart.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ fn an_upstream_is_left_in_peace_but_by_those_who_know_of_news() {
     assert_eq!(look(&mirrors, &upstream, NEW).unwrap().commit().to_string(), new);
     look(&mirrors, &upstream, Freshness::Now).unwrap();
     assert_eq!(case.server.looks(), 3);
-    // A login of its own is an upstream of its own, also for those who know of no news.
+    // Another login makes another upstream, even for callers without news.
     let login = with_secret(&case.server.url("repo"), &[("username", "a"), ("password", "b")]);
     look(&mirrors, &login, NEW).unwrap();
     assert_eq!(case.server.looks(), 4);
@@ -106,7 +106,7 @@ fn an_upstream_that_fails_is_left_in_peace_too() {
     look(&mirrors, &upstream, Freshness::Now).unwrap();
     look(&mirrors, &upstream, NEW).unwrap();
     assert_eq!(mirrors.stats().looks, 3);
-    // What is known stays good when a later look fails.
+    // What is known stays valid when a later look fails.
     case.server.fail(Fault::Status(503));
     look(&mirrors, &upstream, Freshness::Now).unwrap_err();
     look(&mirrors, &upstream, NEW).unwrap();
@@ -118,7 +118,7 @@ fn a_look_serves_the_next_process_for_its_age_and_not_those_who_know_of_news() {
     let upstream = case.upstream();
     let first = case.mirrors(Duration::ZERO);
     let old = look(&first, &upstream, NEW).unwrap();
-    // What is beside a mirror counts with it: without one, nothing is kept.
+    // Files beside a mirror count with it: without a mirror, none are kept.
     assert!(files(case.cache.path(), "look").is_empty());
     first.snapshot(&upstream, &old, soon()).unwrap();
     let new = case.repo.commit(&[("a", "2\n")], "two");

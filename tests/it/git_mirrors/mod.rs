@@ -26,10 +26,10 @@ use std::time::{Duration, Instant};
 
 use git_mirrors::{MirrorConfig, Mirrors, RepoUrl, Scheme, SecretData, Timeouts, Transports, Upstream};
 
-/// A secret that must never be seen.
+/// A secret that must never appear.
 pub const MARKER: &str = "marker-pa55word";
 
-/// Far more than anything here takes, for a machine with other work.
+/// Far longer than anything here takes, to allow for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub fn soon() -> Instant {

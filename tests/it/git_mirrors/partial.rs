@@ -1,4 +1,4 @@
-//! Commits of which trees and single files are fetched.
+//! Commits whose trees and single files are fetched.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn path(number: usize) -> String {
     format!("dir{}/file{number}", number % 5)
 }
 
-/// What the file with a number says.
+/// The content of the file with a number.
 fn content(number: usize) -> String {
     noise(number as u64 + 1, 4000) + "\n"
 }
@@ -140,12 +140,12 @@ fn trees_and_the_files_asked_for_are_fetched_alone() {
         3,
         "another file is fetched when it is read"
     );
-    // What is no file of the commit is not asked for.
+    // A blob that is no file of the commit is not requested.
     let other = Oid::of_blob(b"of nobody");
     assert_eq!(snapshot.blob(other), Err(ObjectError::NotFound(other)));
     assert_eq!(served.server.packs(), 3);
     assert!(snapshot.fetch_failure().is_none());
-    // git itself tells what was filtered from what is damaged.
+    // git itself distinguishes filtered objects from damage.
     assert_eq!(served.packs("promisor").len(), 3);
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
@@ -167,7 +167,7 @@ fn trees_and_the_files_asked_for_are_fetched_alone() {
     assert_eq!(missing.matches('?').count(), FILES - 3, "{missing}");
     let (fine, _, said) = git(&["fsck", "--connectivity-only"]);
     assert!(fine, "{said}");
-    // A build has the rest, and who looks afterwards asks for nothing.
+    // A build gets the rest, and a later reader requests nothing.
     let whole = mirrors
         .snapshot(&served.upstream, &resolve(&mirrors, &served.upstream), soon())
         .unwrap();
@@ -214,7 +214,7 @@ fn a_moved_branch_costs_what_changed() {
     snapshot.prefetch_paths([path(3)]).unwrap();
     assert_eq!(snapshot.blob(Oid::of_blob(b"new\n")).unwrap(), "new\n");
     assert!(served.sent() - before < 3_000, "{} bytes", served.sent() - before);
-    // The rest of a partial commit is no base for another one.
+    // The rest of a partial commit does not serve as base for another one.
     mirrors
         .snapshot(&served.upstream, &resolve(&mirrors, &served.upstream), soon())
         .unwrap();
@@ -305,7 +305,7 @@ fn a_server_that_sends_less_is_told_of_and_leaves_nothing() {
     assert!(matches!(error, Error::BadPack { .. }), "{error}");
     served.server.fail(Fault::None);
     read(&open(&mirrors, &served.upstream).unwrap(), [3]);
-    // With something held, too, and then the mirror is made anew.
+    // The same when something is held; the mirror is then rebuilt.
     served.repo.commit(&[("other/file", "new\n")], "two");
     served.server.fail(Fault::Misread(Misreading::WithoutTrees));
     open(&mirrors, &served.upstream).unwrap_err();
@@ -379,18 +379,18 @@ fn what_was_filtered_is_told_from_damage() {
             fs::remove_file(pack.with_extension(extension)).unwrap();
         }
     };
-    // A file that is not there is one that was filtered.
+    // A missing file counts as filtered.
     remove(&files[0]);
     let second = served.mirrors();
     read(&open(&second, &served.upstream).unwrap(), [3]);
     assert_eq!(second.stats().rebuilds, 0);
     drop(second);
-    // A tree is not.
+    // A missing tree does not.
     remove(&trees[0]);
     let third = served.mirrors();
     read(&open(&third, &served.upstream).unwrap(), [3]);
     assert_eq!(third.stats().rebuilds, 1);
-    // Nor is a file of a commit that is held whole.
+    // Nor does a file of a commit that is held whole.
     third
         .snapshot(&served.upstream, &resolve(&third, &served.upstream), soon())
         .unwrap();
@@ -414,7 +414,7 @@ fn damage_met_by_a_reader_is_mended_while_it_reads_on() {
     let mirrors = served.mirrors();
     let snapshot = open(&mirrors, &served.upstream).unwrap();
     read(&snapshot, [3]);
-    // Another call finds damage and makes the mirror anew: the reader goes on with that one.
+    // Another call finds damage and rebuilds the mirror: the reader continues with the new one.
     for extension in ["pack", "idx"] {
         served
             .packs(extension)
@@ -433,7 +433,7 @@ fn what_a_killed_fetch_left_is_found_again() {
     let first = served.mirrors();
     let commit = open(&first, &served.upstream).unwrap().commit().to_string();
     drop(first);
-    // The pack was there, and what says so was not yet.
+    // The pack was written, but not yet its entry in `refs/partial`.
     let mirror = served.mirror();
     fs::remove_file(mirror.join("refs/partial").join(&commit)).unwrap();
     fs::write(mirror.join("refs/partial/part-x"), "0").unwrap();
@@ -516,7 +516,7 @@ fn verdicts_are_those_on_the_whole_commit() {
         (applied.patches().to_vec(), applied.tree())
     };
     let ours = apply(&partial, partial.tree_id());
-    // The binary change makes a file of another one's contents, which was not fetched before.
+    // The binary change copies another file's contents, which was not fetched before.
     let packs = served.server.packs();
     assert!(packs <= 3, "{packs} packs");
     let whole = mirrors.snapshot(&served.upstream, &resolved, soon()).unwrap();
@@ -600,7 +600,7 @@ fn of_few_files_those_that_changed_come_with_the_trees() {
     let snapshot = open(&mirrors, &served.upstream).unwrap();
     assert_eq!(snapshot.blob(Oid::of_blob(b"new\n")).unwrap(), "new\n");
     assert_eq!(served.server.packs(), packs + 1);
-    // A large one is asked for, as is what did not change and was not asked for before.
+    // A large one is requested, as is an unchanged one that was not requested before.
     assert_eq!(
         snapshot.blob(Oid::of_blob(large.as_bytes())).unwrap(),
         large.as_bytes()
@@ -622,7 +622,7 @@ fn a_connection_that_ended_meanwhile_is_made_anew() {
     way.mend();
     snapshot.prefetch_paths([path(4)]).unwrap();
     read(&snapshot, [3, 4]);
-    // Where nothing connects, that is told.
+    // If nothing connects, that is reported.
     way.cut();
     let error = snapshot.prefetch_paths([path(5)]).unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error:?}");

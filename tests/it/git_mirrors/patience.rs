@@ -1,5 +1,5 @@
-//! Nobody waits for longer than is worth it, nor because of somebody else's impatience, nor when
-//! the process ends.
+//! No caller waits for longer than is worthwhile, because of another caller's impatience, or past
+//! the end of the process.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ fn main_branch() -> RefSpec {
     RefSpec::Branch("main".to_owned())
 }
 
-/// Listens, and has each connection served with its number; tells of each.
+/// Listens, and serves each connection by its number; reports each.
 fn listen(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> (u16, Receiver<usize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -34,7 +34,7 @@ fn listen(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> (u16, Rec
     (port, accepted)
 }
 
-/// Says nothing until the other side goes.
+/// Stays silent until the other side disconnects.
 fn silent(mut stream: TcpStream) {
     while matches!(stream.read(&mut [0; 1024]), Ok(1..)) {}
 }
@@ -70,7 +70,7 @@ fn the_short_deadline_of_one_is_no_failure_of_another() {
             mirrors.resolve(&upstream, &main_branch(), Freshness::Now, deadline)
         });
         accepted.recv().unwrap();
-        // It waits behind the one that looks.
+        // It waits behind the call that looks.
         let patient = mirrors.resolve(&upstream, &main_branch(), Freshness::Now, soon());
         assert!(matches!(short.join().unwrap(), Err(Error::Timeout { .. })));
         patient.unwrap();
@@ -93,7 +93,7 @@ fn what_waits_ends_with_the_process() {
     let deadline = Instant::now() + Duration::from_secs(3600);
     let look = || patient.resolve(&upstream, &main_branch(), Freshness::Now, deadline);
     std::thread::scope(|scope| {
-        // One that looks, and some that wait for it.
+        // One that looks, and two that wait for it.
         let waiting: Vec<_> = (0..3).map(|_| scope.spawn(look)).collect();
         accepted.recv().unwrap();
         patient.close();

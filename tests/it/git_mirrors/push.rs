@@ -1,4 +1,4 @@
-//! Commits that are made on a mirror and pushed to real servers, as the installed `git` sees them.
+//! Commits made on a mirror and pushed to real servers, as the installed `git` sees them.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ use crate::support::ssh_server::{GitProtocol, SshServer};
 
 const MESSAGE: &str = "Deliver glance 1\n\nPatchset: ours/glance r/glance:1\n";
 
-/// A repository with some files, which takes pushes.
+/// A repository with some files, which accepts pushes.
 fn repository(root: &Path) -> GitRepo {
     let repo = GitRepo::create(root, "gitops");
     repo.git(&["config", "http.receivepack", "true"]);
@@ -54,7 +54,7 @@ fn head(mirrors: &Mirrors, upstream: &Upstream) -> Snapshot {
     mirrors.snapshot(upstream, &resolved, soon()).unwrap()
 }
 
-/// Asks for a commit to become the tip of `main`.
+/// A request to make a commit the tip of `main`.
 fn to_main(expected: ExpectedBranch, commit: &MadeCommit) -> BranchUpdate<'_> {
     BranchUpdate {
         branch: "main",
@@ -111,7 +111,7 @@ fn deliver(
     Ok(made)
 }
 
-/// What git itself finds in the repository.
+/// Asserts what git itself finds in the repository.
 fn assert_sound(repo: &GitRepo, made: &MadeCommit, before: &str) {
     assert_eq!(repo.git(&["rev-parse", "main"]), made.id.to_string());
     repo.git(&["fsck", "--strict", "--full"]);
@@ -216,7 +216,7 @@ fn a_lost_race_is_told_and_changes_nothing() {
     assert_eq!(repo.git(&["rev-parse", "main"]), theirs);
     let absent = mirrors.push(&upstream, &to_main(ExpectedBranch::Absent, &made), soon());
     assert!(matches!(absent, Err(Error::Raced { .. })));
-    // Made again on what is there now, it goes through, and keeps theirs.
+    // Made again on the current tip, it goes through, and keeps the other commit.
     let made = deliver(&mirrors, &upstream, "a: 2\n", None).unwrap();
     assert_sound(&repo, &made, &theirs);
     assert_eq!(repo.git(&["show", "main:README"]), "faster");
@@ -321,13 +321,13 @@ fn who_may_not_push_is_told_without_credentials() {
         assert!(!format!("{error} {error:?}").contains(secret), "{error:?}");
     }
     mirrors.push(&right, &to_main(expected, &made), soon()).unwrap();
-    // A server that serves the repository and takes no push.
+    // A server that serves the repository and accepts no push.
     repo.git(&["config", "http.receivepack", "false"]);
     let error = deliver(&mirrors, &right, "a: 3\n", None).unwrap_err();
     assert_eq!(error.class(), Class::Authentication, "{error}");
 }
 
-/// As GitHub, GitLab, Gitea and JGit answer who may read and not write.
+/// As GitHub, GitLab, Gitea and JGit answer a login that may read but not write.
 #[rstest::rstest]
 #[case::github(
     "text/plain; charset=UTF-8",
@@ -394,7 +394,7 @@ fn a_long_answer_to_a_push_is_cut() {
     assert!(said.contains("no no no") && said.len() < 1000, "{}", said.len());
 }
 
-/// As GitLab's shell does it for pushes over SSH, and GitHub for keys that may only read.
+/// As GitLab's shell answers pushes over SSH, and GitHub those with read-only keys.
 #[rstest::rstest]
 #[case::gitlab("remote: You are not allowed to push code to this project.", true)]
 #[case::github(
@@ -433,7 +433,7 @@ fn who_may_not_write_over_ssh_is_told(#[case] words: &str, #[case] is_about_righ
     }
 }
 
-/// JGit ends so where it gives no report; the band for errors is all that there is.
+/// JGit ends like this without a report; the sideband for errors is all there is.
 #[test]
 fn what_is_said_in_place_of_a_report_is_told() {
     let root = tempfile::tempdir().unwrap();
@@ -559,7 +559,7 @@ fn git_knows_signatures_of_ssh_keys() {
     }
 }
 
-/// What git says of the newest commit's signature, by the keys of a home of gpg's.
+/// git's verdict on the newest commit's signature, by the keys of a gpg home.
 fn signed_by(repo: &GitRepo, home: &Path) -> String {
     let output = Command::new("git")
         .arg("--git-dir")
@@ -724,7 +724,7 @@ fn an_author_that_cannot_be_is_the_specs_fault() {
     }
 }
 
-/// Makes a commit for each of some lists of changes.
+/// Makes a commit for each of several lists of changes.
 fn make_all(snapshot: &Snapshot, commits: &[(&str, Vec<FileChange>)]) -> Result<MadeCommit, Error> {
     let author = author();
     let commits: Vec<NewCommit<'_>> = commits
@@ -826,10 +826,10 @@ fn several_commits_with_files_that_come_and_go_are_one_push() {
         changed("patchset/upkeep"),
         "M\tapps/a.yaml\nA\tpatches/glance/2026.1/0001-a.patch"
     );
-    // As git itself does it, a folder with nothing in it is not there.
+    // As in git itself, an empty folder does not exist.
     assert_eq!(repo.git(&["ls-tree", "patchset/upkeep", "apps/deep"]), "");
 
-    // Who reads the branch finds whose commits it has.
+    // A reader of the branch finds whose commits it has.
     let read = read_branch(&mirrors, &upstream, "patchset/upkeep");
     let subjects: Vec<String> = read
         .iter()

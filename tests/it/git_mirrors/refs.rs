@@ -1,4 +1,4 @@
-//! What a ref stands for, asked of real servers.
+//! What refs resolve to, on real servers.
 
 use git_mirrors::{Class, Error, FileLimits, Freshness, Mirrors, RefSpec, Resolved, Upstream};
 
@@ -94,7 +94,8 @@ fn names_commits_and_defaults() {
         format!("sha1:{middle}")
     );
     assert_eq!(case.revision(&any(&middle)), format!("sha1:{middle}"));
-    // Abbreviated: the tip of a ref, and not what is held because somebody asked for it in full.
+    // Abbreviated: the tip of a ref is found, but not a commit held because it was requested in
+    // full.
     assert_eq!(
         case.revision(&RefSpec::Commit(tip[..7].to_owned())),
         format!("sha1:{tip}")
@@ -121,7 +122,7 @@ fn a_commit_that_is_held_costs_no_network() {
     let before = asked();
     case.revision(&want);
     assert_eq!(asked(), before);
-    // Not even after a restart, with no server at all.
+    // Not even after a restart without any server.
     let (url, root) = (case.server.url("repo"), case.cache);
     drop((case.server, case.mirrors));
     let again = mirrors(root.path());
@@ -232,12 +233,12 @@ fn moved_and_forced_branches_are_seen() {
     case.repo.git(&["reset", "--hard", "--quiet", &first]);
     let forced = case.repo.commit(&[("a", "3\n")], "other");
     assert_eq!(case.revision(&main), format!("main@sha1:{forced}"));
-    // What went is still held.
+    // What was dropped is still held.
     assert_eq!(
         case.revision(&RefSpec::Commit(second.clone())),
         format!("sha1:{second}")
     );
-    // git itself finds the mirror in order.
+    // git itself finds the mirror intact.
     let folder = |path: &std::path::Path| {
         let entries = std::fs::read_dir(path).unwrap().flatten();
         entries
@@ -279,7 +280,7 @@ fn servers_with_version_0_only() {
             first
         );
         assert_eq!(get(RefSpec::Default).unwrap().commit().to_string(), tip);
-        // Over HTTP, and with version 2 as the daemon speaks, any commit of a branch is given out.
+        // Over HTTP, and with version 2 as the daemon speaks it, any commit of a branch is served.
         let snapshot = get(RefSpec::Commit(middle.clone())).unwrap();
         assert_eq!(snapshot.commit().to_string(), middle);
     }

@@ -1,4 +1,4 @@
-//! What fetches may take: of the disk, of memory, and of what others have there.
+//! What fetches may take: disk space, memory, and other mirrors' share.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn a_mirror_goes_with_all_that_is_beside_it() {
     }
     assert_eq!(bounded.stats().evictions, 1);
     assert_eq!(names(cache.path()).len(), 2 * 4, "{:?}", names(cache.path()));
-    // What went without them before is swept at the start.
+    // Files whose mirror was removed without them are swept at the start.
     let orphan = "0123456789abcdef0123456789abcdef";
     for extension in ["use", "lock", "look"] {
         fs::write(cache.path().join(format!("{orphan}.{extension}")), "").unwrap();
@@ -75,7 +75,7 @@ fn a_fetch_measures_its_own_mirror_alone() {
     fs::write(only_mirror(cache.path()).join("more"), vec![0; 5_000_000]).unwrap();
     fetch(&mirrors, &anonymous(&server.url("b"))).unwrap();
     assert!(mirrors.disk_bytes() < 5_000_000, "{}", mirrors.disk_bytes());
-    // Who opens the folder measures all.
+    // Opening the folder measures everything.
     assert!(super::mirrors(cache.path()).disk_bytes() > 5_000_000);
 }
 
@@ -104,7 +104,8 @@ fn a_fetch_that_fails_leaves_nothing() {
     let mirrors = mirrors(cache.path());
     let upstream = anonymous(&server.url("a"));
     server.fail(Fault::CutPack(500));
-    // A process that another test starts has the locks of this one until it runs its own program.
+    // A process that another test starts holds this process's locks until it executes its own
+    // program.
     let is_empty = (0..20).any(|_| {
         assert_eq!(fetch(&mirrors, &upstream).unwrap_err().class(), Class::Transient);
         names(cache.path()).is_empty()
@@ -165,7 +166,7 @@ fn a_file_that_is_too_large_is_refused_as_it_comes() {
     assert!(error.to_string().contains("a file in the pack"), "{error}");
 }
 
-/// The real program, which may take 300 MiB in all.
+/// The real program, limited to 300 MiB in total.
 #[test]
 fn a_large_file_of_a_server_takes_no_memory() {
     let root = tempfile::tempdir().unwrap();

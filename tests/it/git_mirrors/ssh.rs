@@ -40,8 +40,7 @@ fn keys_of_each_kind_fetch(#[case] protocol: GitProtocol, #[case] kind: &str, #[
     assert_eq!(snapshot.commit().to_string(), tip);
 }
 
-/// OpenSSH leaves out the zeros in front of a key's number, and one in 512 of the curve P-256 has
-/// any.
+/// OpenSSH omits leading zeros of a key's number, and one in 512 keys of the curve P-256 has any.
 #[rstest::rstest]
 #[case::plain("", "aes256-ctr")]
 #[case::encrypted(MARKER, "aes256-ctr")]
@@ -53,8 +52,8 @@ fn keys_with_a_short_number_fetch_and_sign(#[case] passphrase: &str, #[case] cip
     repo.commit(&[("a", "1\n")], "one");
     let server = SshServer::start(GitProtocol::Accepted);
     let known = server.known_hosts("ed25519");
-    // How many zeros are in front, and the first byte behind them. With a zero before it, 0x80
-    // fills 32 bytes.
+    // The number of leading zeros, and the first byte after them. With a zero before it, 0x80 fills
+    // 32 bytes.
     for (zeros, first) in [(0, 0x7f), (0, 0x80), (1, 0x80), (1, 0x7f), (2, 0x01), (9, 0xff)] {
         let mut number = [0x5a; 32];
         number[..zeros].fill(0);
@@ -109,7 +108,7 @@ fn a_moved_branch_is_fetched_over_version_0() {
     let snapshot = mirrors.snapshot(&upstream, &resolved, soon()).unwrap();
     assert_eq!(snapshot.commit().to_string(), tip);
     assert_eq!(snapshot.read_file("b", &FileLimits::default()).unwrap(), b"2\n");
-    // Version 0 gives out only what refs end in.
+    // Version 0 serves only the tips of refs.
     let resolved = mirrors
         .resolve(&upstream, &RefSpec::Commit(middle), Freshness::Now, soon())
         .unwrap();
@@ -205,8 +204,7 @@ fn what_the_server_refuses_is_said() {
     assert!(error.to_string().contains("passphrase"), "{error}");
 }
 
-/// As git has it: with the slash, the server looks for a folder that is called `~user` below its
-/// root.
+/// As git does: with the slash, the server looks for a folder named `~user` below its root.
 #[test]
 fn a_repository_in_a_home_folder_is_asked_for_as_git_does() {
     let root = tempfile::tempdir().unwrap();
@@ -251,7 +249,7 @@ fn a_repository_in_a_home_folder_is_asked_for_as_git_does() {
     }
 }
 
-/// A server that offers only what is not spoken here is told by what is missing.
+/// A server that offers only unsupported algorithms is reported by what is missing.
 #[rstest::rstest]
 #[case::key_exchange("KexAlgorithms diffie-hellman-group14-sha1,diffie-hellman-group1-sha1", &["key exchange", "diffie-hellman-group14-sha1", "Azure DevOps Server", "https"])]
 #[case::newer_key_exchange("KexAlgorithms ecdh-sha2-nistp521", &["key exchange", "ecdh-sha2-nistp521", "update"])]

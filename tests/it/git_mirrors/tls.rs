@@ -145,7 +145,7 @@ fn endless_redirects_end() {
     assert_eq!(ring.counts().requests.load(Ordering::SeqCst), 6);
 }
 
-/// In a process of its own, because the system's authorities are found by its environment.
+/// In a separate process, because its environment determines the system's authorities.
 #[test]
 fn a_system_without_authorities_is_no_hindrance() {
     for test in ["the_authority_comes_from_the_secret", "endless_redirects_end"] {

@@ -1,4 +1,4 @@
-//! What is remembered of a server is believed by nobody who reaches it another way.
+//! What is remembered of a server is not trusted by callers that reach it another way.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::git_server::GitServer;
 use crate::support::proxy::Proxy;
 use crate::support::tls::Authority;
 
-/// Reads a file at a branch, with what was seen a short while ago.
+/// Reads a file at a branch, with a look that may be a few minutes old.
 fn read(mirrors: &Mirrors, upstream: &Upstream) -> Vec<u8> {
     let want = RefSpec::Branch("main".to_owned());
     let shared = Freshness::MaxAge(Duration::from_secs(600));

@@ -33,7 +33,7 @@ enum Expected {
 use Expected::{Accepted, Refused, Stricter};
 use SignatureFault::{Invalid, Keys, Missing, UnknownSigner};
 
-/// A repository that is served, and a mirror of it.
+/// A served repository, and a mirror of it.
 struct Case {
     _root: tempfile::TempDir,
     _cache: tempfile::TempDir,
@@ -62,7 +62,8 @@ impl Case {
         }
     }
 
-    /// What is signed by whom, or why it is not: the same of the trees alone, and of the whole.
+    /// Who signed it, or why it is not verified: the same for the trees alone and for the whole
+    /// commit.
     fn verify(
         &self,
         want: &RefSpec,
@@ -79,7 +80,7 @@ impl Case {
         let verdict = |signatures: Result<Option<String>, Error>| match signatures {
             Ok(signatures) => Ok(signatures.unwrap()),
             Err(Error::Unverified { fault, reason, .. }) => Err((fault, reason)),
-            // What is no commit for libgit2 either does not come that far.
+            // What libgit2 does not accept as a commit either is refused earlier.
             Err(Error::Corrupt { reason, .. } | Error::BadPack { reason, .. }) => Err((Invalid, reason)),
             Err(error) => panic!("{want:?}: {error}"),
         };
@@ -107,7 +108,7 @@ impl Case {
     }
 }
 
-/// Holds both verdicts against what is expected.
+/// Compares both verdicts with the expected one.
 fn compare(what: &str, git: bool, ours: &Result<String, (SignatureFault, String)>, expected: Expected) {
     let accepted = matches!(expected, Accepted | Stricter(_));
     assert_eq!(git, accepted, "git's verdict on {what}; ours: {ours:?}");
@@ -118,12 +119,12 @@ fn compare(what: &str, git: bool, ours: &Result<String, (SignatureFault, String)
     }
 }
 
-/// Settings by which git judges with the keys of a home.
+/// Settings that make git judge with the keys of a home.
 fn judge(home: &GpgHome) -> Vec<String> {
     vec![format!("gpg.program={}", home.program(&[]))]
 }
 
-/// A commit of git's own with gpg, judged with the keys as they are exported in the end.
+/// A commit made by git with gpg, judged with the keys as exported at the end.
 fn openpgp_case(
     case: &Case,
     what: &str,
@@ -234,7 +235,7 @@ fn with_subkey(lasts: &str, now: Option<&str>) -> GpgHome {
     home
 }
 
-/// Lets gpg's key editor do something, as somebody would by hand.
+/// Runs commands in gpg's key editor, as a person would.
 fn edit(home: &GpgHome, answers: &str) {
     let key = home.fingerprints().remove(0);
     let mut editor = Command::new("gpg");
@@ -282,7 +283,7 @@ fn openpgp_subkeys() {
         revoke,
         Refused(Invalid),
     );
-    // Both copies of a key count, in whichever order they come.
+    // Both copies of a key count, in either order.
     let home = with_subkey("never", None);
     let settings = home.settings();
     let id = case.repo.signed_commit(&settings, "two copies");
@@ -332,7 +333,7 @@ fn openpgp_bindings_that_prove_nothing() {
             .signatures
             .clone_from(&foreign.public_subkeys[0].signatures);
     });
-    // Somebody takes the subkey that signed for their own.
+    // Another key's owner claims the subkey that signed.
     let (own, _) = SignedPublicKey::from_string(&keys).unwrap();
     let taken = changed(&other.export(), |key| {
         key.public_subkeys.clone_from(&own.public_subkeys);
@@ -361,8 +362,8 @@ fn taken_apart(raw: &[u8]) -> Option<(String, DetachedSignature)> {
     Some((format!("{head}\n\n{message}"), signature))
 }
 
-/// What an OpenPGP signature proves: all but its armor's checksum, which must not matter (RFC 9580,
-/// 6.1), and its unsigned part.
+/// What an OpenPGP signature proves: everything except its armor's checksum, which must not matter
+/// (RFC 9580, 6.1), and its unsigned part.
 fn proven(raw: &[u8]) -> Option<String> {
     let (payload, DetachedSignature { signature }) = taken_apart(raw)?;
     let config = signature.config()?;
@@ -393,7 +394,7 @@ fn an_issuer_beside_the_one_that_signed_is_not_passed_over() {
     compare("another issuer", git, &ours, Stricter(UnknownSigner));
 }
 
-/// What a signed commit may be changed to, and what that makes of it.
+/// Changes to a signed commit, and the verdict expected for each.
 fn changes(raw: &str, signature: &str) -> Vec<(&'static str, String, Expected)> {
     vec![
         ("as it was", raw.to_owned(), Accepted),
@@ -517,7 +518,7 @@ fn a_merge_of_a_signed_tag_is_signed_with_it() {
     );
     let git = case.repo.verifies(&judge(&home), "verify-commit", &id);
     compare("a merge", git, &case.commit(&id, &home.export()), Accepted);
-    // The tag's signature does not make up for that of the merge.
+    // The tag's signature does not make up for a broken one of the merge.
     let changed = raw.replacen("Merge tag", "Merge tog", 1);
     let id = case
         .repo
@@ -531,7 +532,7 @@ fn a_merge_of_a_signed_tag_is_signed_with_it() {
     );
 }
 
-/// What git accepts of random changes decides: nothing else may be accepted here.
+/// git's verdict on random changes decides: nothing that it refuses may be accepted here.
 #[test]
 fn what_git_refuses_of_random_changes_is_refused() {
     let case = Case::new();
@@ -556,7 +557,7 @@ fn what_git_refuses_of_random_changes_is_refused() {
     for (settings, keys) in [(by_gpg, home.export()), (by_ssh, ssh.public())] {
         let id = case.repo.signed_commit(&settings, "a message\n\nof more lines\n");
         let raw = case.repo.raw("commit", &id);
-        // Not the tree and the parents: the server would not give the commit out.
+        // Tree and parents are left alone: the server would not serve the commit.
         let start = raw.windows(7).position(|part| part == b"author ").unwrap();
         let before = proven(&raw);
         for _ in 0..25 {
@@ -581,8 +582,8 @@ fn what_git_refuses_of_random_changes_is_refused() {
     }
 }
 
-/// Settings by which git judges with a file of allowed signers, and that file as long as it is
-/// needed.
+/// Settings that make git judge with a file of allowed signers, and that file, which lives as long
+/// as needed.
 fn allowing(lines: &str) -> (tempfile::TempDir, Vec<String>) {
     let root = tempfile::tempdir().unwrap();
     let allowed = root.path().join("allowed");
@@ -620,7 +621,7 @@ fn ssh_keys_of_all_kinds(#[case] kind: &str, #[case] bits: Option<u32>, #[case] 
             message,
             format!("commit {id} is signed by SSH key {fingerprint} (ann@example.org)")
         );
-        // A key alone, as Flux takes it.
+        // A bare key, as Flux accepts it.
         let alone = case
             .commit(&id, &format!("# ours\n\n{} Ann's\n", key.public()))
             .unwrap();
@@ -714,7 +715,7 @@ fn ssh_signed(payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// An SSH signature, put together by hand.
+/// An SSH signature, assembled by hand.
 fn ssh_signature(public: &[u8], signature: &[u8]) -> String {
     let blob = [
         b"SSHSIG".to_vec(),
@@ -743,7 +744,7 @@ fn a_security_key_signs_and_sha_1_does_not() {
     let case = Case::new();
     let unsigned = case.repo.raw("commit", "HEAD");
     let signed = ssh_signed(&unsigned);
-    // What a security key would do, in software.
+    // What a security key does, in software.
     let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
     let kind = b"sk-ssh-ed25519@openssh.com";
     let public = [string(kind), string(pair.public_key().as_ref()), string(b"ssh:")].concat();
@@ -856,7 +857,7 @@ fn tags_are_verified_by_their_own_signature() {
         told.starts_with("tag v1.0.0 is signed by SSH key SHA256:"),
         "{told}"
     );
-    // A range leads to a tag too; the commit is another matter, and a branch has no tag.
+    // A range leads to a tag too; the commit is a separate question, and a branch has no tag.
     let range = || RefSpec::Semver("=1.0.0".parse().unwrap());
     case.verify(&range(), Tag, &line).unwrap();
     let (fault, why) = case.verify(&range(), TagAndCommit, &line).unwrap_err();

@@ -1,5 +1,5 @@
-//! Edits of markers as other readers see them: go-yaml 2 and 3, by which Kubernetes, Helm and
-//! kustomize read, and libyaml.
+//! Edits of markers as seen by other readers: libyaml, and go-yaml 2 and 3, with which Kubernetes,
+//! Helm and kustomize read.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::support::program::{program, python};
 const MARKER: &str = "# {\"$patchset\": \"ours:glance:tag\"}";
 const TAG: &str = "31.0.0-p2";
 
-/// What a version of go-yaml reads.
+/// The result of a go-yaml version.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 struct Read {
     error: Option<String>,
@@ -48,7 +48,7 @@ impl Read {
         self.error.is_none()
     }
 
-    /// All nodes in order, without what is in them.
+    /// All nodes in order, without their children.
     fn nodes(&self) -> Vec<Node> {
         fn collect(node: &Node, nodes: &mut Vec<Node>) {
             let items = Vec::new();
@@ -66,7 +66,8 @@ impl Read {
     }
 }
 
-/// What a command prints for each text, which it takes as a line of JSON and answers with another.
+/// The output of a command for each text, which it reads as a line of JSON and answers with
+/// another.
 fn lines_of(mut command: Command, texts: &[&str]) -> Vec<String> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -100,8 +101,8 @@ fn go_yaml(texts: &[&str]) -> Vec<ReadByBoth> {
         .collect()
 }
 
-/// What libyaml says: all events without their places, with what each scalar is; nothing where it
-/// reads none.
+/// What libyaml reads: all nodes without their positions, with tag and value of each; nothing if it
+/// cannot read the text.
 fn libyaml(texts: &[&str]) -> Vec<Value> {
     let script = "import sys, json, yaml\n\
         def nodes(text):\n\
@@ -129,7 +130,7 @@ fn libyaml(texts: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-/// Numbers that follow from a seed.
+/// Pseudorandom numbers from a seed.
 struct Chance(u64);
 
 impl Chance {
@@ -211,12 +212,12 @@ fn check(texts: &[String]) -> usize {
     changes
 }
 
-/// Nothing but the values of the changed lines is another.
+/// Asserts that only the values of the changed lines differ.
 fn assert_bytes(before: &str, after: &str, edited: &EditedFile) {
     fn lines(text: &str) -> Vec<&str> {
         text.split_inclusive(['\n', '\r']).collect()
     }
-    // A line ends in both where it ends in `\r\n`: the second one is empty.
+    // With `\r\n` a line is split at both characters: the second one is empty.
     let number = |index: usize, lines: &[&str]| {
         1 + lines[..index]
             .iter()
@@ -254,8 +255,8 @@ fn assert_bytes(before: &str, after: &str, edited: &EditedFile) {
     }
 }
 
-/// The changed nodes are strings of the wanted text, as many as there are changes or more, by
-/// aliases, and the others are what they were.
+/// Asserts that the changed nodes are strings of the wanted text, at least as many as there are
+/// changes because of aliases, and that the others are unchanged.
 fn assert_nodes(before: &[Node], after: &[Node], edited: &EditedFile, text: &str) {
     assert_eq!(before.len(), after.len(), "{text:?}");
     let mut lines = BTreeSet::new();
@@ -276,14 +277,14 @@ fn assert_nodes(before: &[Node], after: &[Node], edited: &EditedFile, text: &str
         assert_eq!(after.value, TAG, "{text:?}");
         lines.insert(before.line);
     }
-    // Version 3 says on which line each is.
+    // Version 3 has the line of each.
     let wanted: BTreeSet<usize> = edited.changes.iter().map(|change| change.line).collect();
     if after.iter().any(|node| node.line > 0) {
         assert_eq!(lines, wanted, "{text:?}");
     }
 }
 
-/// Puts a marker behind each line that may have a value.
+/// Appends a marker to each line that may have a value.
 fn marked(text: &str) -> String {
     let mut result = String::new();
     for line in text.split_inclusive('\n') {
@@ -322,7 +323,7 @@ fn files_of_the_charts_and_generators_change_in_their_marked_values_alone() {
         .iter()
         .map(|file| std::fs::read_to_string(file).unwrap())
         .collect();
-    // What Helm makes of the chart, and the examples of the documents.
+    // Helm's output for the chart, and the examples in the documents.
     let output = program("helm")
         .args(["template", "patchset"])
         .arg(root.join("charts/patchset"))
@@ -350,7 +351,7 @@ fn files_of_the_charts_and_generators_change_in_their_marked_values_alone() {
     assert!(changes > 5_000, "{changes}");
 }
 
-/// A node in any style, where a block of this indentation is open. What a marker may follow ends in
+/// A node in any style, inside a block of this indentation. Whatever a marker may follow ends in
 /// `@`.
 fn node(chance: &mut Chance, indent: usize, depth: usize) -> String {
     let pad = " ".repeat(indent);
@@ -428,8 +429,8 @@ fn flow(chance: &mut Chance) -> String {
     scalars[chance.below(scalars.len() - 1)].to_owned()
 }
 
-/// A file of documents in all styles, with markers, comments, anchors and the ends of lines that
-/// there are.
+/// A file of documents in all styles, with markers, comments, anchors and every kind of line
+/// ending.
 fn file(chance: &mut Chance) -> String {
     let mut text = chance
         .of(&["", "", "", "\u{feff}", "# c\n", "%YAML 1.1\n---\n", "---\n"])
@@ -475,7 +476,7 @@ fn files_in_all_styles_are_read_and_edited_as_go_yaml_sees_it() {
     assert!(changes > 4_000, "{changes}");
 }
 
-/// Texts that a plain scalar may have, near to what somebody takes for a number, a date or a word.
+/// Texts that a plain scalar may have, close to those taken for a number, a date or a word.
 fn plain_texts() -> BTreeSet<String> {
     let seeds = [
         "0O17",
@@ -563,7 +564,7 @@ fn what_is_a_string_is_what_all_readers_take_for_one() {
     for (index, text) in texts.iter().enumerate() {
         image.tag.clone_from(text);
         let edit = |file: &str| edit_file(file, |_| Some(&image));
-        // What all readers take for the string that is written.
+        // What all readers take for the written string.
         let is_value = |nodes: &[Node]| {
             nodes
                 .iter()
@@ -590,7 +591,7 @@ fn what_is_a_string_is_what_all_readers_take_for_one() {
         assert_eq!(there.problems, [], "{text}");
         counts[usize::from(is_string)] += 1;
         if is_string != there.text.is_none() {
-            // A day that is none, and a number that is too large, may be quoted.
+            // An invalid date, and a number that is too large, may be quoted.
             let exponent = text.rsplit(['e', 'E', '+']).next().unwrap();
             let is_near = is_string
                 && text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'))

@@ -1,4 +1,4 @@
-//! Artifacts of Flux sources: archives that unpack to more than anybody may take.
+//! Artifacts of Flux sources: archives that unpack to more than is allowed.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -33,7 +33,7 @@ pub fn entry(kind: tar::EntryType, name: &str, content: Vec<u8>) -> Vec<Part> {
     ]
 }
 
-/// An entry of so many MiB of one byte.
+/// An entry of `mib` MiB of one byte.
 pub fn filled(kind: tar::EntryType, name: &str, byte: u8, mib: u64) -> Vec<Part> {
     vec![header(kind, name, mib << 20), Part::Repeat(byte, mib << 20)]
 }
@@ -82,7 +82,7 @@ fn empty_files(cluster: &Cluster, count: usize) -> Tenant {
     archive(&format!("{count} empty files"), cluster, entries)
 }
 
-/// The artifacts that were once too much.
+/// The artifacts that once were too much.
 pub fn known(scale: Scale) -> Vec<Make> {
     use tar::EntryType::{GNULongName, Regular, XHeader};
     let (mib, read) = (scale.pick(480, 500), scale.pick(32, 1024));

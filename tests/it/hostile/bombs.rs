@@ -1,19 +1,19 @@
-//! Few bytes that become many: made by gzip(1), because what compresses in a debug build takes
-//! minutes.
+//! Small inputs that expand to large ones: made by gzip(1), because compressing in a debug build
+//! takes minutes.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use sha1::{Digest, Sha1};
 
-/// Bytes as they are, or one many times.
+/// Bytes as given, or one byte repeated.
 #[derive(Clone)]
 pub enum Part {
     Bytes(Vec<u8>),
     Repeat(u8, u64),
 }
 
-/// How many bytes there are.
+/// The total number of bytes.
 pub fn length(parts: &[Part]) -> u64 {
     parts
         .iter()
@@ -57,10 +57,10 @@ pub fn gzip(parts: &[Part]) -> Vec<u8> {
     packed
 }
 
-/// What both halves of an Adler-32 are below.
+/// The modulus of both halves of an Adler-32.
 const PRIME: u128 = 65_521;
 
-/// Compressed, with zlib's header (RFC 1950), as Git has it.
+/// Compressed, with zlib's header (RFC 1950), as in Git.
 pub fn zlib(parts: &[Part]) -> Vec<u8> {
     if let [Part::Bytes(bytes)] = parts
         && bytes.len() < 1 << 20
@@ -83,7 +83,7 @@ pub fn zlib(parts: &[Part]) -> Vec<u8> {
     }
     let sum = u32::try_from(high << 16 | low).unwrap();
     let packed = gzip(parts);
-    // gzip's header has 10 bytes where no name is kept, its end 8.
+    // gzip's header has 10 bytes if no name is stored, its trailer 8.
     let mut bytes = vec![0x78, 0xda];
     bytes.extend_from_slice(&packed[10..packed.len() - 8]);
     bytes.extend_from_slice(&sum.to_be_bytes());
@@ -131,13 +131,13 @@ fn varint(mut number: u64) -> Vec<u8> {
     }
 }
 
-/// A delta that has nothing of its base, and up to 127 bytes of its own.
+/// A delta that copies nothing from its base, and inserts up to 127 bytes.
 pub fn insertion(base: u64, bytes: &[u8]) -> Vec<u8> {
     let length = u8::try_from(bytes.len()).unwrap();
     [varint(base), varint(length.into()), vec![length], bytes.to_vec()].concat()
 }
 
-/// A delta that copies all of a base of up to 16 MiB - 1 so many times.
+/// A delta that copies all of a base of up to 16 MiB - 1 this many times.
 pub fn delta(base: u32, copies: u32) -> Vec<u8> {
     let mut bytes = varint(base.into());
     bytes.extend(varint(u64::from(base) * u64::from(copies)));
@@ -157,7 +157,7 @@ pub enum Kind {
     DeltaOf = 7,
 }
 
-/// A pack that is put together by hand.
+/// A pack assembled by hand.
 #[derive(Default)]
 pub struct Pack {
     objects: Vec<u8>,
@@ -165,7 +165,7 @@ pub struct Pack {
 }
 
 impl Pack {
-    /// Adds an object whose size is told, compressed already.
+    /// Adds an object that is already compressed, with the size to declare.
     pub fn add_packed(&mut self, kind: Kind, base: Option<[u8; 20]>, size: u64, packed: &[u8]) {
         let low = u8::try_from(size & 0xf).unwrap();
         let rest = size >> 4;
@@ -183,7 +183,7 @@ impl Pack {
         self.count += 1;
     }
 
-    /// Adds an object, and gives its name.
+    /// Adds an object; returns its id.
     pub fn add(&mut self, kind: Kind, parts: &[Part]) -> [u8; 20] {
         let size = length(parts);
         let name = match kind {
@@ -231,7 +231,7 @@ impl Pack {
         self.add(Kind::Commit, &[Part::Bytes(text.into_bytes())])
     }
 
-    /// The pack, which says that it has so many objects more than it has.
+    /// The pack, which declares `more` objects than it has.
     pub fn bytes(&self, more: u32) -> Vec<u8> {
         let mut bytes = b"PACK\0\0\0\x02".to_vec();
         bytes.extend((self.count.wrapping_add(more)).to_be_bytes());

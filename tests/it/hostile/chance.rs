@@ -1,4 +1,4 @@
-//! Numbers that look random and follow from a seed, so that a run can be repeated.
+//! Pseudorandom numbers from a seed, so that a run can be repeated.
 
 /// Sebastiano Vigna's `splitmix64`.
 pub struct Chance(pub u64);
@@ -12,13 +12,13 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below another.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
-    /// A number from 1 to another, small and large ones alike: each power of two is as likely as
-    /// the next.
+    /// A number from 1 to `most`, small and large ones alike: each power of two is as likely as the
+    /// next.
     pub fn up_to(&mut self, most: usize) -> usize {
         let bits = usize::BITS - most.leading_zeros();
         let end = 1_usize << (1 + self.below(bits as usize));

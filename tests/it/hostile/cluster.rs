@@ -1,5 +1,5 @@
-//! An API server of its own with a controller for all namespaces: tenants with hostile objects, and
-//! an honest one.
+//! A separate API server with a controller for all namespaces: tenants with hostile objects, and an
+//! honest one.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -26,47 +26,47 @@ use crate::support::git_repo::GitRepo;
 use crate::support::git_server::{GitServer, free_port};
 use crate::support::registry::Registry;
 
-/// The most memory that the controller may take, in MiB.
+/// The most memory that the controller may use, in MiB.
 pub const MOST: u64 = 400;
-/// How long an honest object, or a word on a hostile one, may take on a machine that does other
-/// things too. Who waits for longer is held up.
+/// How long an honest object, or the message on a hostile one, may take on a busy machine. An
+/// object that takes longer is held up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the controller may take to end when it is asked to: 10 s, and what a busy machine adds.
+/// How long the controller may take to end on request: 10 s, plus an allowance for a busy machine.
 const END: Duration = Duration::from_secs(20);
-/// How long the controller may still be at work on objects that are gone: the rest of their time,
-/// and what a busy machine adds.
+/// How long the controller may keep working on deleted objects: the rest of their timeout, plus an
+/// allowance for a busy machine.
 const REST: Duration = Duration::from_secs(60);
-/// How much the controller may log about one tenant, in bytes.
+/// The most that the controller may log about one tenant, in bytes.
 const MOST_LOG: usize = 4 << 20;
-/// What stands in a Secret of the honest tenant, and nowhere else.
+/// The content of a Secret of the honest tenant, which appears nowhere else.
 const SECRET: &str = "ladybird-of-the-honest-tenant";
 
-/// Objects of a tenant, and what may become of them.
+/// Objects of a tenant, and the outcomes allowed for them.
 pub struct Tenant {
-    /// What is odd about them, with their size.
+    /// What is odd about them, with its size.
     pub input: String,
     /// Manifests as JSON; `NAMESPACE` in them becomes the tenant's namespace.
     pub objects: Vec<String>,
-    /// Words of which one is said by the API server, or by Ready of the object `hostile`; where
-    /// there are none, nothing has to be said.
+    /// Words of which one must be in the message of the API server, or of Ready of the object
+    /// `hostile`; if there are none, no message is needed.
     pub names: Vec<&'static str>,
     /// Layers of the image that appears as soon as `hostile` waits for it.
     pub layers: Option<Vec<Vec<u8>>>,
     /// Whether the controller has to end while it is at work on them, and to start with them.
     pub restart: bool,
-    /// What is done before there are objects, with the tenant's namespace.
+    /// Called with the tenant's namespace before its objects are created.
     pub prepare: Option<Prepare>,
     /// Folders and servers that they need.
     pub ground: Box<dyn Any + Send>,
 }
 
-/// What is done with a namespace.
+/// A preparation of a namespace.
 pub type Prepare = Box<dyn FnOnce(&str)>;
 
-/// A tenant that is yet to be made: some take much memory and many files.
+/// A tenant that is created later: some take much memory and many files.
 pub type Make = Box<dyn FnOnce(&Cluster) -> Tenant>;
 
-/// How a tenant is made.
+/// Boxes a function that makes a tenant.
 pub fn make(tenant: impl FnOnce(&Cluster) -> Tenant + 'static) -> Make {
     Box::new(tenant)
 }
@@ -112,7 +112,7 @@ pub fn spec(url: &str, patches: &Value) -> Value {
     })
 }
 
-/// What is looked at of an object: its spec may be too deep to be read here.
+/// The fields that are read from an object: its spec may be too deep to be read here.
 #[derive(Deserialize)]
 struct Looked {
     metadata: Value,
@@ -120,7 +120,7 @@ struct Looked {
     status: Value,
 }
 
-/// What happened to an honest object.
+/// The outcome of an honest object.
 struct Honest {
     seconds: f64,
     fault: Option<String>,
@@ -138,11 +138,11 @@ pub struct Cluster {
     pub root: tempfile::TempDir,
     pub git: GitServer,
     pub registry: Registry,
-    /// Registries that answer what they should not, in the order of [`registries::ODD`].
+    /// Registries that answer wrongly, in the order of [`registries::ODD`].
     pub odd: Vec<Server>,
     honest: String,
     controller: Controller,
-    /// The most that the controller held so far, in MiB.
+    /// The controller's peak memory so far, in MiB.
     peak: Cell<u64>,
     arguments: Vec<String>,
     count: usize,
@@ -157,7 +157,7 @@ impl Cluster {
         install_git_repository_kind(&server.client()).await;
         let root = tempfile::tempdir().unwrap();
         let upstream = GitRepo::create(root.path(), "upstream");
-        // Images of a distribution are looked into.
+        // Images with a distribution are inspected.
         let about = "[metadata]\nname = demo\n";
         upstream.commit(&[("file.txt", BASE), ("setup.cfg", about)], "base");
         upstream.git(&["tag", "1.0.0"]);
@@ -232,7 +232,7 @@ impl Cluster {
         Some(json!({ "metadata": read.metadata, "status": read.status }))
     }
 
-    /// Has an honest `PatchSet` reconciled.
+    /// Creates an honest `PatchSet` and waits for its reconciliation.
     async fn serve_honest(&self) -> Honest {
         let name = format!("honest-{}", self.count);
         let spec = spec(&self.upstream(), &inline(&[("0001-five.patch", GOOD)]));
@@ -269,8 +269,8 @@ impl Cluster {
         honest.fault.map_or(Ok(honest.seconds), Err)
     }
 
-    /// Creates a tenant's objects in a namespace of its own; gives that, and what the API server
-    /// refused.
+    /// Creates a tenant's objects in a new namespace; returns the namespace, and what the API
+    /// server refused.
     pub async fn settle(&self, tenant: &mut Tenant) -> (String, Vec<String>, Option<String>) {
         let namespace = self.server.namespace("hostile").await;
         if let Some(prepare) = tenant.prepare.take() {
@@ -290,7 +290,7 @@ impl Cluster {
         (namespace, objects, refused)
     }
 
-    /// Lets a tenant in, and sees what becomes of it, of the controller and of an honest tenant.
+    /// Adds a tenant, and records the outcome for it, the controller and an honest tenant.
     pub async fn run(&mut self, mut tenant: Tenant) -> Row {
         self.count += 1;
         self.forget_peak();
@@ -309,7 +309,7 @@ impl Cluster {
         faults.extend(honest.fault);
         let said = match refused {
             Some(refused) => refused,
-            // Who serves nobody says nothing.
+            // A controller that ended says nothing.
             None if tenant.names.is_empty() || !alive => String::new(),
             None => match self.word(&namespace, &tenant).await {
                 Ok(said) => said,
@@ -334,7 +334,7 @@ impl Cluster {
             Some(status) => faults.push(format!("the controller ended: {status}")),
             None => faults.extend(self.rest().await),
         }
-        // Where it was started anew, it counts from there.
+        // After a restart, it counts from there.
         let computed = self.computed();
         let computed = if computed < worked {
             computed
@@ -368,7 +368,7 @@ impl Cluster {
         process::computed(self.controller.child.id()).unwrap_or_default()
     }
 
-    /// Waits until the controller has nothing to do; gives what is wrong where it works on.
+    /// Waits until the controller is idle; returns a fault if it keeps working.
     async fn rest(&self) -> Option<String> {
         let begin = Instant::now();
         while begin.elapsed() < REST {
@@ -384,9 +384,8 @@ impl Cluster {
         ))
     }
 
-    /// What Ready of `hostile` says, once it says one of the tenant's names; what it said last
-    /// where it never does. What is said before all of the tenant's objects are seen does not
-    /// count.
+    /// The message of Ready of `hostile`, once it has one of the tenant's names, or its last one if
+    /// it never does. Messages from before all of the tenant's objects are seen do not count.
     async fn word(&self, namespace: &str, tenant: &Tenant) -> Result<String, String> {
         let end = Instant::now() + PATIENCE;
         let mut layers = tenant.layers.clone();
@@ -414,7 +413,7 @@ impl Cluster {
         said.ok_or_else(|| format!("nothing is said of it: {}", last["status"]["conditions"]))
     }
 
-    /// Puts an image into the registry, as if it were built as the status says.
+    /// Pushes an image to the registry, as if built as the status says.
     async fn put_image(&self, build: &Value, layers: Vec<Vec<u8>>) {
         let build: BuildStatus = serde_json::from_value(build.clone()).unwrap();
         let target = build.target.unwrap();
@@ -436,25 +435,25 @@ impl Cluster {
         spec
     }
 
-    /// Serves a Git repository that is none.
+    /// Serves a forged Git repository.
     pub fn serve_git(repository: Repository) -> Server {
         git::serve(BTreeMap::from([("hostile".to_owned(), repository)]))
     }
 
-    /// What the controller held at most so far, in MiB, since [`Cluster::forget_peak`].
+    /// The controller's peak memory in MiB since [`Cluster::forget_peak`].
     pub fn peak(&self) -> u64 {
         let peak = process::peak(self.controller.child.id()).unwrap_or_default();
         self.peak.set(self.peak.get().max(peak));
         self.peak.get()
     }
 
-    /// Lets [`Cluster::peak`] begin anew.
+    /// Resets [`Cluster::peak`].
     pub fn forget_peak(&self) {
         self.peak.set(0);
         process::forget_peak(self.controller.child.id());
     }
 
-    /// How the controller ended, where it did.
+    /// The controller's exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.controller.child.try_wait().unwrap()
     }
@@ -465,7 +464,7 @@ impl Cluster {
         self.controller = Controller::spawn(self.root.path(), &self.arguments);
     }
 
-    /// Asks the controller to end; gives what is wrong with how it does.
+    /// Asks the controller to end; returns what is wrong with how it does.
     pub async fn end(&mut self) -> Option<String> {
         let pid = self.controller.child.id().to_string();
         let _ = std::process::Command::new("kill").arg(&pid).status();
@@ -529,7 +528,7 @@ fn last_lines(log: &str) -> String {
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
-/// What is wrong with what the controller logged.
+/// The faults in the controller's log.
 pub fn faults_of_log(log: &str) -> Vec<String> {
     use base64::Engine;
     let mut faults = Vec::new();
@@ -563,14 +562,14 @@ fn told(outcome: Result<String, Error>) -> Result<(), String> {
     }
 }
 
-/// The first text of a field of a manifest; the deep rest is not looked at.
+/// The first text of a field of a manifest; deeper levels are not read.
 fn field(manifest: &str, name: &str) -> String {
     let key = format!("\"{name}\":\"");
     let start = manifest.find(&key).unwrap() + key.len();
     manifest[start..].split('"').next().unwrap().to_owned()
 }
 
-/// Where objects of a manifest's kind are.
+/// The API path of a manifest's kind.
 fn collection(manifest: &str) -> String {
     let namespace = field(manifest, "namespace");
     let (group, plural) = match field(manifest, "kind").as_str() {

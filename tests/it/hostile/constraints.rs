@@ -121,7 +121,7 @@ fn escapes() -> Files {
     )
 }
 
-/// The inputs that were once too much.
+/// The inputs that once were too much.
 pub fn known(scale: Scale) -> Vec<Files> {
     vec![
         deep_marker(scale.pick(100_000, 1_000_000)),
@@ -136,7 +136,7 @@ pub fn known(scale: Scale) -> Vec<Files> {
     ]
 }
 
-/// Another of these kinds.
+/// A generated input of these kinds.
 pub fn generated(chance: &mut Chance) -> Files {
     match chance.below(8) {
         0 => deep_marker(chance.up_to(2_000_000)),

@@ -1,4 +1,4 @@
-//! A Git server over HTTP that sends whatever it is given as refs and packs (gitprotocol-v2).
+//! A Git server over HTTP that sends any refs and packs (gitprotocol-v2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use crate::support::hex;
 /// The start of a line of 65,520 bytes.
 pub const LONG_LINE: &[u8] = b"fff0# service=git-upload-pack";
 
-/// What it sends for the lists of refs.
+/// What it sends as lists of refs.
 #[derive(Clone)]
 pub enum Refs {
     /// Lines of the protocol.
     Lines(Bytes),
-    /// A line again and again, for so many bytes.
+    /// One line repeated up to this many bytes.
     Same(Bytes, u64),
     /// A byte each second.
     Dripping,
 }
 
-/// A repository that is none.
+/// A forged repository.
 #[derive(Clone)]
 pub struct Repository {
     pub refs: Refs,
@@ -49,7 +49,7 @@ impl Repository {
         }
     }
 
-    /// A list of refs, and nothing that they lead to.
+    /// A list of refs, without what they lead to.
     pub fn with_refs(refs: Refs) -> Self {
         Self {
             refs,
@@ -119,7 +119,7 @@ async fn answer(repositories: &BTreeMap<String, Repository>, request: Request) -
         .unwrap()
 }
 
-/// Many times the same line, in larger pieces.
+/// One line many times, in larger pieces.
 fn repeated(line: &Bytes, total: u64) -> Body {
     let piece = Bytes::from(line.repeat((1 << 16) / line.len() + 1));
     let count = total.div_ceil(piece.len() as u64);
@@ -141,7 +141,7 @@ fn fetched(repository: &Repository) -> Vec<u8> {
     text
 }
 
-/// A server that answers everything with so many MiB of nothing.
+/// A server that answers everything with `mib` MiB of one letter.
 pub fn serve_nothing(mib: u64) -> Server {
     Server::start(Router::new().fallback(move || async move { filled(Bytes::new(), b'x', mib << 20) }))
 }

@@ -1,4 +1,4 @@
-//! Layers of images that are looked into, and files of YAML that images are delivered to.
+//! Layers of images that are inspected, and YAML files that images are delivered to.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::support::git_repo::GitRepo;
 
 const PACKAGES: &str = "usr/lib/python3/site-packages";
 
-/// A layer that nothing is wrong with.
+/// A valid layer.
 pub fn good_layer() -> Vec<u8> {
     crafted::distribution("demo", "1.0.0", true)
 }
@@ -43,7 +43,7 @@ fn distributions(cluster: &Cluster, count: usize) -> Tenant {
     inspected(cluster, &format!("{count} distributions"), packed(headers))
 }
 
-/// The layers that were once too much.
+/// The layers that once were too much.
 pub fn layers(scale: Scale) -> Vec<Make> {
     use tar::EntryType::{self, GNULongName, Regular, XHeader};
     let metadata = format!("{PACKAGES}/other-1.0.dist-info/METADATA");
@@ -78,7 +78,7 @@ fn delivered(cluster: &Cluster, number: usize, yaml: &Yaml) -> Tenant {
     let name = format!("gitops-{number}");
     let repo = GitRepo::create(cluster.root.path(), &name);
     repo.git(&["config", "http.receivepack", "true"]);
-    // What has no marker is not read.
+    // A file without a marker is not read.
     let text = format!(
         "image: x:1 # {{\"$patchset\": \"NAMESPACE:hostile\"}}\n{}",
         yaml.text
@@ -100,7 +100,7 @@ fn delivered(cluster: &Cluster, number: usize, yaml: &Yaml) -> Tenant {
     tenant
 }
 
-/// So many markers.
+/// A file with `count` markers.
 fn markers(count: usize) -> Yaml {
     Yaml {
         input: format!("{count} markers"),
@@ -108,7 +108,7 @@ fn markers(count: usize) -> Yaml {
     }
 }
 
-/// The files that were once too much.
+/// The files that once were too much.
 pub fn deliveries(scale: Scale) -> Vec<Make> {
     let mut files = releases::known(scale);
     files.push(markers(scale.pick(5_000, 20_000)));

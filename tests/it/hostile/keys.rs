@@ -1,4 +1,4 @@
-//! Private keys that take long, or much memory, to read.
+//! Private keys that take much time or memory to read.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn number(value: u32) -> Vec<u8> {
     der(0x02, &digits)
 }
 
-/// A key in PKCS#8 (RFC 5958, RFC 8018) whose passphrase goes through a derivation with its
+/// A PKCS#8 key (RFC 5958, RFC 8018) whose passphrase goes through a derivation with these
 /// parameters.
 fn pkcs8(derivation: &[u8], parameters: &[u8]) -> String {
     const PBES2: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05, 0x0d];
@@ -98,7 +98,7 @@ fn signing(cluster: &Cluster, number: usize, input: &str, secret: &serde_json::V
     tenant
 }
 
-/// The keys that were once too much.
+/// The keys that once were too much.
 pub fn known(scale: Scale) -> Vec<Make> {
     let pgp = |memory| json!({ "git.asc": openpgp_with_argon2(memory), "passphrase": "passphrase" });
     let mut tenants = vec![

@@ -10,7 +10,7 @@ use super::offline::Offline;
 use super::table::{Row, show};
 use super::{Scale, constraints, patches, registries, releases, tenants, upstreams};
 
-/// How often an honest object is looked at, alone and among all others.
+/// How often an honest object is measured, alone and among all others.
 const ROUNDS: usize = 10;
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -29,7 +29,7 @@ async fn run(input: Offline, rows: &mut Vec<Row>) {
     add(tokio::task::spawn_blocking(|| input.run()).await.unwrap(), rows);
 }
 
-/// All that is known, by its kind. Each is made when it is its turn.
+/// All known inputs by kind, each created when its turn comes.
 fn known_offline() -> Vec<Box<dyn Iterator<Item = Offline>>> {
     let scale = Scale::Long;
     let kinds: Vec<(&str, Box<dyn Iterator<Item = Offline>>)> = vec![
@@ -96,7 +96,7 @@ fn generated_offline(chance: &mut Chance) -> Offline {
     }
 }
 
-/// All tenants at once: how long an honest object takes, and what the controller holds.
+/// All tenants at once: how long an honest object takes, and the controller's memory.
 async fn at_once(cluster: &mut Cluster) -> Row {
     let mut alone: f64 = 0.0;
     for _ in 0..ROUNDS {

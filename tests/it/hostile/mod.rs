@@ -1,10 +1,10 @@
-//! Hostile inputs against the real program, with 1 GiB of memory and a clock: whatever a tenant, a
-//! repository or a server sends, the program ends or answers in time, takes no more than it should,
-//! and says in a short printable text what is wrong where; and a controller serves its other
-//! tenants meanwhile.
+//! Hostile inputs against the real program, with 1 GiB of memory and a time limit: whatever a
+//! tenant, a repository or a server sends, the program ends or answers in time, takes no more than
+//! it should, and says in a short printable text what is wrong where; meanwhile a controller serves
+//! its other tenants.
 //!
-//! Here stand one input of each kind, of a size that was once too much. `hack/hostile.sh` runs the
-//! long form: larger ones, all tenants at once, and generated ones for as long as it is told.
+//! This has one input of each kind, of a size that once was too much. `hack/hostile.sh` runs the
+//! long form: larger ones, all tenants at once, and generated ones for the time requested.
 
 mod artifacts;
 mod bombs;
@@ -26,17 +26,17 @@ mod table;
 mod tenants;
 pub mod upstreams;
 
-/// How large inputs are.
+/// The size of the inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Large enough that a fault shows.
+    /// Large enough to show a fault.
     Short,
-    /// As large as it gets.
+    /// The largest.
     Long,
 }
 
 impl Scale {
-    /// A number for each.
+    /// One value for each.
     pub fn pick<T>(self, short: T, long: T) -> T {
         match self {
             Self::Short => short,

@@ -1,4 +1,4 @@
-//! Kubernetes objects: deep, large, many, or such that a controller would work on them for ever.
+//! Kubernetes objects: deep, large, many, or made to keep a controller working forever.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -13,15 +13,15 @@ use super::registries::ODD;
 use super::server::{Server, dripping};
 use crate::controller::{GOOD, inline};
 
-/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that
-/// fails asks for it.
+/// A link-local address, which must never be contacted: not that of any cloud's metadata, so that a
+/// failing test does not contact that.
 const METADATA: &str = "169.254.77.77";
 
 fn nested(depth: usize) -> String {
     format!("{}1{}", "{\"f:a\":".repeat(depth), "}".repeat(depth))
 }
 
-/// A `PatchSet` whose pod template has so many mappings in each other.
+/// A `PatchSet` whose pod template has mappings nested `depth` deep.
 fn deep_template(cluster: &Cluster, depth: usize) -> Tenant {
     let mut spec = cluster.build_spec("deep");
     spec["build"]["engine"] = json!("Job");
@@ -34,7 +34,7 @@ fn deep_template(cluster: &Cluster, depth: usize) -> Tenant {
     tenant
 }
 
-/// A Secret or ConfigMap whose managed fields have so many mappings in each other.
+/// A Secret or ConfigMap whose managed fields have mappings nested `depth` deep.
 fn deep_fields(kind: &str, depth: usize) -> Tenant {
     let fields = format!("{{\"f:data\":{}}}", nested(depth).replace(":1}", ":{}}"));
     let manifest = data(kind, "hostile", &json!({ "a": "b" }));
@@ -53,7 +53,7 @@ fn deep_fields(kind: &str, depth: usize) -> Tenant {
     }
 }
 
-/// So many patches that fail, with long names and paths.
+/// `count` patches that fail, with long names and paths.
 fn failing(cluster: &Cluster, count: usize) -> Tenant {
     let path = "p".repeat(90);
     let wrong = format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-x\n+y\n");
@@ -72,7 +72,7 @@ fn failing(cluster: &Cluster, count: usize) -> Tenant {
     tenant
 }
 
-/// Annotations of so many KiB.
+/// Annotations of `kib` KiB.
 fn annotated(cluster: &Cluster, kib: usize) -> Tenant {
     let spec = spec(&cluster.upstream(), &inline(&[("0001-five.patch", GOOD)]));
     let mut tenant = Tenant::with_spec(
@@ -88,8 +88,8 @@ fn annotated(cluster: &Cluster, kib: usize) -> Tenant {
     tenant
 }
 
-/// So many objects at a server that sends a byte a second, or nothing at all, and a year to wait
-/// for it.
+/// `count` objects at a server that sends a byte a second, or nothing at all, with a timeout of a
+/// year.
 fn slow(input: &str, count: usize, host: &str, ground: Box<dyn std::any::Any + Send>) -> Tenant {
     let mut slow = spec(
         &format!("http://{host}/hostile.git"),
@@ -122,7 +122,7 @@ fn dripping_server() -> Server {
     }))
 }
 
-/// So many objects that are looked at all the time.
+/// `count` objects that are looked at all the time.
 fn many(cluster: &Cluster, count: usize) -> Tenant {
     let mut busy = spec(
         &cluster.upstream(),
@@ -142,7 +142,7 @@ fn many(cluster: &Cluster, count: usize) -> Tenant {
     }
 }
 
-/// So many objects that wait for an image.
+/// `count` objects that wait for an image.
 fn waiting(cluster: &Cluster, count: usize) -> Tenant {
     let spec = cluster.build_spec("waiting");
     Tenant {
@@ -158,7 +158,7 @@ fn waiting(cluster: &Cluster, count: usize) -> Tenant {
     }
 }
 
-/// An object with an address that nothing may ask.
+/// An object with an address that must never be contacted.
 fn link_local(what: &str, change: impl FnOnce(&Cluster, &mut Value) + 'static) -> Make {
     let input = format!("address: {what} at a link-local address");
     make(move |cluster| {
@@ -176,7 +176,7 @@ fn link_local_upstream(what: &str, url: &str) -> Make {
     link_local(what, move |_, spec| spec["upstream"]["url"] = json!(url))
 }
 
-/// Everything that can name an address.
+/// Each field that can hold an address.
 fn addresses() -> Vec<Make> {
     vec![
         link_local_upstream("an upstream", &format!("http://{METADATA}/latest.git")),
@@ -198,7 +198,7 @@ fn addresses() -> Vec<Make> {
     ]
 }
 
-/// A build whose source goes to a registry that answers what it should not.
+/// A build whose source goes to a registry that answers wrongly.
 fn registry(cluster: &Cluster, number: usize) -> Tenant {
     let (_, input, codes) = ODD[number];
     let mut spec = cluster.build_spec("odd");
@@ -211,7 +211,7 @@ fn registry(cluster: &Cluster, number: usize) -> Tenant {
     Tenant::with_spec(format!("registry: {input}"), right, &spec)
 }
 
-/// Constraints with one package so many times.
+/// Constraints with one package `count` times.
 fn constraints(count: usize) -> Tenant {
     let lines: Vec<String> = (0..count)
         .map(|number| format!("other===1.{number};python_version=='3.{number}'\n"))
@@ -235,20 +235,20 @@ fn constraints(count: usize) -> Tenant {
     }
 }
 
-/// So many objects at a server that sends a byte from time to time.
+/// `count` objects at a server that sends a byte from time to time.
 fn dripped(count: usize) -> Tenant {
     let server = dripping_server();
     slow("sends a byte each 5 s", count, &server.host(), Box::new(server))
 }
 
-/// So many objects at a server that says nothing.
+/// `count` objects at a server that never answers.
 fn unanswered(count: usize) -> Tenant {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let host = listener.local_addr().unwrap().to_string();
     slow("says nothing", count, &host, Box::new(listener))
 }
 
-/// The objects that were once too much.
+/// The objects that once were too much.
 pub fn known(scale: Scale) -> Vec<Make> {
     vec![
         make(|cluster| deep_template(cluster, 130)),
@@ -265,7 +265,7 @@ pub fn known(scale: Scale) -> Vec<Make> {
     ]
 }
 
-/// Servers that nothing may ask, or that answer what they should not.
+/// Servers that must never be contacted, or that answer wrongly.
 pub fn servers() -> Vec<Make> {
     let odd = (0..ODD.len()).map(|number| make(move |cluster| registry(cluster, number)));
     addresses().into_iter().chain(odd).collect()

@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::process::{self, limited};
 use super::table::{LONGEST, Row, faults_of_report};
 
-/// The most memory that a command may take, in MiB.
+/// The most memory that a command may use, in MiB.
 pub const MOST: u64 = 300;
 
 /// The longest report on patches or a repository, in bytes: a line for each of many files or hunks
-/// is right.
+/// is fine.
 const MOST_REPORT: usize = 8 << 20;
 
-/// A command, and what may become of it.
+/// A command, and the outcomes allowed for it.
 pub struct Offline {
     /// What is odd about the input, with its size.
     pub input: String,
@@ -23,18 +23,18 @@ pub struct Offline {
     pub arguments: Vec<OsString>,
     /// Where its caches and configuration are.
     pub home: PathBuf,
-    /// The exit statuses that are right.
+    /// The acceptable exit statuses.
     pub codes: &'static [i32],
-    /// Words of which one is said.
+    /// Words of which one must be in the output.
     pub names: &'static [&'static str],
     /// Folders and servers that it needs.
     pub ground: Box<dyn Any + Send>,
 }
 
-/// How long a command may compute, in seconds: those that read most take a tenth of it in a release
-/// build.
+/// How much CPU time a command may take, in seconds: the largest inputs take a tenth of it in a
+/// release build.
 const COMPUTE: f64 = 60.0;
-/// How long it may take with all that it waits for, on a machine that does other things too.
+/// How long it may take in total, including what it waits for, on a busy machine.
 const WAIT: Duration = Duration::from_secs(300);
 
 impl Offline {
@@ -48,7 +48,7 @@ impl Offline {
             .env("XDG_CACHE_HOME", self.home.join("cache"))
             .env("DOCKER_CONFIG", &self.home);
         let ended = process::run(&mut command, COMPUTE, WAIT);
-        // What is merged is no message.
+        // Merged constraints are no message.
         let report = if self.command == "constraints" {
             ""
         } else {

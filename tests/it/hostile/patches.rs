@@ -64,7 +64,7 @@ impl Patch {
     }
 }
 
-/// A new file in so many folders.
+/// A new file in `depth` nested folders.
 pub fn deep_path(depth: usize) -> Patch {
     let path = "a/".repeat(depth) + "f";
     let text = format!(
@@ -73,7 +73,7 @@ pub fn deep_path(depth: usize) -> Patch {
     Patch::new(format!("patch: a path {depth} folders deep"), text)
 }
 
-/// A new file whose name has so many letters.
+/// A new file whose name has `length` letters.
 pub fn long_path(length: usize) -> Patch {
     let path = "n".repeat(length);
     Patch::new(
@@ -82,7 +82,7 @@ pub fn long_path(length: usize) -> Patch {
     )
 }
 
-/// A header with so many spaces where names stand.
+/// A header with `count` spaces in place of names.
 pub fn spaces(count: usize) -> Patch {
     let text = format!(
         "diff --git a/{}x\nold mode 100644\nnew mode 100755\n",
@@ -91,7 +91,7 @@ pub fn spaces(count: usize) -> Patch {
     Patch::new(format!("patch: a header of {count} spaces"), text)
 }
 
-/// Names that are quoted, with so many escapes.
+/// Quoted names with `count` escapes.
 pub fn quoted(count: usize) -> Patch {
     let name = "\\001".repeat(count);
     let text = format!("diff --git \"a/{name}\" \"b/{name}\"\ndeleted file mode 100644\n");
@@ -101,7 +101,7 @@ pub fn quoted(count: usize) -> Patch {
     )
 }
 
-/// So many lines that begin like a header and are none.
+/// `count` lines that begin like a header and are none.
 pub fn almost_headers(count: usize) -> Patch {
     Patch::new(
         format!("patch: {count} lines that are almost a header"),
@@ -109,7 +109,7 @@ pub fn almost_headers(count: usize) -> Patch {
     )
 }
 
-/// So many hunks that fit nowhere in a file of so many lines.
+/// `count` hunks that fit nowhere in a file of `lines` lines.
 pub fn hunks(count: usize, lines: usize) -> Patch {
     let mut text = "--- a/file.txt\n+++ b/file.txt\n".to_owned();
     for at in 1..=count {
@@ -124,7 +124,7 @@ pub fn hunks(count: usize, lines: usize) -> Patch {
     }
 }
 
-/// So many hunks with a long context that almost fits everywhere.
+/// `count` hunks with a long context that almost fits everywhere.
 pub fn almost(count: usize, context: usize) -> Patch {
     let mut text = "--- a/file.txt\n+++ b/file.txt\n".to_owned();
     for at in 1..=count {
@@ -146,7 +146,7 @@ pub fn almost(count: usize, context: usize) -> Patch {
     }
 }
 
-/// So many binary files, each of so many MiB of zeros.
+/// `count` binary files, each of `mib` MiB of zeros.
 pub fn inflating(count: usize, mib: u64) -> Patch {
     let packed = base85(&zlib(&[Part::Repeat(0, mib << 20)]));
     let (none, some, size) = ("0".repeat(40), "1".repeat(40), mib << 20);
@@ -165,12 +165,12 @@ pub fn inflating(count: usize, mib: u64) -> Patch {
     )
 }
 
-/// A binary patch whose delta copies a file of a MiB so many times.
+/// A binary patch whose delta copies a file of 1 MiB `copies` times.
 pub fn copying(copies: u32) -> Patch {
     const BASE: u32 = 1 << 20;
     let bytes = delta(BASE, copies);
     let packed = base85(&zlib(&[Part::Bytes(bytes.clone())]));
-    // What `git hash-object` says of a MiB of zeros.
+    // The output of `git hash-object` for 1 MiB of zeros.
     let base = "9e0f96a2a253b173cb45b41868209a5d043e1437";
     let text = format!(
         "diff --git a/file.txt b/file.txt\nindex {base}..{} 100644\nGIT binary patch\ndelta {}\n{packed}\ndelta 0\n\
@@ -184,7 +184,7 @@ pub fn copying(copies: u32) -> Patch {
     }
 }
 
-/// 42 bytes for a file of so many MiB of line feeds.
+/// 42 bytes for a file of `mib` MiB of line feeds.
 pub fn line_feeds(mib: u64) -> Patch {
     Patch {
         file: Part::Repeat(b'\n', mib << 20),
@@ -195,7 +195,7 @@ pub fn line_feeds(mib: u64) -> Patch {
     }
 }
 
-/// So many copies of a file of a MiB.
+/// `count` copies of a file of 1 MiB.
 pub fn copies(count: usize) -> Patch {
     let mut text = String::new();
     for number in 0..count {
@@ -212,7 +212,7 @@ pub fn copies(count: usize) -> Patch {
     }
 }
 
-/// So many files in one patch.
+/// `count` files in one patch.
 pub fn files(count: usize) -> Patch {
     let mut text = String::new();
     for number in 0..count {
@@ -221,7 +221,7 @@ pub fn files(count: usize) -> Patch {
     Patch::new(format!("patch: {count} new files"), text)
 }
 
-/// The same file renamed so many times.
+/// The same file renamed `count` times.
 pub fn renames(count: usize) -> Patch {
     let mut text = String::new();
     let mut name = "file.txt".to_owned();
@@ -237,7 +237,7 @@ pub fn renames(count: usize) -> Patch {
     Patch::new(format!("patch: a chain of {count} renames"), text)
 }
 
-/// A hunk that says it has so many lines and has one.
+/// A hunk that declares `lines` lines and has one.
 pub fn promises(lines: &str) -> Patch {
     Patch::new(
         format!("patch: a hunk that promises {lines} lines"),
@@ -245,7 +245,7 @@ pub fn promises(lines: &str) -> Patch {
     )
 }
 
-/// One line of so many MiB.
+/// One line of `mib` MiB.
 pub fn long_line(mib: usize) -> Patch {
     Patch::new(
         format!("patch: a line of {mib} MiB that does not fit"),
@@ -264,7 +264,7 @@ pub fn escapes() -> Patch {
     )
 }
 
-/// The inputs that were once too much.
+/// The inputs that once were too much.
 pub fn known(scale: Scale) -> Vec<Patch> {
     vec![
         deep_path(12_000),
@@ -290,7 +290,7 @@ pub fn known(scale: Scale) -> Vec<Patch> {
     ]
 }
 
-/// Another of these kinds.
+/// A generated input of these kinds.
 pub fn generated(chance: &mut Chance) -> Patch {
     match chance.below(14) {
         0 => deep_path(chance.up_to(2_000_000)),

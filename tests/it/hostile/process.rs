@@ -1,5 +1,4 @@
-//! The program with a limit on its memory, watched: how long it takes, and how much it holds at
-//! most.
+//! The program with a limit on its memory, measured: how long it takes, and its peak memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::support::measured::peak_of;
 
-/// What a process may allocate: the memory limit of the chart.
+/// How much a process may allocate: the memory limit of the chart.
 const MEMORY: u64 = 1 << 30;
-/// How often a process is looked at.
+/// The interval between looks at a process.
 const LOOK: Duration = Duration::from_millis(5);
-/// The most bytes that are kept of what a process says.
+/// The most output of a process that is kept, in bytes.
 const KEPT: u64 = 16 << 20;
 
-/// `patchset`, to which the kernel gives 1 GiB and no more; another build of it where
-/// `PATCHSET_HOSTILE_PROGRAM` says so.
+/// `patchset`, limited to 1 GiB by the kernel; another build of it if `PATCHSET_HOSTILE_PROGRAM` is
+/// set.
 pub fn limited() -> Command {
     let program = std::env::var_os("PATCHSET_HOSTILE_PROGRAM");
     let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_patchset").into());
@@ -32,8 +31,8 @@ pub fn limited() -> Command {
     command
 }
 
-/// How much time a process computed so far, in seconds; nothing when it has ended. On a machine
-/// that does other things too, this is the clock that tells what an input costs.
+/// The CPU time of a process so far, in seconds; nothing once it has ended. On a busy machine, this
+/// is the clock that shows what an input costs.
 pub fn computed(pid: u32) -> Option<f64> {
     const TICKS: f64 = 100.0;
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -43,22 +42,22 @@ pub fn computed(pid: u32) -> Option<f64> {
     Some(f64::from(ticks(11)? + ticks(12)?) / TICKS)
 }
 
-/// The most memory that a process held so far, in MiB; `None` when it has ended.
+/// The peak memory of a process so far, in MiB; `None` once it has ended.
 pub fn peak(pid: u32) -> Option<u64> {
     Some(peak_of(pid)?.div_ceil(1024))
 }
 
-/// Lets [`peak`] begin anew, from what the process holds at the moment.
+/// Resets [`peak`] to the current memory of the process.
 pub fn forget_peak(pid: u32) {
     let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
 /// How a process ended.
 pub struct Ended {
-    /// `None` where it had to be killed.
+    /// `None` if it had to be killed.
     pub status: Option<ExitStatus>,
     pub seconds: f64,
-    /// How much of them it computed.
+    /// Its CPU time.
     pub computed: f64,
     /// In MiB.
     pub peak: u64,
@@ -85,7 +84,7 @@ impl Ended {
     }
 }
 
-/// Runs a command to its end, or for as long as it may compute and wait.
+/// Runs a command to its end, or until a limit on CPU time or on time is reached.
 pub fn run(command: &mut Command, compute: f64, wait: Duration) -> Ended {
     let [output, errors] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
     let append = |file: &tempfile::NamedTempFile| File::options().append(true).open(file.path()).unwrap();

@@ -14,12 +14,11 @@ use super::table;
 use crate::controller::BASE;
 use crate::support::git_repo::GitRepo;
 
-/// A link-local address, which nothing may ask: not that of any cloud's metadata, lest a test that
-/// fails asks for it.
+/// A link-local address, which must never be contacted: not that of any cloud's metadata, so that a
+/// failing test does not contact that.
 const METADATA: &str = "http://169.254.77.77/latest/meta-data";
 
-/// What a registry does wrong, its name and in words, and the exit statuses of a push that are
-/// right.
+/// What a registry does wrong, by name and in words, and the acceptable exit statuses of a push.
 pub const ODD: &[(&str, &str, &[i32])] = &[
     ("token-line-feed", "a token with a line feed", &[2]),
     ("token-huge", "a token answer of 600 MiB", &[2]),
@@ -44,7 +43,7 @@ pub const ODD: &[(&str, &str, &[i32])] = &[
     ("error-escapes", "an error with a terminal's commands", &[2]),
 ];
 
-/// A registry that does one of these things.
+/// A registry that does one of these.
 pub fn serve(name: &'static str) -> Server {
     let host = Arc::new(std::sync::OnceLock::<String>::new());
     let server = Server::start(Router::new().fallback({
@@ -83,7 +82,7 @@ async fn answer(name: &str, host: &str, request: Request) -> Response<Body> {
     } else if path == "/v2/" {
         (Response::builder(), Body::empty())
     } else {
-        // What is sent is read, so that nobody waits for it.
+        // The upload is read, so that the client does not wait for it.
         let mut stream = body.into_data_stream();
         while let Some(Ok(_)) = futures::StreamExt::next(&mut stream).await {}
         registry(name, host, &parts.method, path)
@@ -160,7 +159,7 @@ fn registry(name: &str, host: &str, method: &Method, path: &str) -> (Builder, Bo
     }
 }
 
-/// A push to one of them.
+/// A push to one of these.
 fn push(name: &'static str, input: &str, codes: &'static [i32]) -> Offline {
     let root = tempfile::tempdir().unwrap();
     let repo = GitRepo::create(root.path(), "demo");
@@ -186,7 +185,7 @@ fn push(name: &'static str, input: &str, codes: &'static [i32]) -> Offline {
     }
 }
 
-/// Pushes to all of them, but to those that drip: the command line gives these up after five
+/// Pushes to all of them except those that drip: the command line abandons these after five
 /// attempts of two minutes, the controller after `spec.timeout`.
 pub fn known() -> impl Iterator<Item = Offline> {
     let odd = ODD.iter().filter(|(name, ..)| !name.ends_with("-dripping"));

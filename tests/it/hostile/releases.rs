@@ -1,5 +1,5 @@
-//! Files of YAML that somebody else keeps: refs and packages of a release, by `patchset check`;
-//! manifests, by `patchset build-plan`.
+//! YAML files kept by others: refs and packages of a release, by `patchset check`; manifests, by
+//! `patchset build-plan`.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub struct Yaml {
     pub text: String,
 }
 
-/// Lists in lists.
+/// Nested lists.
 pub fn deep(depth: usize) -> Yaml {
     Yaml {
         input: format!("YAML: {depth} lists in each other"),
@@ -23,7 +23,7 @@ pub fn deep(depth: usize) -> Yaml {
     }
 }
 
-/// Mappings in mappings, by indentation.
+/// Nested mappings, by indentation.
 pub fn deep_block(depth: usize) -> Yaml {
     let lines: Vec<String> = (0..depth)
         .map(|level| format!("{}a:\n", " ".repeat(level)))
@@ -48,7 +48,7 @@ pub fn aliases(levels: usize) -> Yaml {
     }
 }
 
-/// So many entries.
+/// `count` entries.
 pub fn entries(count: usize) -> Yaml {
     let lines: Vec<String> = (0..count)
         .map(|number| format!("c{number}: v{number}\n"))
@@ -59,7 +59,7 @@ pub fn entries(count: usize) -> Yaml {
     }
 }
 
-/// So many letters in one text.
+/// A single text of `mib` MiB.
 pub fn long_text(mib: usize) -> Yaml {
     Yaml {
         input: format!("YAML: a text of {mib} MiB"),
@@ -67,7 +67,7 @@ pub fn long_text(mib: usize) -> Yaml {
     }
 }
 
-/// A name of a ref with a terminal's commands.
+/// The name of a ref with terminal escapes.
 pub fn escapes() -> Yaml {
     Yaml {
         input: "YAML: a text with a terminal's commands".to_owned(),
@@ -75,7 +75,7 @@ pub fn escapes() -> Yaml {
     }
 }
 
-/// The inputs that were once too much.
+/// The inputs that once were too much.
 pub fn known(scale: Scale) -> Vec<Yaml> {
     vec![
         deep(scale.pick(100_000, 1_000_000)),
@@ -87,7 +87,7 @@ pub fn known(scale: Scale) -> Vec<Yaml> {
     ]
 }
 
-/// Another of these kinds.
+/// A generated input of these kinds.
 pub fn generated(chance: &mut Chance) -> Yaml {
     match chance.below(5) {
         0 => deep(chance.up_to(4_000_000)),

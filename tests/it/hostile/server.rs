@@ -1,4 +1,4 @@
-//! Servers that answer what they should not, from a thread of their own.
+//! Servers that answer wrongly, in a separate thread.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it on a free port of loopback.
+    /// Starts it on a free loopback port.
     pub fn start(app: Router) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -58,14 +58,14 @@ impl Drop for Server {
     }
 }
 
-/// A start, then one byte so many times.
+/// A start, then one byte `count` times.
 pub fn filled(start: impl Into<Bytes>, byte: u8, count: u64) -> Body {
     let (start, piece) = (start.into(), Bytes::from(vec![byte; 1 << 16]));
     let pieces = (0..count.div_ceil(1 << 16)).map(move |_| Ok::<_, std::io::Error>(piece.clone()));
     Body::from_stream(futures::stream::iter(std::iter::once(Ok(start)).chain(pieces)))
 }
 
-/// A start, then a byte from time to time, without an end.
+/// A start, then a byte from time to time, forever.
 pub fn dripping(start: impl Into<Bytes>, pause: Duration) -> Body {
     let start = futures::stream::iter([Ok::<_, std::io::Error>(start.into())]);
     let drops = futures::stream::unfold((), move |()| async move {

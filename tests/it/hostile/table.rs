@@ -1,29 +1,29 @@
-//! What became of each input, as rows.
+//! The outcome of each input, as rows.
 
 use std::fmt::Write;
 
-/// The longest text that anything may say about an input, in bytes.
+/// The longest message allowed about an input, in bytes.
 pub const LONGEST: usize = 64 << 10;
 /// How much of it the table shows, in characters.
 const SHOWN: usize = 96;
 
-/// What became of one input.
+/// The outcome of one input.
 pub struct Row {
     pub input: String,
     /// The command, or `controller`.
     pub by: &'static str,
     pub said: String,
     pub seconds: f64,
-    /// How many of them the program computed.
+    /// The program's CPU time.
     pub computed: f64,
     /// In MiB.
     pub peak: u64,
-    /// What is wrong; nothing where the case passed.
+    /// The faults; empty if the case passed.
     pub faults: Vec<String>,
 }
 
-/// What is wrong with a text that was said about an input: it is to be short, printable, no panic,
-/// and to name what or where by one of some words.
+/// The faults of a message about an input: it must be short, printable and no panic, and say what
+/// or where by one of these words.
 pub fn faults_of_text(said: &str, names: &[&str]) -> Vec<String> {
     let mut faults = faults_of_report(said, names);
     if said.len() > LONGEST {
@@ -76,13 +76,13 @@ pub fn rendered(rows: &[Row]) -> String {
     text
 }
 
-/// Prints the last row, for who waits.
+/// Prints the last row, to show progress.
 pub fn show(rows: &[Row]) {
     let text = rendered(rows.get(rows.len() - 1..).unwrap_or_default());
     print!("{}", text.split_once('\n').map_or("", |(_, row)| row));
 }
 
-/// Prints the table, and fails where a case did.
+/// Prints the table, and panics if a case failed.
 pub fn check(rows: &[Row]) {
     println!("{}", rendered(rows));
     let failed: Vec<&str> = rows

@@ -1,4 +1,4 @@
-//! What a tenant may put into a cluster, with the controller's other tenants beside it.
+//! What a tenant may put into a cluster, next to the controller's other tenants.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub fn upstream(cluster: &Cluster, upstream: Upstream) -> Tenant {
     tenant
 }
 
-/// Patches that were once too much, from repositories.
+/// Patches from repositories that once were too much.
 fn known_patches(scale: Scale) -> Vec<Make> {
     let hostile = match scale {
         Scale::Long => patches::known(scale),
@@ -57,7 +57,7 @@ fn known_patches(scale: Scale) -> Vec<Make> {
         .collect()
 }
 
-/// Git servers that were once too much.
+/// Git servers that once were too much.
 fn known_upstreams(scale: Scale) -> Vec<Make> {
     let hostile: Vec<fn(Scale) -> Upstream> = vec![
         |scale| upstreams::many_refs(scale.pick(1_000_000, 2_000_000)),
@@ -74,11 +74,10 @@ fn known_upstreams(scale: Scale) -> Vec<Make> {
         .collect()
 }
 
-/// What is known of a kind.
+/// The known inputs of a kind.
 type Known = fn(Scale) -> Vec<Make>;
 
-/// All that is known, by its kind; `PATCHSET_HOSTILE_ONLY` names the only kind that is wanted, to
-/// look at one.
+/// All known inputs by kind; `PATCHSET_HOSTILE_ONLY` restricts them to one kind.
 pub fn known(scale: Scale) -> Vec<Make> {
     let kinds: [(&str, Known); 8] = [
         ("objects", objects::known),
@@ -97,7 +96,7 @@ pub fn known(scale: Scale) -> Vec<Make> {
         .collect()
 }
 
-/// Whether a kind of inputs is to be tried.
+/// Whether a kind of inputs is selected.
 pub fn is_wanted(kind: &str) -> bool {
     std::env::var("PATCHSET_HOSTILE_ONLY").map_or(true, |only| only == kind)
 }

@@ -22,7 +22,7 @@ pub struct Upstream {
     pub repository: Repository,
 }
 
-/// So many tags.
+/// `count` tags.
 pub fn many_refs(count: usize) -> Upstream {
     let mut lines = reference(&[0x11; 20], "refs/heads/main");
     for number in 0..count {
@@ -34,7 +34,7 @@ pub fn many_refs(count: usize) -> Upstream {
     }
 }
 
-/// So many tags that are like the one that is looked for, each with so many letters.
+/// `count` tags similar to the wanted one, each with `length` letters.
 pub fn long_refs(count: usize, length: usize) -> Upstream {
     let mut lines = Vec::new();
     for number in 0..count {
@@ -47,7 +47,7 @@ pub fn long_refs(count: usize, length: usize) -> Upstream {
     }
 }
 
-/// The same ref for so many MiB.
+/// The same ref repeated for `mib` MiB.
 pub fn same_ref(mib: u64) -> Upstream {
     let line = reference(&[0x22; 20], "refs/tags/v1").into();
     Upstream {
@@ -64,7 +64,7 @@ pub fn dripping_refs() -> Upstream {
     }
 }
 
-/// Names with a terminal's commands.
+/// Names with terminal escapes.
 pub fn odd_refs() -> Upstream {
     let names = [
         "refs/tags/1.0.1\x1b[2J",
@@ -82,7 +82,7 @@ pub fn odd_refs() -> Upstream {
     }
 }
 
-/// An error of so many letters, with a terminal's commands.
+/// An error of `length` letters, with terminal escapes.
 pub fn complaint(length: usize) -> Upstream {
     let text = format!("ERR \x1b]0;title\x07\x1b[31m{}\n", "no ".repeat(length / 3));
     Upstream {
@@ -91,7 +91,7 @@ pub fn complaint(length: usize) -> Upstream {
     }
 }
 
-/// What is no list of refs.
+/// Bytes that are no list of refs.
 pub fn garbage(length: usize) -> Upstream {
     Upstream {
         input: format!("refs: {length} bytes of no protocol"),
@@ -117,7 +117,7 @@ fn small_blob(pack: &mut Pack) -> [u8; 20] {
     pack.add(Kind::Blob, &[Part::Bytes(crate::controller::BASE.into())])
 }
 
-/// A delta that copies 16 MiB so many times.
+/// A delta that copies 16 MiB `copies` times.
 pub fn delta_bomb(copies: u32) -> Upstream {
     const BASE: u32 = (1 << 24) - 1;
     packed(
@@ -133,7 +133,7 @@ pub fn delta_bomb(copies: u32) -> Upstream {
     )
 }
 
-/// So many deltas, each of the one before.
+/// `count` deltas, each based on the one before.
 pub fn delta_chain(count: u32) -> Upstream {
     packed(format!("pack: a chain of {count} deltas"), |pack| {
         let file = small_blob(pack);
@@ -143,14 +143,14 @@ pub fn delta_chain(count: u32) -> Upstream {
             let bytes = insertion(8, &content);
             let packed = zlib(&[Part::Bytes(bytes.clone())]);
             pack.add_packed(Kind::DeltaOf, Some(base), bytes.len() as u64, &packed);
-            // Its name is that of what it becomes.
+            // Its id is that of the object that results.
             base = Pack::default().add(Kind::Blob, &[Part::Bytes(content)]);
         }
         pack.tree(&[("100644", "file.txt", file), ("100644", "last", base)])
     })
 }
 
-/// A file of so many MiB of zeros.
+/// A file of `mib` MiB of zeros.
 pub fn large_file(mib: u64) -> Upstream {
     packed(format!("pack: a file of {mib} MiB"), |pack| {
         let large = pack.add(Kind::Blob, &[Part::Repeat(0, mib << 20)]);
@@ -159,7 +159,7 @@ pub fn large_file(mib: u64) -> Upstream {
     })
 }
 
-/// An object that says it has so many bytes and has ten.
+/// An object that declares `size` bytes and has ten.
 pub fn false_size(size: u64) -> Upstream {
     packed(format!("pack: an object that says it has {size} bytes"), |pack| {
         let packed = zlib(&[Part::Bytes(b"0123456789".to_vec())]);
@@ -169,7 +169,7 @@ pub fn false_size(size: u64) -> Upstream {
     })
 }
 
-/// A pack that says it has so many objects and has three.
+/// A pack that declares `count` objects and has three.
 pub fn false_count(count: u32) -> Upstream {
     packed_with(
         format!("pack: says it has {count} objects and has three"),
@@ -181,7 +181,7 @@ pub fn false_count(count: u32) -> Upstream {
     )
 }
 
-/// So many folders in each other.
+/// `depth` nested folders.
 pub fn deep_tree(depth: usize) -> Upstream {
     packed(format!("pack: a tree {depth} folders deep"), |pack| {
         let mut tree = {
@@ -215,7 +215,7 @@ pub fn broad_tree(depth: u32) -> Upstream {
     })
 }
 
-/// A tree with so many entries.
+/// A tree with `count` entries.
 pub fn wide_tree(count: usize) -> Upstream {
     packed(format!("pack: a tree of {count} files"), |pack| {
         let file = small_blob(pack);
@@ -225,7 +225,7 @@ pub fn wide_tree(count: usize) -> Upstream {
     })
 }
 
-/// A file whose path has so many letters that no file system takes it.
+/// A file whose name of `length` letters is too long for any file system.
 pub fn long_name(length: usize) -> Upstream {
     packed(format!("pack: a file's name of {length} letters"), |pack| {
         let file = small_blob(pack);
@@ -309,7 +309,7 @@ fn checked(input: String, server: Server) -> Offline {
     }
 }
 
-/// The refs that were once too much.
+/// The refs that once were too much.
 pub fn known_refs(scale: Scale) -> Vec<Upstream> {
     vec![
         many_refs(scale.pick(1_000_000, 2_000_000)),
@@ -322,7 +322,7 @@ pub fn known_refs(scale: Scale) -> Vec<Upstream> {
     ]
 }
 
-/// The packs that were once too much.
+/// The packs that once were too much.
 pub fn known_packs(scale: Scale) -> Vec<Upstream> {
     vec![
         delta_bomb(scale.pick(40, 240)),
@@ -337,7 +337,7 @@ pub fn known_packs(scale: Scale) -> Vec<Upstream> {
     ]
 }
 
-/// The trees of local repositories that were once too much.
+/// The trees of local repositories that once were too much.
 pub fn known_trees(scale: Scale) -> Vec<Upstream> {
     vec![
         large_file(scale.pick(320, 1024)),
@@ -348,7 +348,7 @@ pub fn known_trees(scale: Scale) -> Vec<Upstream> {
     ]
 }
 
-/// Another list of refs or pack.
+/// A generated list of refs or pack.
 pub fn generated(chance: &mut Chance) -> Upstream {
     match chance.below(14) {
         0 => many_refs(chance.up_to(2_000_000)),
@@ -368,7 +368,7 @@ pub fn generated(chance: &mut Chance) -> Upstream {
     }
 }
 
-/// A server that answers everything with nothing, for so many MiB.
+/// A server that answers everything with `mib` MiB of one letter.
 pub fn nothing(mib: u64) -> Offline {
     checked(format!("refs: {mib} MiB of nothing"), serve_nothing(mib))
 }

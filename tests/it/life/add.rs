@@ -1,4 +1,4 @@
-//! `patchset add`: what becomes of a change at each release, against what git makes of it.
+//! `patchset add`: what results from a change at each release, compared with what git makes of it.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -88,7 +88,7 @@ fn the_file_is_that_of_format_patch() {
         "--full-index",
     ]);
     let behind = |text: &str| text.split_once('\n').unwrap().1.trim_end().to_owned();
-    // The commit in the first line is another one.
+    // The commit in the first line differs.
     assert_eq!(behind(&written), behind(&by_git));
 }
 
@@ -250,7 +250,7 @@ fn a_file_a_mailbox_and_standard_input_are_taken_as_they_are() {
     let program = || Command::new(env!("CARGO_BIN_EXE_patchset"));
     team.run_with(&arguments, program(), &text).expect(0);
     assert_eq!(team.read("patches/glance/2026.1/0001-Say-it-twice.patch"), text);
-    // The same change by its Change-Id, whatever it has become.
+    // The same change by its Change-Id, whatever its current form.
     let told = team
         .run_with(&arguments, program(), &text.replace("+b\n", "+c\n"))
         .expect(0);
@@ -279,7 +279,7 @@ fn a_file_a_mailbox_and_standard_input_are_taken_as_they_are() {
     assert!(told.err.contains("has no patch: give a diff"), "{}", told.err);
 }
 
-/// Merges `main` into a release's branch upstream, and gives the commit of the merge.
+/// Merges `main` into a release's branch upstream; returns the merge commit.
 fn merge_upstream(team: &Team) -> String {
     team.upstream
         .git(&["checkout", "--quiet", "-B", "merged", "stable/2025.2"]);
@@ -347,7 +347,7 @@ fn wrong_input_says_what_where_and_what_to_do() {
         assert_eq!(told.status, 2, "{arguments:?}: {}{}", told.out, told.err);
         assert!(told.err.contains(words), "{arguments:?}: {}", told.err);
     }
-    // A series that does not apply itself is not added to.
+    // Nothing is added to a series that does not apply itself.
     team.write(
         "patches/glance/2025.1/0001-own.patch",
         "--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x\n+y\n",
@@ -370,7 +370,7 @@ fn wrong_input_says_what_where_and_what_to_do() {
 #[test]
 fn a_name_that_would_break_the_order_is_refused() {
     let team = Team::new();
-    // It sorts behind any number, and needs the line that the new one changes.
+    // It sorts after any number, and needs the line that the new one changes.
     team.write(
         "patches/glance/2025.1/CVE-1.patch",
         "--- a/lib/a.py\n+++ b/lib/a.py\n@@ -1,3 +1,3 @@\n line 1\n-line 2\n+second line\n line 3\n",

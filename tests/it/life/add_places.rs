@@ -1,4 +1,4 @@
-//! `patchset add` from servers: commits, pull requests and changes at Gerrit, over http and ssh.
+//! `patchset add` from servers: commits, pull requests and changes on Gerrit, over http and ssh.
 
 use std::fs;
 use std::process::Command;
@@ -40,7 +40,7 @@ fn commits_are_fetched_by_their_pages_and_by_revisions_over_http() {
     assert_eq!(other.fix, team.fix);
     let told = add(&other, &server, &team.fix, &["--release", "all"]).expect(1);
     assert_eq!(other.patches(), by_page, "{}", told.out);
-    // An older server, which neither filters nor gives what it does not list.
+    // An older server, which neither filters nor serves unlisted objects.
     let plain = GitServer::http(team.upstreams()).version_0().start();
     let third = Team::new();
     let told = add(&third, &plain, &team.fix, &["--release", "all"]).expect(1);
@@ -80,7 +80,7 @@ fn the_upstream_is_reached_by_ssh() {
     assert_eq!(found, team.picked_by_git("2025.2", &team.fix, &[]));
 }
 
-/// A pull request with two commits on top of 2025.1, behind which main went on.
+/// A pull request with two commits on top of 2025.1, after which main moved on.
 fn with_pull_request(team: &Team, name: &str) -> String {
     team.upstream
         .git(&["checkout", "--quiet", "-B", "topic", "stable/2025.1"]);
@@ -119,7 +119,7 @@ fn pull_requests_are_taken_whole() {
             r#"{"diff_refs": {"base_sha": "BASE"}, "state": "opened"}"#,
             false,
         ),
-        // Without an API it is what the default branch lacks.
+        // Without an API it consists of the commits that the default branch lacks.
         ("glance.git/pull/7", "refs/pull/7/head", "/none", "", false),
     ] {
         let team = Team::new();
@@ -171,7 +171,7 @@ fn a_change_at_gerrit_comes_by_its_backport_first() {
     let id = "I1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
     team.upstream
         .git(&["update-ref", "refs/changes/34/1234/2", &team.fix]);
-    // The backport solves what the change itself conflicts with.
+    // The backport resolves the conflict of the original change.
     team.upstream
         .git(&["checkout", "--quiet", "-B", "topic", "stable/2024.2"]);
     let backport = team.upstream.commit_at(

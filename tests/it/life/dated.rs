@@ -43,7 +43,7 @@ impl DatedTeam {
         team
     }
 
-    /// Where the upstreams are.
+    /// The folder of the upstreams.
     pub fn upstreams(&self) -> PathBuf {
         self.root.path().join("upstreams")
     }
@@ -58,7 +58,7 @@ impl DatedTeam {
         std::fs::remove_file(self.repository.work().join(path)).unwrap();
     }
 
-    /// Commits what is there at a time, in seconds since the epoch.
+    /// Commits the working tree at a time, in seconds since the epoch.
     pub fn commit(&self, time: i64, message: &str) {
         self.repository.commit_at(Some(time), &[], message);
     }
@@ -81,7 +81,7 @@ pub fn checkout(from: &Path, to: &Path, arguments: &[&str]) -> PathBuf {
     to.to_owned()
 }
 
-/// Runs the program in a folder, and gives what it says.
+/// Runs the program in a folder; returns its output.
 pub fn patchset(folder: &Path, arguments: &[&str], status: i32) -> (String, String) {
     let assert = Command::new(env!("CARGO_BIN_EXE_patchset"))
         .args(arguments)

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::team::{Outcome, Team, numbered};
 use crate::support::git_server::GitServer;
 
-/// Runs git in a folder, and gives what it prints.
+/// Runs git in a folder; returns its output.
 #[track_caller]
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
@@ -29,7 +29,7 @@ fn tree_of(team: &Team, name: &str) -> PathBuf {
     team.root.path().join(name)
 }
 
-/// Makes a working tree of a release's patches.
+/// Creates a working tree with a release's patches.
 fn edit(team: &Team, upstream: &str, name: &str, more: &[&str]) -> Outcome {
     let into = tree_of(team, name).display().to_string();
     let fixed = ["edit", "glance/2025.1", "--upstream", upstream, "--into", &into];
@@ -62,8 +62,8 @@ fn diff(names: [&str; 2], number: usize, into: &str) -> String {
 const FOLDER: &str = "patches/glance/2025.1";
 const NAMES: [&str; 2] = ["a/lib/a.py", "b/lib/a.py"];
 
-/// A series with the shapes that teams have: a mail by git, a plain diff with a notice, DEP-3, a
-/// mailbox of two mails, and one of which nothing is stripped.
+/// A series with the shapes that teams use: a mail by git, a plain diff with a notice, DEP-3, a
+/// mailbox of two mails, and one with nothing to strip.
 fn write_shapes(team: &Team) {
     let work = team.upstream.work();
     team.upstream
@@ -185,8 +185,8 @@ fn a_round_trip_changes_nothing_whatever_the_shape() {
     );
 }
 
-/// Changes the series of [`write_shapes`] in a working tree: the mail says something else, the
-/// plain diff does, the DEP-3 patch goes, and one comes first.
+/// Changes the series of [`write_shapes`] in a working tree: changes the mail and the plain diff,
+/// removes the DEP-3 patch, and adds one at the front.
 fn change_the_series(tree: &Path) {
     let commits = git(tree, &["rev-list", "--reverse", "-6", "HEAD"]);
     let commits: Vec<&str> = commits.lines().collect();
@@ -258,7 +258,7 @@ fn what_changed_is_written_and_the_rest_stays() {
             "0001-own.patch"
         ]
     );
-    // Of the mail the head is another one, and its diffs are what they were.
+    // The mail's head differs, and its diffs are unchanged.
     let (mail, was) = (own("0002-mail.patch"), old("0002-mail.patch"));
     assert!(
         mail.contains("Subject: [PATCH glance 3/7] Say four loudly\n\nChange-Id:"),
@@ -269,7 +269,7 @@ fn what_changed_is_written_and_the_rest_stays() {
     assert_eq!(diffs(&mail), diffs(&was));
     let plain = own("plain.diff");
     assert!(plain.starts_with("# SPDX-License-Identifier: Apache-2.0\n#\nUpstream status: not proposed.\nIt is ours.\n\n--- a/lib/a.py\n+++ b/lib/a.py\n@@ "), "{plain}");
-    // Once more there is nothing to do.
+    // A second time there is nothing to do.
     let again = team
         .run(&["export", "glance/2025.1", "--from", tree.to_str().unwrap()])
         .expect(2);
@@ -286,7 +286,7 @@ fn what_changed_is_written_and_the_rest_stays() {
     assert!(export(&team, "u", &[]).expect(0).out.contains("nothing changed"));
 }
 
-/// A generator of numbers, so that a failure comes again.
+/// A pseudorandom generator, so that failures are reproducible.
 struct Random(u64);
 
 impl Random {
@@ -351,7 +351,7 @@ fn series_of_all_kinds_come_back_as_git_format_patch_wrote_them() {
         );
         assert!(export(&team, "t", &[]).expect(0).out.contains("nothing changed"));
         assert_eq!(team.patches(), before);
-        // One more file in the last commit: the others stay byte for byte.
+        // One more file in the last commit: the other patches stay the same byte for byte.
         fs::write(tree.join("more"), "more\n").unwrap();
         git(&tree, &["add", "--all"]);
         git(&tree, &["commit", "--quiet", "--amend", "--no-edit"]);
@@ -424,7 +424,7 @@ fn a_conflict_is_gits_own_and_goes_on_when_it_is_solved() {
         "{text}"
     );
     assert!(git(&tree, &["log", "-1", "CHERRY_PICK_HEAD", "--format=%an %s"]).contains("Own 20"));
-    // Nothing is written while it is not solved, and nothing half solved is taken.
+    // Nothing is written while it is unresolved, and no partial resolution is accepted.
     assert!(
         export(&team, "t", &[])
             .expect(2)
@@ -453,7 +453,7 @@ fn a_conflict_is_gits_own_and_goes_on_when_it_is_solved() {
     );
     assert!(git(&tree, &["log", "-1", "--skip=1", "--format=%B"]).starts_with("Own 20\n\nWhy 20"));
     assert!(fs::read_dir(tree.join(".git/rr-cache")).unwrap().next().is_some());
-    // The same solution gives the same commits; git knows it again.
+    // The same resolution gives the same commits; git recognizes it.
     let before = team.patches();
     let old = team.root.path().join("old");
     let copied = Command::new("cp")

@@ -14,7 +14,7 @@ fn text(subject: &str, line: &str, into: &str) -> String {
     format!("Subject: [PATCH] {subject}\n\n{}", hunk(line, into))
 }
 
-/// A repository whose patches came, changed, were numbered anew and went.
+/// A repository whose patches were added, changed, renumbered and removed.
 fn long_lived() -> DatedTeam {
     let team = DatedTeam::new();
     let folder = "patches/glance/2025.2";
@@ -41,7 +41,7 @@ fn long_lived() -> DatedTeam {
             "side",
         ],
     );
-    // Numbered anew when the first went; the third's message changed with it.
+    // Renumbered when the first was removed; the third's message changed at the same time.
     team.remove(&path("0001-five.patch"));
     team.remove(&path("0002-seven.patch"));
     team.remove(&path("0003-nine.patch"));
@@ -51,7 +51,7 @@ fn long_lived() -> DatedTeam {
         &text("Say NINE, loudly", "nine", "NINE"),
     );
     team.commit(START + 5 * DAY, "Drop what upstream has");
-    // Nothing of the series.
+    // Unrelated to the series.
     team.write("README", "read me\n");
     team.commit(START + 6 * DAY, "Say what this is");
     team
@@ -62,7 +62,7 @@ fn document(folder: &std::path::Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&patchset(folder, &arguments, 0).0).unwrap()
 }
 
-/// Of each patch its name, and of each event what, when and from which name.
+/// Each patch's name, and each event's kind, time and former name.
 fn told(document: &Value) -> Vec<String> {
     let threads = document["patches"].as_array().unwrap().iter();
     threads
@@ -103,7 +103,7 @@ fn patches_are_followed_through_changes_and_new_numbers() {
     assert_eq!(nine["events"][0]["author"], "Tester");
     assert_eq!(found["patches"][0]["events"][1]["text"], "theChange");
     assert_eq!(found["patches"][2]["isGone"], true);
-    // By a name that it had.
+    // By a former name.
     let one = document(&folder, &["glance/2025.2", "0003"]);
     assert_eq!(one["patches"].as_array().unwrap().len(), 1);
 
@@ -217,7 +217,7 @@ fn other_layouts_lists_and_links_are_followed() {
         let team = TeamRepository::create(root.path(), shape);
         let work = team.repository.work().to_owned();
         let nova = shape.folder("nova");
-        // A patch that is commented out is not applied any more.
+        // A patch that is commented out is not applied.
         std::fs::write(
             work.join(&nova).join("series"),
             "b-louder.patch\n# sub/a-quiet.diff -p0\n",
@@ -258,7 +258,7 @@ fn other_layouts_lists_and_links_are_followed() {
             shape.name()
         );
         if has_glance {
-            // What a link leads to changed, and the link did not.
+            // The target of a link changed, and the link did not.
             let glance = events("glance/2025.2");
             assert_eq!(glance[1].1, [json!("came"), json!("changed")], "{}", shape.name());
         }

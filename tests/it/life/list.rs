@@ -10,7 +10,8 @@ const CHANGE_ID: &str = "I0123456789012345678901234567890123456789";
 const OTHER: &str = "1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c1f0c";
 const COMMIT: &str = "867d1dd8b6e4f5b5fbb6b8a0b2a4c8d1e2f3a4b5";
 
-/// Patches in the dialects that there are: C5C3's own, a cherry-pick of OpenStack's in both releases,
+/// Patches in all dialects: C5C3's own, a cherry-pick of OpenStack's in both releases, DEP-3,
+/// Yocto.
 /// DEP-3, Yocto.
 fn dialects() -> DatedTeam {
     let team = DatedTeam::new();
@@ -86,12 +87,12 @@ fn what_patches_say_of_themselves_is_listed_by_release() {
     assert_eq!(own["subject"], "Use the other driver.");
     assert_eq!(own["upstreamStatus"], "not yet proposed.");
     assert_eq!(own.get("state"), None);
-    // The same lines change in both, whatever is said around them.
+    // The same lines change in both, whatever the text around them.
     assert_eq!(
         own["sameIn"],
         json!([{ "release": "2026.1", "name": "0002-own.patch", "by": "PatchId" }])
     );
-    // A patch whose only text is a comment has that for its subject.
+    // The subject of a patch whose only text is a comment.
     assert_eq!(patch(&list, 1, 1)["subject"], "Use the other driver");
 
     let pick = patch(&list, 0, 1);
@@ -144,7 +145,7 @@ fn states_are_told_where_the_upstream_is_named() {
     );
 }
 
-/// What does not stay the same from day to day is masked.
+/// The text with everything that changes from day to day masked.
 fn masked(text: &str) -> String {
     let age = regex::Regex::new(r"\b\d+ (d|mo|y)\b").unwrap();
     let years = regex::Regex::new(r",\d+,([^,]*)$").unwrap();

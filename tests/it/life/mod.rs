@@ -1,4 +1,4 @@
-//! The life of a patch in a team's repository: how it comes, changes and goes.
+//! The life of a patch in a team's repository: how it is added, changed and removed.
 
 mod add;
 mod add_places;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::team::{Outcome, Team};
 
-/// The fix as a patch for a release, and one of the team's own before and behind it.
+/// The fix as a patch for a release, between two of the team's own.
 fn carry_the_fix(team: &Team, release: &str) {
     let by_git = team.upstream.git(&["format-patch", "-1", "--stdout", &team.fix]);
     team.write(
@@ -77,7 +77,7 @@ fn what_upstream_has_is_dropped_and_nothing_else() {
         "{}",
         told.out
     );
-    // Once the other release has it too, it goes there as well.
+    // Once the other release has it too, it is dropped there as well.
     team.upstream.git(&["checkout", "--quiet", "stable/2025.1"]);
     team.upstream.git(&["cherry-pick", "-x", &team.fix]);
     carry_the_fix(&team, "main");

@@ -1,4 +1,4 @@
-//! A team's repository, and an upstream whose releases moved apart.
+//! A team's repository, and an upstream whose releases diverged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use crate::support::git_repo::GitRepo;
 
-/// The releases, and what each of their branches made of the file.
+/// The releases, and their branches' versions of the file.
 pub const RELEASES: [&str; 5] = ["2024.2", "2025.1", "2025.2", "2026.1", "main"];
 
-/// Numbered lines, some of them other ones.
+/// Numbered lines, some of them replaced.
 pub fn numbered(replaced: &[(usize, &str)]) -> String {
     let line = |number: usize| match replaced.iter().find(|(at, _)| *at == number) {
         Some((_, text)) => format!("{text}\n"),
@@ -23,7 +23,7 @@ pub fn numbered(replaced: &[(usize, &str)]) -> String {
 pub struct Team {
     pub root: tempfile::TempDir,
     pub upstream: GitRepo,
-    /// The commit of `main` that is to be taken.
+    /// The commit of `main` to take.
     pub fix: String,
 }
 
@@ -35,7 +35,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What was printed, where it ended so.
+    /// The output, if the command ended like this.
     #[track_caller]
     pub fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, status, "{}{}", self.out, self.err);
@@ -44,8 +44,8 @@ impl Outcome {
 }
 
 impl Team {
-    /// `main` has the fix; 2025.1 is as it was before, 2025.2 has more above it, 2026.1 another line
-    /// beside it, and 2024.2 another in its place.
+    /// `main` has the fix; 2025.1 is unchanged, 2025.2 has more lines above it, 2026.1 another line
+    /// next to it, and 2024.2 another in its place.
     pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("upstreams")).unwrap();
@@ -164,8 +164,8 @@ impl Team {
         self.run(&[&fixed[..], more].concat())
     }
 
-    /// What git has after the patches of a release were applied with `git am` on its branch: the
-    /// tree, and the message of the last.
+    /// The result of applying a release's patches to its branch with `git am`: the tree, and the
+    /// message of the last commit.
     pub fn applied_by_git(&self, release: &str) -> (String, String) {
         let branch = match release {
             "main" => "main".to_owned(),
@@ -187,7 +187,7 @@ impl Team {
         self.last()
     }
 
-    /// What git has after a commit was picked on top of a release's first patches.
+    /// The result of picking a commit on top of a release's first patches with git.
     pub fn picked_by_git(&self, release: &str, commit: &str, first: &[&Path]) -> (String, String) {
         let branch = format!("stable/{release}");
         self.upstream

@@ -1,4 +1,4 @@
-//! The alerts, by promtool: their syntax, and when each of them fires and does not.
+//! The alerts, tested by promtool: their syntax, and when each of them fires.
 
 use super::{path, rules, yaml};
 use crate::support::program::program;

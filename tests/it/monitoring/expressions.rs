@@ -1,10 +1,10 @@
-//! What expressions of Prometheus ask for: metrics, labels, and values of labels.
+//! What Prometheus expressions refer to: metrics, labels, and values of labels.
 
 use std::collections::BTreeSet;
 
 use regex::Regex;
 
-/// What an expression asks for.
+/// What an expression refers to.
 #[derive(Debug, Default)]
 pub struct Asked {
     pub metrics: BTreeSet<String>,
@@ -13,7 +13,7 @@ pub struct Asked {
     pub values: BTreeSet<(String, String)>,
 }
 
-/// Reads an expression; its validity is for Prometheus to say.
+/// Reads an expression without validating it: Prometheus does that.
 pub fn asked(expression: &str) -> Asked {
     let found = |pattern: &str| {
         let pattern = Regex::new(pattern).unwrap();
@@ -30,7 +30,7 @@ pub fn asked(expression: &str) -> Asked {
     };
     let mut asked = Asked::default();
     for [metric, _] in found(r"(patchset_[a-z_]+)") {
-        // What a histogram consists of is one metric for this.
+        // The series of a histogram count as one metric here.
         asked.metrics.insert(metric);
     }
     for [label, value] in found(r#"([a-z_]+)\s*(?:=~|!~|!=|=)\s*"([^"]*)""#) {

@@ -1,6 +1,6 @@
 //! `config/monitoring/kube-state-metrics.yaml`, over real objects.
 //!
-//! kube-state-metrics itself is not run: what it makes of its configuration is done again, by the
+//! kube-state-metrics itself is not run: its handling of the configuration is reproduced by the
 //! rules of its `pkg/customresourcestate`: paths, lookups in lists, labels that are left out,
 //! strings as numbers.
 
@@ -22,7 +22,7 @@ use crate::support::registry::Registry;
 
 type Paths = BTreeMap<String, Vec<String>>;
 
-/// The configuration; what its types do not have is refused.
+/// The configuration; fields unknown to its types are refused.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
@@ -92,7 +92,7 @@ struct Gauge {
 
 type Labels = BTreeMap<String, String>;
 
-/// What is at a path. `[key=value]` finds an element of a list.
+/// The value at a path. `[key=value]` finds an element of a list.
 fn at<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(object, |value, part| {
         match part.strip_prefix('[').and_then(|part| part.strip_suffix(']')) {
@@ -143,7 +143,7 @@ fn series(resource: &Resource, generator: &Generator, object: &Value) -> Vec<(La
             let value = at(object, &gauge.path);
             let parts: Vec<&Value> = match value {
                 Some(Value::Array(parts)) => parts.iter().collect(),
-                // Of an object it would make a series for each of its keys.
+                // For an object it would make a series for each key.
                 Some(Value::Object(_)) => panic!("{} is an object", generator.name),
                 _ => vec![value.unwrap_or(&Value::Null)],
             };
@@ -162,7 +162,7 @@ fn series(resource: &Resource, generator: &Generator, object: &Value) -> Vec<(La
     whole.collect()
 }
 
-/// A metric of the controller as labels, by what its name begins with.
+/// The label sets of those metrics of the controller whose names begin like this.
 fn of_controller(text: &str, metric: &str) -> BTreeSet<Labels> {
     let pair = regex::Regex::new(r#"([a-z_]+)="([^"]*)""#).unwrap();
     let lines = text
@@ -177,10 +177,10 @@ fn of_controller(text: &str, metric: &str) -> BTreeSet<Labels> {
     labels.collect()
 }
 
-/// The objects of a resource, as the API server has them.
+/// The objects of a resource, from the API server.
 async fn objects(stage: &Stage, resource: &Resource) -> Vec<Value> {
     let Kind { group, version, kind } = &resource.group_version_kind;
-    // As kube-state-metrics, it finds the plural in the definitions.
+    // Like kube-state-metrics, it finds the plural in the CRDs.
     let definitions = Api::<CustomResourceDefinition>::all(stage.client.clone());
     let definitions = definitions.list(&ListParams::default()).await.unwrap();
     let definition = definitions
@@ -229,7 +229,7 @@ fn common(labels: &Labels, kind: &str) -> Labels {
     kept
 }
 
-/// What the controller says of all objects by one of its metrics.
+/// The label sets that one of the controller's metrics has for all objects.
 async fn own(stage: &Stage, metric: &str) -> BTreeSet<Labels> {
     let address = stage.controller.metrics.clone();
     let (_, text) = tokio::task::spawn_blocking(move || get(&address, "/metrics"))
@@ -258,7 +258,7 @@ async fn kube_state_metrics_would_say_what_the_controller_says() {
                 .iter()
                 .flat_map(|object| series(resource, generator, object))
                 .collect();
-            // Each path leads somewhere in one object at least.
+            // Each path leads somewhere in at least one object.
             let (Each::Info {
                 info: Info { labels_from_path },
             }

@@ -1,5 +1,5 @@
-//! The alerts, the dashboard and the configuration of kube-state-metrics, against what a running
-//! controller says: a real Prometheus scrapes it and evaluates every expression.
+//! The alerts, the dashboard and the configuration of kube-state-metrics, against the metrics of a
+//! running controller: a real Prometheus scrapes it and evaluates every expression.
 
 mod alerts;
 mod expressions;

@@ -115,7 +115,7 @@ async fn apply_patch_repositories(stage: &Stage) {
     }
 }
 
-/// Waits until all objects are in the states that they are made for.
+/// Waits until all objects are in their intended states.
 async fn wait_for_states(stage: &Stage) {
     for (name, status, reason) in [
         ("conflict", "False", "PatchConflict"),
@@ -146,7 +146,7 @@ async fn wait_for_states(stage: &Stage) {
         .await;
 }
 
-/// Objects in all the states that alerts are about, by their names.
+/// Objects in all the states that alerts cover, by name.
 pub(super) async fn populate(stage: &Stage, registry: &Registry) {
     apply_wrong_sources(stage).await;
     apply_builds(stage, registry).await;
@@ -168,7 +168,7 @@ fn names(results: &[Value]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Checks that all that an expression asks for is there.
+/// Checks that everything an expression refers to exists.
 async fn assert_there(prometheus: &Prometheus, expression: &str) -> BTreeSet<String> {
     let asked = asked(expression);
     let mut there: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -195,7 +195,7 @@ async fn assert_there(prometheus: &Prometheus, expression: &str) -> BTreeSet<Str
     there.into_keys().collect()
 }
 
-/// An expression with the values that a dashboard's variables have when it is opened.
+/// An expression with the default values of a dashboard's variables.
 fn with_defaults(board: &Value, expression: &str) -> String {
     let mut filled = expression.to_owned();
     for variable in board["templating"]["list"].as_array().unwrap() {
@@ -221,8 +221,8 @@ async fn assert_dashboard(prometheus: &Prometheus) {
             assert_there(prometheus, &plain).await;
             let filled = with_defaults(&board, &plain);
             let results = prometheus.until(&filled, |results| !results.is_empty()).await;
-            // Over time, as it is drawn: no label of the legend is missing, and no two lines have
-            // the same name.
+            // Over time, as drawn: no label of the legend is missing, and no two lines have the
+            // same name.
             let format = target["legendFormat"].as_str().unwrap_or_default();
             for label in legend
                 .captures_iter(format)
@@ -246,8 +246,8 @@ async fn assert_dashboard(prometheus: &Prometheus) {
                 assert!(is_new || target["format"] == "table", "{format}: {filled}");
                 let values = series["values"].as_array().unwrap().iter();
                 let numbers = values.map(|value| value[1].as_str().unwrap().parse::<f64>().unwrap());
-                // `NaN` is drawn as a gap, where nothing happened that could be divided by: an object
-                // that was reconciled once has a rate of 0.
+                // `NaN` is drawn as a gap, where there was nothing to divide by: an object that was
+                // reconciled once has a rate of 0.
                 has_numbers |= numbers.clone().any(f64::is_finite);
                 let least = panel["fieldConfig"]["defaults"]["min"].as_f64();
                 assert!(
@@ -319,7 +319,7 @@ async fn alerts_and_dashboard_ask_for_what_is_there() {
         assert_there(&prometheus, expression).await;
         let wanted: BTreeSet<&str> = expected.get(alert).into_iter().flatten().copied().collect();
         let results = match alert {
-            // Whether most of them fail depends on the moment.
+            // The moment decides whether most of them fail.
             "PatchSetReconcilesFailing" => prometheus.query(expression.split('>').next().unwrap()).await,
             _ => {
                 prometheus

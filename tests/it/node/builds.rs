@@ -144,7 +144,7 @@ async fn a_service_with_a_patch_a_library_and_an_override_becomes_an_image_that_
             "Routes 2.5.1"
         ]
     );
-    // The tags that move are the same image.
+    // The moving tags are the same image.
     for tag in ["14.0.0", "2025.2"] {
         let moved = format!("{registry}/placement:{tag}");
         let digest = digest_of(&moved);
@@ -203,7 +203,7 @@ async fn attached(registry: &str, repository: &str, image: &str) -> (String, Val
     (digest, document)
 }
 
-/// What a registry says that a tag stands for.
+/// The digest that a registry has for a tag.
 fn digest_of(reference: &str) -> String {
     let output = crate::support::program::program("skopeo")
         .args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"])

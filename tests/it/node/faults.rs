@@ -1,4 +1,4 @@
-//! What goes wrong while an image is built, and what is told of it.
+//! Faults while an image is built, and how they are reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl Stage {
         }
     }
 
-    /// Where its server's repositories are.
+    /// The folder with its server's repositories.
     pub fn root(&self) -> &std::path::Path {
         self.root.path()
     }
@@ -52,7 +52,7 @@ impl Stage {
         self.server.url(name)
     }
 
-    /// A spec whose Dockerfile is small, and quick where it does not wait.
+    /// A spec with a small Dockerfile, which builds fast unless it waits.
     pub fn spec(&self, dockerfile: &str) -> Value {
         let repository = format!("{}/{}", self.site.node.registry, self.site.namespace);
         json!({
@@ -145,7 +145,7 @@ async fn a_dockerfile_that_fails_is_told_with_its_log_and_tried_again_until_it_i
         })
         .await;
 
-    // Nothing more is tried by itself; asked for, it is.
+    // There is no further attempt, except on request.
     assert_eq!(stage.jobs().await.len(), 2);
     let asked = json!({ "metadata": { "name": "demo", "annotations": { "reconcile.fluxcd.io/requestedAt": "now" } },
         "spec": stage.spec("FROM base\nRUN echo out of luck && false\n") });
@@ -176,7 +176,7 @@ async fn a_pod_that_is_evicted_or_killed_costs_no_image_and_builds_nothing_twice
         second = stage.running().await;
     }
     assert_eq!(attempt(&stage.site.patch_set("demo").await).number, 1);
-    // A pod that is removed by hand is one.
+    // A pod that is deleted by hand is one.
     let at_once = DeleteParams::default().grace_period(0);
     pods.delete(&second, &at_once).await.unwrap();
     let ready = stage.ready("True", "Succeeded").await;
@@ -223,7 +223,7 @@ async fn a_newer_build_takes_the_place_of_one_that_runs() {
     assert!(!stage.jobs().await.contains(&superseded), "it was not cancelled");
     assert_eq!(attempt(&ready).failures, 0);
 
-    // The tag stays with what it has.
+    // The tag keeps its image.
     spec["build"]["args"] = json!({ "A": "b" });
     stage.apply(&spec).await;
     let taken = stage.ready("False", "TagTaken").await;
@@ -252,8 +252,7 @@ async fn what_a_pod_template_gets_wrong_is_told() {
         .await;
     assert_eq!(shown(&held, "ImageBuilt"), "Unknown/Building");
 
-    // Credentials that are not there are named; those that are there reach the builder as a file
-    // alone.
+    // Missing credentials are named; existing ones reach the builder only as a file.
     let mut spec = stage.spec(QUICK);
     spec["build"]["secretRef"] = json!({ "name": "push" });
     stage.apply(&spec).await;
@@ -275,13 +274,13 @@ async fn what_a_pod_template_gets_wrong_is_told() {
     );
 }
 
-/// Moves the images that a spec names to another registry; what it builds on stays where it is.
+/// Moves the images that a spec names to another registry; its base images stay where they are.
 fn to_registry(spec: &mut Value, host: &str) {
     spec["build"]["image"]["repository"] = json!(format!("{host}/demo"));
     spec["build"]["source"]["repository"] = json!(format!("{host}/demo-source"));
 }
 
-/// The digest that a tag stands for; nothing where it is not there.
+/// The digest of a tag; nothing if the tag does not exist.
 fn digest(reference: &str) -> Option<String> {
     let inspected = program("skopeo")
         .args(["inspect", "--tls-verify=false", "--format={{.Digest}}"])
@@ -300,7 +299,7 @@ async fn a_registry_that_goes_away_in_the_middle_of_a_build_is_waited_for() {
     to_registry(&mut spec, &registry.host);
     stage.apply(&spec).await;
     stage.running().await;
-    // The pod runs before the builder has taken what it builds from.
+    // The pod runs before the builder has fetched its inputs.
     let dockerfile = |log: &str| log.matches("\"GET /v2/demo-source/blobs/").count() > 2;
     while !dockerfile(&registry.log()) {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -349,7 +348,7 @@ async fn wrong_credentials_are_told_and_once_mended_the_build_goes_on() {
         "something is built that cannot be pushed"
     );
 
-    // The Secret alone changes: that is taken up, and the builder pushes with the same.
+    // Only the Secret changes: that is taken up, and the builder pushes with it.
     stage.site.apply::<Secret>("push", &secret("secret")).await;
     let ready = stage.ready("True", "Succeeded").await;
     assert_eq!(attempt(&ready).number, 1);
@@ -426,7 +425,7 @@ async fn a_controller_that_dies_between_push_and_status_builds_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_the_kubelet_evicts_is_told_with_what_it_took_too_much_of() {
     let stage = Stage::new("evicted").await;
-    // The kubelet looks at volumes once a minute: the build is there still, whenever it does.
+    // The kubelet looks at volumes once a minute: the build still runs then.
     let mut spec = stage.spec(&SLOW.replace("15", "900"));
     let template = &mut spec["build"]["job"]["podTemplate"]["spec"];
     template["volumes"] = json!([{ "name": "state", "emptyDir": { "sizeLimit": "1Mi" } }]);

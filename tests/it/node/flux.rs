@@ -23,7 +23,7 @@ use super::{Site, until};
 use crate::controller::{GOOD, assert_well_formed, inline};
 use crate::support::git_repo::GitRepo;
 
-/// What the team keeps in the repository that Flux reads.
+/// The team's file in the repository that Flux reads.
 const MANIFEST: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -47,8 +47,8 @@ spec:
 
 const DOCKERFILE: &str = "FROM base\nCOPY --from=demo file.txt /file.txt\n";
 
-/// What source-controller does for a GitRepository: it serves a folder as an artifact, and says so
-/// in the status.
+/// The part of source-controller for a GitRepository: it serves a folder as an artifact, and
+/// reports that in the status.
 struct Source {
     address: String,
     served: Arc<Mutex<Vec<u8>>>,
@@ -76,7 +76,7 @@ impl Source {
         Self { address, served }
     }
 
-    /// Serves a file as what a commit has.
+    /// Serves a file as the content of a commit.
     async fn publish(&self, site: &Site, manifest: &str, commit: &str) {
         let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         let mut header = tar::Header::new_gnu();
@@ -152,7 +152,8 @@ async fn kustomization(site: &Site, post_build: &Value) {
     .unwrap();
 }
 
-/// Waits until a pod that says `expected` runs, and prints how long each step took since `started`.
+/// Waits until a pod that prints `expected` runs, and prints how long each step took since
+/// `started`.
 async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant) -> String {
     let maps = site.api::<ConfigMap>();
     let reference = until("a new image in the ConfigMap", || async {
@@ -166,8 +167,8 @@ async fn rolled_out(site: &Site, before: &str, expected: &str, started: Instant)
     reference
 }
 
-/// Waits until Flux applied an image that was delivered just now, and its pod says `expected`;
-/// prints how long each took.
+/// Waits until Flux has applied a newly delivered image, and its pod prints `expected`; prints how
+/// long each took.
 async fn runs(site: &Site, reference: &str, expected: &str, started: Instant) {
     let delivered = started.elapsed();
     let deployments = site.api::<Deployment>();
@@ -199,13 +200,13 @@ async fn runs(site: &Site, reference: &str, expected: &str, started: Instant) {
     ));
 }
 
-/// Says how long something took, in the log of a run that passes too.
+/// Prints how long something took, even in the log of a run that passes.
 fn told(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// How long the newest Job took, as the API server tells it in seconds.
+/// How long the newest Job took, in seconds from the API server.
 async fn build_time(site: &Site) -> String {
     let jobs = site.api::<Job>().list(&ListParams::default()).await.unwrap();
     let last = jobs.iter().max_by_key(|job| job.creation_timestamp());
@@ -283,7 +284,7 @@ async fn a_patch_reaches_a_running_pod_and_each_change_rolls_out() {
     assert!(fourth.contains(":p0-"), "{fourth}");
 }
 
-/// What the newest commit of the branch has, and its id.
+/// The file at the newest commit of the branch, and its id.
 fn branch(repo: &GitRepo) -> (String, String) {
     (
         repo.git(&["show", "main:apps/demo.yaml"]) + "\n",
@@ -291,8 +292,8 @@ fn branch(repo: &GitRepo) -> (String, String) {
     )
 }
 
-/// Waits for a commit with another image, hands it to Flux, and gives the image once its pod says
-/// `expected`.
+/// Waits for a commit with another image, hands it to Flux, and returns the image once its pod
+/// prints `expected`.
 async fn committed(
     stage: &Stage,
     repo: &GitRepo,
@@ -339,7 +340,7 @@ async fn a_commit_reaches_a_running_pod_and_each_change_rolls_out() {
     let first = committed(&stage, &repo, &source, ("none", "FIVE"), started).await;
     assert_well_formed(&stage.ready("True", "Succeeded").await);
 
-    // A changed patch, and the controller is killed when the commit is there: nothing is delivered
+    // A changed patch, and the controller is killed once the commit exists: nothing is delivered
     // twice.
     spec["patches"] = inline(&[("0001-five.patch", &GOOD.replace("+FIVE", "+Fife"))]);
     let started = Instant::now();

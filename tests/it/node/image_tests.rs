@@ -1,5 +1,5 @@
-//! A real OpenStack service whose own unit tests run in its image, by stestr in a Job, before that
-//! counts.
+//! A real OpenStack service whose own unit tests run in its image, by stestr in a Job, before the
+//! image counts.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -14,7 +14,7 @@ use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 use crate::support::program::cached;
 
-/// The service, and what its tests need.
+/// The service, with the packages that its tests need.
 const DOCKERFILE: &str = "FROM python-base
 ARG PIP_PACKAGES
 RUN --mount=type=bind,from=upper-constraints,source=upper-constraints.txt,target=/tmp/upper-constraints.txt \\
@@ -23,7 +23,7 @@ RUN --mount=type=bind,from=upper-constraints,source=upper-constraints.txt,target
         /tmp/placement ${PIP_PACKAGES}
 ";
 
-/// What C5C3 runs: stestr over the tests of the source, but for those of a file.
+/// What C5C3 runs: stestr over the tests of the source, except for those in a file.
 const STESTR: &str = "set -eu
 packages=$(python3 -c 'import os, placement; print(os.path.dirname(os.path.dirname(placement.__file__)))')
 cd \"$(mktemp -d)\"
@@ -31,10 +31,10 @@ stestr --test-path \"$packages/placement/tests/unit\" --top-dir \"$packages\" ru
     --exclude-list \"$PATCHSET_EXCLUDES\" --subunit >/tmp/results
 ";
 
-/// A test that would fail in a pod that has no such name, say.
+/// A test that, say, fails in a pod without such a name.
 const EXCLUDES: &str = "placement.tests.unit.test_deploy\n";
 
-/// A change of a function that the service's unit tests look at: right, and wrong.
+/// A change to a function covered by the service's unit tests: right, and wrong.
 fn patch(by: &str) -> String {
     format!(
         "From: Ann <ann@example.org>
@@ -55,7 +55,7 @@ Subject: [PATCH] Tell the time of the last change by {by}
     )
 }
 
-/// What is delivered.
+/// The delivered image.
 async fn delivered(site: &Site) -> Option<String> {
     let map = site.api::<ConfigMap>().get_opt("images").await.unwrap()?;
     map.data?.get("placement_reference").cloned()
@@ -180,7 +180,7 @@ async fn the_unit_tests_of_a_service_hold_its_image_back_until_the_patch_is_mend
     })
     .await;
 
-    // Mended: it goes on.
+    // Fixed: it goes on.
     let mended = patch("last_modified if last_modified > current_modified else current_modified");
     team.commit(&[(name, &mended)], "mend it");
     let ready: PatchSet = site

@@ -1,5 +1,5 @@
 //! The whole way on a real node: the controller in the cluster from its own image and chart, Jobs
-//! that build with BuildKit, a registry, and pods that run what was built.
+//! that build with BuildKit, a registry, and pods that run the built images.
 
 mod builds;
 mod faults;
@@ -43,8 +43,8 @@ pub struct Node {
     kubeconfig: PathBuf,
     /// The registry's host and port.
     pub registry: String,
-    /// Hosts and ports for registries of tests' own, which the controller and its builders speak to
-    /// without TLS.
+    /// Hosts and ports for registries of individual tests, which the controller and its builders
+    /// access without TLS.
     spare: Mutex<Vec<String>>,
     namespaces: AtomicUsize,
     /// Its standard input keeps the node alive.
@@ -52,7 +52,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node that all tests share, with the controller in it; started by the first that asks.
+    /// The node that all tests share, with the controller in it; the first caller starts it.
     pub async fn get() -> &'static Self {
         static SHARED: OnceLock<Node> = OnceLock::new();
         match tokio::task::spawn_blocking(|| SHARED.get_or_init(Self::start)).await {
@@ -118,7 +118,7 @@ impl Node {
         node
     }
 
-    /// Runs kubectl, and gives what it prints.
+    /// Runs kubectl; returns its output.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let output = program("kubectl")
             .arg("--kubeconfig")
@@ -206,7 +206,7 @@ impl Node {
         self.await_controller();
     }
 
-    /// Stops the controller until what is given back is dropped. Other tests wait meanwhile.
+    /// Stops the controller until the returned value is dropped. Other tests wait in the meantime.
     pub fn without_controller(&self) -> Absence<'_> {
         self.scale_controller(0);
         self.kubectl(&[
@@ -226,7 +226,7 @@ impl Node {
         self.kubectl(&["scale", "deployment/patchset", "--namespace", HOME, &replicas]);
     }
 
-    /// A host and port for a registry of a test's own.
+    /// A host and port for a registry of one test.
     pub fn spare_host(&self) -> String {
         let mut spare = self.spare.lock().unwrap();
         spare
@@ -234,12 +234,12 @@ impl Node {
             .expect("SPARE is as large as there are tests that ask")
     }
 
-    /// A client that may do everything. It belongs to the calling test's runtime.
+    /// A client with all rights. It belongs to the calling test's runtime.
     pub fn client(&self) -> Client {
         Client::try_from(self.config.clone()).unwrap()
     }
 
-    /// A namespace of the test's own.
+    /// A new namespace for the test.
     pub fn site(&'static self, prefix: &str) -> Site {
         let namespace = format!("{prefix}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
         self.kubectl(&["create", "namespace", &namespace]);
@@ -251,7 +251,7 @@ impl Node {
     }
 }
 
-/// The time without a controller.
+/// A period without a controller.
 pub struct Absence<'a>(&'a Node);
 
 impl Drop for Absence<'_> {
@@ -268,7 +268,7 @@ pub struct Site {
     pub namespace: String,
 }
 
-/// Polls until there is something.
+/// Polls until there is a value.
 async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -321,7 +321,7 @@ impl Site {
         .await
     }
 
-    /// Waits until a resource is as wanted.
+    /// Waits until a resource satisfies a condition.
     pub async fn wait<K: Resource>(&self, name: &str, what: &str, wanted: impl Fn(&K) -> bool) -> K {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -343,7 +343,7 @@ impl Site {
         }
     }
 
-    /// Waits for an event, which is posted after the status that it is about.
+    /// Waits for an event, which is posted after its status.
     pub async fn wait_for_event(&self, what: &str, wanted: impl Fn(&Event) -> bool) {
         until(&format!("an event of {what}"), || async {
             let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();
@@ -352,7 +352,7 @@ impl Site {
         .await;
     }
 
-    /// Runs a command in an image to its end, and gives what it printed.
+    /// Runs a command in an image to its end; returns its output.
     pub async fn run(&self, name: &str, image: &str, command: &[&str]) -> String {
         let pod = json!({ "spec": {
             "restartPolicy": "Never", "hostNetwork": true, "automountServiceAccountToken": false,
@@ -373,7 +373,7 @@ impl Site {
         }
     }
 
-    /// The pods that build for this namespace.
+    /// The build pods of this namespace.
     pub async fn build_pods(&self) -> Vec<Pod> {
         let of_builds = ListParams::default().labels("app.kubernetes.io/component=build");
         self.api::<Pod>().list(&of_builds).await.unwrap().items
@@ -385,8 +385,8 @@ impl Site {
     }
 }
 
-/// What a Job needs on this node, whose pods have no network of their own, and where nothing can be
-/// unprivileged: its kernel's groups are of version 1.
+/// What a Job needs on this node, where pods have no network of their own and nothing can run
+/// unprivileged: its kernel has cgroups version 1.
 pub fn pod_template() -> Value {
     json!({ "spec": {
         "hostNetwork": true, "dnsPolicy": "Default",

@@ -1,5 +1,5 @@
-//! `docs/tutorial.md`, as it is written: its commands run in order, and what it shows is what they
-//! print.
+//! `docs/tutorial.md`, exactly as written: its commands run in order, and their output must be what
+//! it shows.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -33,18 +33,19 @@ const NAMESPACE: &str = "openstack";
 
 /// The blocks that do not run here, by their first lines, and why.
 const NOT_RUN: [(&str, &str); 4] = [
-    // The reader's own places: this test gives its own, by the same names.
+    // The reader's own places: this test sets its own, under the same names.
     ("export PATCHSET=", "variables"),
     // No Docker here. hack/node.sh brings the image to the node.
     ("docker build ", "no Docker"),
-    // The node has the controller already, by the same chart. That the command renders is checked.
+    // The node has the controller already, from the same chart. The test checks that the command
+    // renders.
     ("helm install ", "installed"),
     // The node's registry knows no users.
     ("kubectl create secret docker-registry ", "no login"),
 ];
 
-/// Pods of this node have no network but the node's. It is the cluster's business here, so that
-/// manifests need not say so.
+/// Pods on this node have no network but the node's. That is the cluster's concern here, so that
+/// manifests need not mention it.
 const HOST_NETWORK: &str = "
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -70,20 +71,20 @@ spec:
   policyName: tutorial-host-network
 ";
 
-/// What stands between two lines of backticks.
+/// A block between two lines of backticks.
 #[derive(Debug, PartialEq, Eq)]
 enum Block {
     /// Commands.
     Run(String),
     /// Commands that are only shown.
     Show(String),
-    /// What the commands before it print.
+    /// Output of the commands before it.
     Prints(String),
     /// Something else to read.
     Other(String),
 }
 
-/// A block and the line that it begins in.
+/// A block, with the line where it begins.
 type Placed = (usize, Block);
 
 fn blocks(text: &str) -> Vec<Placed> {
@@ -116,8 +117,7 @@ fn blocks(text: &str) -> Vec<Placed> {
     found
 }
 
-/// Whether a line is as it is shown: `…` stands for anything, and columns may be as wide as they
-/// like.
+/// Whether a line is as shown: `…` stands for anything, and columns may have any width.
 fn is_as_shown(line: &str, shown: &str) -> bool {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (line, shown) = (words(line), words(shown));
@@ -139,7 +139,7 @@ fn is_as_shown(line: &str, shown: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// The first line of what is shown that is not in an output, where it belongs in the order.
+/// The first shown line that is missing from an output, in order.
 fn missing<'a>(output: &str, shown: &'a str) -> Option<&'a str> {
     let mut lines = output.lines();
     shown
@@ -166,7 +166,7 @@ fn what_is_shown_is_compared_line_by_line_in_order() {
     assert!(!is_as_shown("ab", "ab…b"));
 }
 
-/// A shell that runs block after block, as the reader's does.
+/// A shell that runs one block after another, as the reader's does.
 struct Shell {
     child: Child,
     input: ChildStdin,
@@ -180,7 +180,7 @@ impl Shell {
         folder: &Path,
         environment: impl Iterator<Item = (&'a &'static str, &'a String)>,
     ) -> Self {
-        // It ends with this test, and so does what it runs.
+        // It ends with this test, along with everything it runs.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "timeout", "900"])
             .args(["bash", "--noprofile", "--norc", "-euo", "pipefail"])
@@ -199,7 +199,7 @@ impl Shell {
         }
     }
 
-    /// Runs a block, and gives what it prints on both channels, and whether it went through.
+    /// Runs a block; returns the output of both channels, and whether it succeeded.
     fn run(&mut self, name: &str, commands: &str) -> (String, bool) {
         let (script, log) = (
             self.folder.join(format!("{name}.sh")),
@@ -327,12 +327,12 @@ impl SourceController {
     }
 }
 
-/// What the tutorial says that is there before it begins, and the variables that lead to it.
+/// What the tutorial requires before it begins, and the variables for it.
 struct Reader {
     folder: tempfile::TempDir,
-    /// What the tutorial tells the reader to set.
+    /// The variables that the tutorial tells the reader to set.
     variables: HashMap<&'static str, String>,
-    /// What a reader's machine has anyway.
+    /// What a reader's machine has in any case.
     machine: HashMap<&'static str, String>,
     _server: GitServer,
 }
@@ -397,8 +397,8 @@ impl Reader {
     }
 }
 
-/// What Jobs need on this node. `kubectl apply` takes a null for a field to be removed, so that
-/// nothing may be said by one.
+/// What Jobs need on this node. `kubectl apply` takes a null as the removal of a field, so no null
+/// may be used.
 fn build_job() -> serde_json::Value {
     let mut template = pod_template();
     let context = &mut template["spec"]["containers"][0]["securityContext"];
@@ -485,7 +485,7 @@ async fn the_tutorial_works_as_it_is_written() {
     }
 }
 
-/// Nothing is left out but what [`NOT_RUN`] names.
+/// Asserts that no block is left out except those that [`NOT_RUN`] names.
 fn assert_shown_only(blocks: &[Placed]) {
     let shown: Vec<&str> = blocks
         .iter()

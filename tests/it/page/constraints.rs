@@ -15,7 +15,8 @@ use super::web::{Served, allow_what, bearer, viewer};
 use crate::controller::{PATIENCE, condition};
 use crate::support::browser::{Browser, Theme, WIDTHS};
 
-/// What an upstream pins: as many packages as a release of OpenStack, and what a page must not show.
+/// What an upstream pins: as many packages as a release of OpenStack, and text that a page must not
+/// show.
 fn upper_constraints() -> String {
     let mut text =
         String::from("# The constraints of 2026.1\n--index-url https://reader:hunter2@example.org/simple\n");
@@ -75,7 +76,7 @@ impl Served {
     }
 }
 
-/// Makes somebody who may do what rules say in the namespace, and gives their token.
+/// Creates a user with these rules in the namespace; returns the user's token.
 async fn token_with(served: &Served, name: &str, rules: &[Value]) -> String {
     let (client, namespace) = (&served.stage.client, &served.stage.namespace);
     let token = viewer(client, namespace, name).await;
@@ -84,7 +85,7 @@ async fn token_with(served: &Served, name: &str, rules: &[Value]) -> String {
     bearer(&token)
 }
 
-/// Checks the page at each width, and takes the pictures that somebody asks for.
+/// Checks the page at each width, and takes the requested pictures.
 async fn assert_readable_at_all_widths(browser: &Browser, theme: Theme, address: &str) {
     for width in WIDTHS {
         browser.resize(width, 1000).await;
@@ -104,7 +105,7 @@ async fn assert_readable_at_all_widths(browser: &Browser, theme: Theme, address:
     }
 }
 
-/// Checks that each override leads to its line, which is shown without a script and a click.
+/// Checks that each override leads to its line, which is shown without a script or a click.
 async fn assert_overrides_lead_to_their_lines(browser: &Browser) {
     let seen = "[...document.querySelectorAll('table.list a')].map((link) => {
             const line = document.getElementById(link.hash.slice(1));

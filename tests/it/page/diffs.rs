@@ -14,7 +14,7 @@ use crate::support::api_server::ApiServer;
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 
-/// Gives an object patches out of a status of another one.
+/// Gives an object patches from another object's status.
 async fn take_patches(served: &Served, namespace: &str, name: &str, patches: &Value) {
     let api: Api<PatchSet> = Api::namespaced(served.stage.client.clone(), namespace);
     let status = json!({ "status": { "patches": patches } });
@@ -84,7 +84,7 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
     assert!(!page.contains("not shown"), "{page}");
     assert_eq!(server.looks(), looks, "the page asked the server");
 
-    // Who names the same repository without a login, or with another one, has nothing of it,
+    // Naming the same repository without a login, or with another one, gives access to nothing,
     // whatever a status says.
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &other);
     let wrong = json!({
@@ -111,7 +111,7 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
         assert!(page.contains(note), "{page}");
     }
 
-    // What was evicted is told, and nothing is fetched for it.
+    // What was evicted is reported, and nothing is fetched for it.
     let looks = server.looks();
     evict(&served.stage.controller.storage());
     let page = served.page_with(&path, &token, "are not shown").await;

@@ -1,10 +1,10 @@
-//! A team's repository such as the page is for: five components, three releases, and something of
-//! everything that may become of a patch.
+//! A typical team's repository for the page: five components, three releases, and every outcome
+//! that a patch can have.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Who has done something, and when.
+/// An author and a time.
 #[derive(Clone, Copy)]
 struct Person(&'static str, &'static str, &'static str);
 
@@ -232,7 +232,7 @@ impl Example {
         self.folder.path().join("team-patches")
     }
 
-    /// The report of a check of it.
+    /// Writes the report of a check of it.
     pub fn report(&self, to: &Path) {
         let output = Command::new(env!("CARGO_BIN_EXE_patchset"))
             .arg("check")

@@ -55,7 +55,7 @@ async fn create(served: &Served) {
                 let mut spec = served.stage.spec();
                 spec["component"] = json!(format!("component-{component:02}"));
                 spec["release"] = json!(format!("20{}.{}", 20 + release / 2, 1 + release % 2));
-                // Its status is as it is given.
+                // Its status stays as given.
                 spec["suspend"] = json!(true);
                 let object = json!({
                     "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
@@ -141,13 +141,13 @@ async fn five_hundred_cells_cost_a_browser_little() {
     assert_eq!(told["cells"], cells);
     assert!(told["nodes"].as_u64().unwrap() < 6500, "{told}");
     assert!(told["sent"].as_u64().unwrap() < 64 << 10, "{told}");
-    // A second on a machine of its own; this only tells that it is not worse by far.
+    // A second on a machine of its own; this only shows that it is not far worse.
     assert!(paints[0] < 20_000.0, "{paints:?}");
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.close().await;
 }
 
-/// Scrolls to the end, and says how long the frames took.
+/// Scrolls to the end, and returns how long the frames took.
 const FRAMES: &str = "const done = arguments[0];
     const times = [];
     let last = performance.now();

@@ -1,4 +1,4 @@
-//! The pages, looked at in a real Chromium.
+//! The pages, in a real Chromium.
 
 mod constraints;
 mod diffs;
@@ -9,7 +9,7 @@ mod web;
 
 use std::path::PathBuf;
 
-/// Folder for pictures, where somebody asks for them: `hack/screenshots.sh`.
+/// The folder for pictures, if requested: `hack/screenshots.sh`.
 fn pictures() -> Option<PathBuf> {
     std::env::var_os("PATCHSET_PICTURES").map(PathBuf::from)
 }

@@ -9,7 +9,7 @@ use super::pictures;
 use crate::gate::{Team, patch};
 use crate::support::browser::{Browser, Theme, WIDTHS};
 
-/// What a person reads first, before anything is scrolled or opened.
+/// The text visible before anything is scrolled or opened.
 fn first_screen() -> &'static str {
     "[...document.querySelectorAll('.needs li')]
         .filter((one) => one.getBoundingClientRect().bottom < innerHeight)
@@ -56,7 +56,7 @@ async fn a_look_at_the_report_tells_what_needs_a_person_why_and_who_broke_it() {
             let name = format!("conflict-{}.png", theme.name());
             browser.screenshot(&pictures.join(name)).await;
         }
-        // With every diff open, too.
+        // Even with every diff open.
         browser
             .evaluate(
                 "[...document.querySelectorAll('details')].forEach((one) => { one.open = true; }) ?? true",
@@ -132,8 +132,8 @@ async fn the_report_is_whole_without_scripts() {
     browser.close().await;
 }
 
-/// Whatever stands in a patch, its name, its subject or upstream's history is shown, and is no
-/// markup.
+/// Whatever a patch, its name, its subject or upstream's history contains is shown, and never
+/// interpreted as markup.
 #[tokio::test]
 async fn nothing_of_a_patch_is_markup() {
     const SUBJECT: &str = "</style></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">{{ 7*7 }}";

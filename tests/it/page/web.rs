@@ -1,4 +1,4 @@
-//! The page of a cluster: who sees what, and that an open page follows.
+//! The page of a cluster: who sees what, and how an open page keeps up to date.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::support::api_server::ApiServer;
 use crate::support::browser::{Browser, Theme, WIDTHS};
 use crate::support::git_server::{GitServer, free_port};
 
-/// A controller that serves the page, and watches the objects of this test alone.
+/// A controller that serves the page, and watches only the objects of this test.
 pub(super) struct Served {
     pub(super) stage: Stage,
     /// The address of the page.
@@ -75,7 +75,7 @@ impl Served {
         spec
     }
 
-    /// The page that somebody with a token gets, once it has a text.
+    /// The page for the holder of a token, once it has a text.
     pub(super) async fn page_with(&self, path: &str, token: &str, text: &str) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -141,13 +141,13 @@ pub(super) async fn viewer(client: &Client, namespace: &str, name: &str) -> Stri
         .token
 }
 
-/// Lets somebody list PatchSets in a namespace.
+/// Allows a subject to list PatchSets in a namespace.
 async fn allow(client: &Client, namespace: &str, subject: &Value) {
     let rule = json!({ "apiGroups": ["patching.c5c3.io"], "resources": ["patchsets"], "verbs": ["list"] });
     allow_what(client, namespace, subject, &[rule]).await;
 }
 
-/// Lets somebody do what rules say in a namespace, and nothing else.
+/// Allows a subject what these rules say in a namespace, and nothing else.
 pub(super) async fn allow_what(client: &Client, namespace: &str, subject: &Value, rules: &[Value]) {
     let name = format!("view-{}", subject["name"].as_str().unwrap());
     let parameters = PatchParams::apply("test").force();
@@ -236,7 +236,7 @@ async fn each_tenant_sees_what_they_may_list_and_nothing_else() {
         "{text}"
     );
 
-    // What is of others answers as what does not exist; so does a kind that one may not list.
+    // Another tenant's object answers like a missing one; so does a kind that one may not list.
     let (status, absent) = served.get(&format!("/patchsets/{own}/none"), &as_own).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     for path in [
@@ -256,7 +256,7 @@ async fn each_tenant_sees_what_they_may_list_and_nothing_else() {
         "{text}"
     );
 
-    // A header that a proxy would send is a stranger's word here.
+    // A header that a proxy would send is not trusted here.
     let (status, _) = served
         .get(
             "/",
@@ -325,7 +325,7 @@ async fn a_proxy_and_anybody_see_what_is_theirs() {
     assert!(!text.contains("glance") && !text.contains("anna"), "{text}");
 }
 
-/// The events that a viewer is sent, as far as they have come.
+/// The events sent to a viewer, as far as they have arrived.
 async fn stream(served: &Served, token: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     let mut stream = socket.connect(served.web.parse().unwrap()).await.unwrap();
@@ -372,7 +372,8 @@ async fn nobody_is_told_that_something_of_others_changed() {
         .patch_set(&other, "nova", &served.spec("nova", "2026.1"))
         .await;
     read_until(&mut streams.1, "event: changed").await;
-    // Whoever else was told was told before: the first that they hear of is their own.
+    // Any notification of the other viewer has been sent before this: the first that this one gets
+    // is for an object of their own.
     let mut buffer = [0; 4096];
     let heard = streams.0.try_read(&mut buffer);
     let heard = heard
@@ -429,7 +430,7 @@ async fn open_pages_and_long_requests_are_bounded() {
     };
     let sent = form(&long).send().await;
     assert!(sent.unwrap().status().is_client_error());
-    // A form of another site is refused, whatever it holds.
+    // A form from another site is refused, whatever it contains.
     let answer = form("x")
         .header("sec-fetch-site", "cross-site")
         .send()
@@ -542,7 +543,7 @@ async fn assert_images_are_compared(served: &Served, path: &str, token: &str) {
     }
 }
 
-/// Checks pages in both themes and three widths, and takes the pictures that somebody asks for.
+/// Checks pages in both themes and three widths, and takes the requested pictures.
 async fn assert_pages_are_readable(address: &str, token: &str, pages: &[(&str, String)]) {
     for theme in Theme::ALL {
         let browser = Browser::start(theme, true).await;
@@ -615,7 +616,7 @@ async fn a_ref_moves_and_the_cell_changes_without_a_reload() {
         .await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
-    // Colours of a language, and two images of the history of an object that is left alone.
+    // Syntax colours, and two images in the history of a suspended object.
     apply_code_and_suspend(&served).await;
     let token = bearer(&token);
     let compared = format!("/patchsets/{namespace}/keystone-2025-2?compare=aaaaaaaaaaaa..bbbbbbbbbbbb");

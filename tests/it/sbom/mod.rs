@@ -71,7 +71,7 @@ impl Case {
         command
     }
 
-    /// A document that the schema takes.
+    /// A document that is valid by the schema.
     fn document(&self, more: &[&str]) -> Value {
         valid(self.path(), "validate.py", &mut self.command(more))
     }
@@ -96,13 +96,13 @@ impl Case {
     }
 }
 
-/// What a command wrote, without the end of its line.
+/// A command's output, without the trailing newline.
 fn printed(assert: &assert_cmd::assert::Assert) -> String {
     let text = String::from_utf8_lossy(&assert.get_output().stdout);
     text.trim_end().to_owned()
 }
 
-/// What a command writes, which a validator takes.
+/// A command's output, which a validator accepts.
 fn valid(folder: &Path, validator: &str, command: &mut Command) -> Value {
     let assert = command.assert().success();
     let text = &assert.get_output().stdout;
@@ -242,7 +242,7 @@ fn another_tools_document_keeps_all_that_it_has() {
     assert_eq!(components[2], foreign["components"][2]);
     assert_eq!(components[3]["name"], "lhafile");
 
-    // Merged again it stays as it is.
+    // Merging again changes nothing.
     case.write("syft.json", &merged.to_string());
     assert_eq!(case.document(&["--merge", "syft.json"]), merged);
 }
@@ -477,8 +477,8 @@ fn the_document_is_attached_to_the_image_in_its_registry() {
         reference.rsplit_once('@').unwrap().1
     );
 
-    // What is resolved is attached beside it, once, and can be told from other attestations without
-    // reading them.
+    // What is resolved is attached next to it, once, and can be distinguished from other
+    // attestations without reading them.
     let attach = ["--plain-http", &registry.host, "--image", &image, "--attach"];
     let attached = case.vex_command(&attach).assert().success();
     let reference = printed(&attached);

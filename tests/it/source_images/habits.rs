@@ -1,4 +1,4 @@
-//! What honest registries do their own way: logins, tokens, answers.
+//! Variations among honest registries: logins, tokens, answers.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +26,8 @@ pub fn push(root: &Path, host: &str, reference: &str) -> Measured {
     run(command(root, reference).args(["--plain-http", host]))
 }
 
-/// The same, without saying that there is no TLS. `root` has the `config.json`, and gets the
-/// source.
+/// The same, without saying that there is no TLS. `root` has the `config.json`, and is where the
+/// source is created.
 pub fn command(root: &Path, reference: &str) -> Command {
     let repo = root.join("component.git");
     if !repo.exists() {
@@ -72,7 +72,7 @@ fn succeeded(pushed: &Measured, host: &str) {
     }
 }
 
-/// Everything that a registry may leave out, or add, of what it answers to a push.
+/// Everything that a registry may leave out of, or add to, its answers to a push.
 #[rstest]
 #[case::no_location(vec![Habit::after(Method::PUT, "/manifests/", Says::new(201, ""))])]
 #[case::status_200(vec![Habit::after(Method::PUT, "/manifests/", Says::new(200, "{}"))])]
@@ -97,7 +97,7 @@ fn a_push_succeeds(#[case] habits: Vec<Habit>) {
     assert!(registry.manifest("team/a", "1").is_some());
     let state = registry.state();
     let mut tokens = state.seen.iter().filter(|seen| seen.path.starts_with("/token"));
-    // One scope for all that a push asks, also for its looks.
+    // One scope for everything that a push does, including its looks.
     assert!(tokens.all(|seen| seen.path.contains("scope=repository%3Ateam%2Fa%3Apull%2Cpush")));
     let with_password = state
         .seen
@@ -149,7 +149,7 @@ fn an_identity_token_is_taken_to_the_token_server_alone() {
         asks: Asks::Bearer(String::new()),
         ..Profile::default()
     });
-    // As `az acr login` writes it.
+    // As written by `az acr login`.
     let auth = STANDARD.encode("00000000-0000-0000-0000-000000000000:");
     let config = json!({ "auths": { &registry.host: { "auth": auth, "identitytoken": IDENTITY_TOKEN } } });
     std::fs::write(root.path().join("config.json"), config.to_string()).unwrap();
@@ -250,7 +250,7 @@ fn blobs_are_kept_at_another_host_which_gets_no_login() {
         },
         authority.server(None),
     );
-    // Also where they are sent to.
+    // The same in the address that uploads go to.
     let place = format!("https://{}/v2/a/blobs/uploads/session?state=x%2By", kept.host);
     registry.habit(Habit::instead(
         Method::POST,
@@ -289,7 +289,7 @@ async fn what_is_attached_is_listed_by_the_registry_or_in_a_tag() {
         .unwrap();
     assert!(registry.manifest("a", &list).is_none());
 
-    // Without that, in the tag, which keeps what others put there.
+    // Without that, in the tag, which keeps the entries of others.
     registry.state().profile.lists_referrers = false;
     let others =
         json!({ "mediaType": MANIFEST, "digest": digest(b"other"), "size": 5, "annotations": { "a": "b" } });
@@ -316,7 +316,7 @@ async fn what_is_attached_is_listed_by_the_registry_or_in_a_tag() {
         .unwrap();
     assert_eq!(registry.count(&Method::PUT, &list), before, "it was listed twice");
 
-    // Only a tag that is not there is an empty list: others' entries were lost otherwise.
+    // Only a missing tag means an empty list: otherwise the entries of others would be lost.
     for status in [403, 429, 406, 500] {
         registry.habit(Habit::instead(Method::GET, &list, Says::new(status, "")).times(2));
         let error = client

@@ -1,4 +1,4 @@
-//! A registry that sends more than it may, or something else than it says.
+//! A registry that sends more than it may, or something other than it declares.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ struct Sends {
     config: Option<Vec<u8>>,
 }
 
-/// A body without an end.
+/// An endless body.
 fn endless() -> Body {
     let chunk = Bytes::from(vec![b' '; 65_536]);
     Body::from_stream(futures::stream::repeat_with(move || {
@@ -122,8 +122,8 @@ async fn what_is_not_what_its_digest_says_is_refused() {
     );
 }
 
-/// What a hostile registry says to a push by the program, and what the program says of it. `TRAP`
-/// stands for an address that nobody may connect to.
+/// What a hostile registry answers to a push, and the program's message. `TRAP` stands for an
+/// address that must never be connected to.
 #[rstest]
 #[case::token_with_a_line_feed(token(r#"{"token": "a\nb"}"#), "characters that cannot stand in the header")]
 #[case::token_that_is_none(token(r#"{"token": ["a"]}"#), "is no token")]
@@ -239,7 +239,7 @@ fn blank(status: u16, size: usize) -> Says {
     }
 }
 
-/// Where a registry sends the login to, and whether it goes there.
+/// Where a registry directs the login, and whether it goes there.
 #[rstest]
 #[case::not_over_tls("http://TRAP/token", "has to be at https")]
 #[case::metadata("https://169.254.169.254/token", "link-local")]
@@ -265,7 +265,7 @@ fn the_login_goes_to_no_realm_that_is_less_safe_than_the_registry(#[case] realm:
     assert_eq!(trap.hits(), 0);
 }
 
-/// An address of this machine that is reached from outside, where it has one: what is there leads
+/// An address of this machine that is reachable from outside, if it has one: a server there leads
 /// to no loopback address.
 #[test]
 fn a_registry_leads_to_no_closer_network() {
@@ -362,7 +362,7 @@ async fn only_a_manifest_gets_a_tag() {
             assert!(!error.to_string().contains("hidden"), "{error}");
         }
     }
-    // What another server has is not even fetched.
+    // Nothing is fetched from another server.
     let trap = Trap::new();
     let image = registry.image("a", None, "x", b"");
     registry.habit(Habit::instead(
@@ -378,7 +378,7 @@ async fn only_a_manifest_gets_a_tag() {
     assert_eq!((registry.count(&Method::PUT, ""), trap.hits()), (0, 0));
 }
 
-/// Digests of all algorithms are computed, of manifests and of blobs.
+/// Digests of all algorithms are verified, for manifests and blobs.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_digest_is_believed() {
     let registry = FakeRegistry::start(Profile::default());
@@ -393,7 +393,7 @@ async fn no_digest_is_believed() {
             .state()
             .manifests
             .insert(key, (MANIFEST.to_owned(), bytes.clone()));
-        // It does not say its digest, or it says what it was asked for.
+        // It declares no digest, or the one that was requested.
         for said in [None, Some(name)] {
             let says = Says::new(200, &String::from_utf8_lossy(&bytes)).with("content-type", MANIFEST);
             let says = said.map_or(says.clone(), |said| says.with("docker-content-digest", said));
@@ -410,7 +410,7 @@ async fn no_digest_is_believed() {
             }
         }
     }
-    // A layer of another content.
+    // A layer with different content.
     let blob = format!("sha512:{}", "0".repeat(128));
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MANIFEST, "config": { "digest": blob, "size": 2 }, "layers": [{ "digest": blob }],

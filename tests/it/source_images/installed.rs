@@ -113,7 +113,7 @@ async fn what_cannot_be_read_is_told_and_ends() {
     let mut broken = whole.clone();
     let middle = broken.len() / 2;
     broken[middle] ^= 0xff;
-    // A header that announces a name of 2 GiB, behind which there are as many zeros.
+    // A header that announces a name of 2 GiB, followed by as many zeros.
     let mut bomb = tar::Header::new_gnu();
     bomb.set_entry_type(tar::EntryType::GNULongName);
     bomb.set_size(2 << 30);

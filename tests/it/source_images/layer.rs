@@ -1,4 +1,4 @@
-//! The same tree gives the same digest, and nothing that is in no tree goes into a layer.
+//! The same tree gives the same digest, and nothing from outside the tree goes into a layer.
 
 use std::collections::HashMap;
 use std::process::Command as Program;
@@ -39,7 +39,7 @@ fn the_same_tree_gives_the_same_image_wherever_it_comes_from() {
         from_git
     );
 
-    // A plain folder with other times and without Git.
+    // A plain folder with other times, and not in Git.
     let folder = root.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
     let archive = Program::new("sh")
@@ -56,7 +56,7 @@ fn the_same_tree_gives_the_same_image_wherever_it_comes_from() {
     assert_eq!(from_folder["layer"], from_git["layer"]);
     assert_eq!(from_folder["tree"], repo.git(&["rev-parse", "1.2.3^{tree}"]));
 
-    // The bytes are fixed for good: registries hold what older versions made.
+    // The bytes must never change: registries hold what older versions made.
     assert_eq!(
         from_git["layer"],
         "sha256:85a174ba4becb6205d03a2bc9a28cf6dfc9146e4fc7c4946dad51e337a868921"
@@ -118,7 +118,7 @@ fn what_cannot_be_taken_is_told() {
     }
 }
 
-/// A store with one blob, and trees as they are told, however wrong.
+/// A store with one blob, and trees exactly as given, however wrong.
 struct Forged(HashMap<Oid, Vec<TreeEntry>>, &'static str);
 
 impl Default for Forged {
@@ -209,7 +209,7 @@ fn a_tree_that_holds_itself_is_refused() {
     assert!(error.contains("the depth of folders"), "{error}");
 }
 
-/// A tree of folders in folders, each ten times, with as many entries as a power of ten says.
+/// A tree of nested folders, ten in each, with 10^`power` entries in total.
 fn broad(forged: &mut Forged, entry: EntryMode, power: usize) -> Oid {
     let (mut mode, mut id) = (entry, Oid::of_blob(b""));
     for _ in 0..power {

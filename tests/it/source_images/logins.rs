@@ -1,4 +1,4 @@
-//! What a registry and its token server answer to logins: refused, or not there for the moment.
+//! Answers to logins by a registry and its token server: refused, or temporarily unavailable.
 
 use axum::http::Method;
 use rstest::rstest;
@@ -15,11 +15,11 @@ fn asking(asks: Asks) -> FakeRegistry {
     })
 }
 
-/// Who answers a look.
+/// The server that answers a look.
 #[derive(Clone, Copy, Debug)]
 enum Who {
     TokenServer,
-    /// Before it says what it asks for.
+    /// The registry, before it says what it requires.
     Greeting,
     Registry,
 }
@@ -35,7 +35,7 @@ impl Who {
     }
 }
 
-/// Nobody is asked for anything without the login that is given, but what is asked for.
+/// Asserts that every request carries the given login, except the one that asks what is required.
 fn is_never_anonymous(registry: &FakeRegistry) {
     for seen in &registry.state().seen {
         assert!(seen.login.is_some() || seen.path == "/v2/", "{seen:?}");
@@ -58,7 +58,7 @@ async fn what_passes_is_waited_for(
         .unwrap();
     assert_eq!(found.unwrap().digest.to_string(), image);
     is_never_anonymous(&registry);
-    // It does not pass.
+    // A failure that does not pass.
     registry.state().profile.habits = vec![who.habit(status)];
     registry.state().seen.clear();
     let error = client(&registry.host)
@@ -96,8 +96,8 @@ async fn what_is_refused_is_told_as_such(#[case] who: Who, #[values(401, 403)] s
     is_never_anonymous(&registry);
 }
 
-/// A registry that does not say what it asks for gets the login; so does one that does not ask, and
-/// shows less to others.
+/// A registry that does not say what it requires gets the login; so does one that requires none,
+/// and shows less without it.
 #[rstest]
 #[case::untold(Asks::BasicUntold)]
 #[case::only_to_write(Asks::BasicToWrite)]

@@ -11,7 +11,7 @@ use crate::support::fake_registry::{FakeRegistry, Profile};
 use crate::support::git_repo::GitRepo;
 use crate::support::measured::{Measured, run};
 
-/// The most that anything here may take, in KiB.
+/// The most memory that anything here may use, in KiB.
 const MOST: u64 = 300 << 10;
 
 fn source(arguments: &[&str]) -> Measured {
@@ -55,7 +55,7 @@ fn a_file_that_is_too_large_is_refused_before_it_is_read() {
 fn the_largest_files_are_taken_one_after_the_other() {
     let root = tempfile::tempdir().unwrap();
     let repo = GitRepo::create(root.path(), "large");
-    // What cannot be compressed, so that its pack is as large; the second is the first with another
+    // Incompressible data, so that its pack is as large; the second file is the first with another
     // end, for a delta.
     let mut noise = vec![0; 64 << 20];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut noise).unwrap();
@@ -71,10 +71,10 @@ fn the_largest_files_are_taken_one_after_the_other() {
     assert!(taken.peak < MOST, "{} KiB", taken.peak);
 }
 
-/// Tells the test below that it is in a process of its own.
+/// Tells the test below that it runs in a separate process.
 const ALONE: &str = "PATCHSET_TEST_ALONE";
 
-/// The test runs itself in another process, whose memory no other test takes.
+/// The test runs itself in another process, whose memory no other test uses.
 #[test]
 fn a_long_name_in_a_layer_is_not_kept() {
     if std::env::var_os(ALONE).is_some() {

@@ -32,7 +32,7 @@ pub fn source(arguments: &[&str]) -> Command {
     command
 }
 
-/// What `patchset source --output json` says.
+/// The output of `patchset source --output json`.
 pub fn told(arguments: &[&str]) -> Value {
     let assert = source(&[&["--output", "json"], arguments].concat())
         .assert()
@@ -70,7 +70,7 @@ pub fn image_reference(text: &str) -> ImageReference {
     text.parse().unwrap()
 }
 
-/// Pulls an image with skopeo, and gives the folder with its layer unpacked by tar.
+/// Pulls an image with skopeo; returns the folder with its layer, unpacked by tar.
 pub fn unpacked(registry: &Registry, reference: &str, root: &Path) -> std::path::PathBuf {
     assert!(reference.starts_with(&registry.host), "{reference}");
     let image = root.join("image");

@@ -80,7 +80,7 @@ fn a_tag_is_never_moved_to_other_content() {
     assert_eq!(told(&arguments(git, &registry, &reference))["existed"], true);
 }
 
-/// Runs with credentials in a `config.json`, and gives status and errors.
+/// Runs with credentials in a `config.json`; returns exit status and standard error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tag_is_added_and_never_moved() {
     use source_images::{Credentials, Error, Registry as Client, RegistryConfig};
@@ -203,7 +203,7 @@ fn what_cannot_be_pushed_is_told() {
             registry.host.as_str(),
             "names a digest",
         ),
-        // Without leave to go without TLS it is not tried.
+        // Without permission for plain HTTP it is not attempted.
         (format!("{}/x:1", registry.host), "other:1", &*registry.host),
     ] {
         let failed = source(&[

@@ -71,7 +71,8 @@ fn a_real_package_installs_from_a_source_image_with_its_version() {
 
     assert_eq!(installed_version(root.path(), &tree, "oslo.messaging"), "17.3.0");
 
-    // All of it is installed: what the released archive installs, which has lists of its own.
+    // All of it is installed: the same files as from the released archive, which has its own lists
+    // of them.
     let released = root.path().join("released");
     std::fs::create_dir(&released).unwrap();
     git(&[
@@ -88,7 +89,7 @@ fn a_real_package_installs_from_a_source_image_with_its_version() {
     assert_eq!(installed_files(root.path(), "b", &tree), expected);
 }
 
-/// The files that uv installs of a folder, without its notes of the installation.
+/// The files that uv installs from a folder, without its installation records.
 fn installed_files(root: &Path, name: &str, tree: &Path) -> BTreeSet<String> {
     let target = root.join(name);
     let output = program("uv")
@@ -111,7 +112,7 @@ fn installed_files(root: &Path, name: &str, tree: &Path) -> BTreeSet<String> {
     found.lines().filter(is_own).map(ToOwned::to_owned).collect()
 }
 
-/// Installs a folder with uv and without Git, and gives the version that Python then sees.
+/// Installs a folder with uv and without Git; returns the version that Python then sees.
 fn installed_version(root: &Path, tree: &Path, package: &str) -> String {
     let environment = root.join("venv");
     let python = environment.join("bin/python");

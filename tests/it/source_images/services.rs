@@ -1,4 +1,5 @@
-//! All that is asked of a registry, of each service as `support/services.rs` plays it.
+//! Everything that is requested from a registry, for each service as played by
+//! `support/services.rs`.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,8 +17,8 @@ use crate::support::measured::run;
 use crate::support::services::{Service, service};
 use crate::support::tls::Authority;
 
-/// Which service the test below plays. It is in a process of its own, which trusts the authority in
-/// `SSL_CERT_FILE`.
+/// The service that the test below plays. It runs in a separate process, which trusts the authority
+/// in `SSL_CERT_FILE`.
 const SERVICE: &str = "PATCHSET_TEST_SERVICE";
 
 const REPOSITORY: &str = "team/image";
@@ -111,7 +112,7 @@ impl Stage {
         describe_constraints(&repository, "demo", "1", line.repeat(30_000)).unwrap()
     }
 
-    /// How many requests changed something.
+    /// The number of requests that changed something.
     fn writes(&self) -> usize {
         let state = self.registry.state();
         let is_read = |method: &Method| matches!(*method, Method::GET | Method::HEAD);
@@ -150,7 +151,7 @@ impl Stage {
         }
     }
 
-    /// Pushes an image whose upload is cut off once, and gives it by its digest.
+    /// Pushes an image whose upload is interrupted once; returns its reference by digest.
     async fn push(&self) -> String {
         let image = self.image("one\n");
         let (layer, name) = (image.image.layer.digest.to_string(), image.target.to_string());
@@ -264,12 +265,12 @@ impl Stage {
         ] {
             assert!(told.contains(part), "{told}");
         }
-        // The answer to the first attempt is lost; the second is refused, as the tag is there.
+        // The answer to the first attempt is lost; the second is refused because the tag exists.
         let lost = Habit::after(Method::PUT, "/manifests/constraints-", self.service.limit.clone()).times(1);
         self.registry.habit(lost);
         let pushed = self.image("two\n").push(&self.client()).await.unwrap();
         assert!(!pushed.existed);
-        // The document is there, and the list of what is attached stays as it was.
+        // The document is uploaded, and the list of attached documents stays as before.
         let subject = image.rsplit_once('@').unwrap().1;
         let list = subject.replace(':', "-");
         let before = self.registry.manifest(REPOSITORY, &list);

@@ -1,4 +1,4 @@
-//! Uploads over slow lines, and those that are cut off on the way.
+//! Uploads over slow lines, and interrupted uploads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::support::fake_registry::{FakeRegistry, Habit, Parts, Profile, Says, T
 use crate::support::registry::Registry;
 use crate::support::relay::{Line, Relay};
 
-/// A client that waits so long for progress.
+/// A client with this timeout for progress.
 fn client(host: &str, timeout: Duration, retries: usize) -> Client {
     let config = RegistryConfig {
         plain_http: vec![host.to_owned()],
@@ -31,7 +31,7 @@ fn client(host: &str, timeout: Duration, retries: usize) -> Client {
     Client::new(config, Credentials::default())
 }
 
-/// A client that tries once more.
+/// A client that retries once.
 fn patient(host: &str) -> Client {
     client(host, Duration::from_secs(30), 1)
 }
@@ -47,7 +47,7 @@ fn image(host: &str, size: usize) -> SourceImage {
     .unwrap()
 }
 
-/// A registry that takes such parts.
+/// A registry that accepts such parts.
 fn taking(parts: Parts) -> FakeRegistry {
     let uploads = Uploads {
         parts,
@@ -59,7 +59,7 @@ fn taking(parts: Parts) -> FakeRegistry {
     })
 }
 
-/// The ranges of the parts that came.
+/// The ranges of the received parts.
 fn ranges(registry: &FakeRegistry) -> Vec<String> {
     let state = registry.state();
     let parts = state.seen.iter().filter(|seen| seen.method == Method::PATCH);
@@ -86,7 +86,7 @@ async fn an_upload_that_is_cut_off_is_gone_on_with() {
 async fn a_part_that_does_not_fit_is_sent_from_where_the_registry_is() {
     let registry = taking(Parts::Taken(usize::MAX));
     registry.state().cuts = VecDeque::from([50_000]);
-    // It has taken more than it says at first.
+    // It has received more than it reports at first.
     let late = Says::new(204, "").with("range", "0-29999");
     registry.habit(Habit::instead(Method::GET, "/blobs/uploads/", late).times(1));
     let image = image(&registry.host, 300_000);
@@ -99,7 +99,7 @@ async fn a_part_that_does_not_fit_is_sent_from_where_the_registry_is() {
     assert_eq!(registry.count(&Method::POST, "/blobs/uploads/"), 2);
 }
 
-/// What a registry says of an upload that was cut off, for which it has to be begun anew.
+/// What a registry reports of an interrupted upload that then has to start over.
 #[rstest]
 #[case::nothing(Parts::Untold, None)]
 #[case::no_parts(Parts::Refused, Some(Says::new(204, "").with("range", "0-49999")))]
@@ -133,7 +133,7 @@ async fn an_upload_that_cannot_be_gone_on_with_is_begun_anew(
 async fn an_upload_that_never_gets_on_is_given_up() {
     for parts in [Parts::Refused, Parts::Taken(usize::MAX)] {
         let registry = taking(parts);
-        // At first it gets on a little.
+        // At first it makes a little progress.
         registry.state().cuts = [50_000, 10].into_iter().chain([0; 1000]).collect();
         let image = image(&registry.host, 300_000);
         let error = image.push(&patient(&registry.host)).await.unwrap_err();
@@ -170,7 +170,7 @@ async fn a_registry_leads_no_upload_elsewhere_while_it_is_gone_on_with() {
     assert_eq!(trap.hits(), 0);
 }
 
-/// A folder whose files are gone after they were read this often.
+/// A folder whose files are gone after this many reads.
 struct Vanishing(Folder, AtomicUsize);
 
 impl Objects for Vanishing {
@@ -241,12 +241,12 @@ async fn a_real_registry_gets_a_layer_whose_connection_breaks() {
         .await
         .unwrap();
     assert_eq!(registry.digest("a", tag), digest);
-    // This one forgets what was cut off when it is asked for it: both times the layer was begun
-    // anew.
+    // This registry forgets an interrupted upload when asked about it: both times the layer was
+    // started over.
     assert_eq!(registry.uploads(), 4);
 }
 
-/// Sending takes several times as long as is waited for progress. (The socket takes more when a
+/// Sending takes several times as long as the timeout for progress. (The socket accepts more when a
 /// third of its buffer is free, which is some megabytes here.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_line_is_waited_for_as_long_as_it_carries() {

@@ -43,13 +43,13 @@ impl ApiServer {
         }
     }
 
-    /// An API server of the test's own, for what would be in the way of the others.
+    /// An API server for one test, which would disturb the others.
     pub async fn separate() -> Self {
         tokio::task::spawn_blocking(Self::start).await.unwrap()
     }
 
     fn start() -> Self {
-        // Whoever installed a TLS provider before installed the same one.
+        // If a TLS provider is already installed, it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new()
             .prefix("patchset-cluster-")
@@ -101,8 +101,8 @@ impl ApiServer {
         }
     }
 
-    /// A client that may do everything. It belongs to the calling test's runtime: do not keep it in
-    /// a static.
+    /// A client with all rights. It belongs to the calling test's runtime: do not keep it in a
+    /// static.
     pub fn client(&self) -> Client {
         Client::try_from(self.config.clone()).unwrap()
     }
@@ -115,14 +115,14 @@ impl ApiServer {
             .unwrap()
     }
 
-    /// A client that may do everything, and reaches the server at another address.
+    /// A client with all rights that reaches the server at another address.
     pub fn client_by(&self, address: SocketAddr) -> Client {
         let mut config = self.config.clone();
         config.cluster_url = format!("https://{address}").parse().unwrap();
         Client::try_from(config).unwrap()
     }
 
-    /// A client that acts as a service account, with the rights that it has.
+    /// A client that acts as a service account, with its rights.
     pub fn client_as(&self, namespace: &str, service_account: &str) -> Client {
         let mut config = self.config.clone();
         config.auth_info.impersonate = Some(format!("system:serviceaccount:{namespace}:{service_account}"));
@@ -139,7 +139,8 @@ impl ApiServer {
         self.kubeconfig_by(path, None);
     }
 
-    /// Writes one by which a process reaches the server at another address, where one is given.
+    /// Writes a kubeconfig with which a process reaches the server at another address, if one is
+    /// given.
     pub fn kubeconfig_by(&self, path: &Path, address: Option<SocketAddr>) {
         let mut text = self.kubeconfig.clone();
         if let Some(address) = address {
@@ -165,7 +166,7 @@ impl ApiServer {
         std::fs::write(path, serde_json::to_vec(&kubeconfig).unwrap()).unwrap();
     }
 
-    /// Creates a namespace of the test's own, and gives its name: the prefix and a number.
+    /// Creates a new namespace; returns its name: the prefix and a number.
     pub async fn namespace(&self, prefix: &str) -> String {
         self.namespace_labelled(prefix, &[]).await
     }
@@ -189,13 +190,12 @@ impl ApiServer {
         name
     }
 
-    /// Installs the definitions in `crds/` and waits until they are served. The first call does the
-    /// work.
+    /// Installs the CRDs in `crds/` and waits until they are served. The first call does the work.
     pub async fn crds(&self) {
         self.crds_changed(|_| {}).await;
     }
 
-    /// Like [`Self::crds`], with changes to the definitions.
+    /// Like [`Self::crds`], with changes to the CRDs.
     pub async fn crds_changed(&self, change: impl Fn(&mut CustomResourceDefinition)) {
         self.crds.get_or_init(|| self.install_crds(change)).await;
     }

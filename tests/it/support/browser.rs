@@ -13,7 +13,7 @@ use url::Url;
 
 use super::program::{cached, program};
 
-/// What a page is looked at with.
+/// The preferred colour scheme of the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
     Light,
@@ -34,7 +34,7 @@ impl Theme {
 /// The widths of a phone, a tablet and a desk, in pixels.
 pub const WIDTHS: [u32; 3] = [390, 820, 1440];
 
-/// A browser with one window. It ends with this.
+/// A browser with one window. It ends when dropped.
 pub struct Browser {
     pub client: Client,
     driver: Child,
@@ -42,7 +42,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser that prefers a theme, and runs scripts or not.
+    /// Starts a browser that prefers a theme, with or without scripts.
     pub async fn start(theme: Theme, scripts: bool) -> Self {
         let mut driver = program("chromedriver")
             .arg("--port=0")
@@ -103,7 +103,7 @@ impl Browser {
         self.client.goto(address).await.unwrap();
     }
 
-    /// Shows the page at a width, as high as is asked for.
+    /// Shows the page at a width and height.
     pub async fn resize(&self, width: u32, height: u32) {
         let command = Devtools {
             cmd: "Emulation.setDeviceMetricsOverride",
@@ -121,7 +121,7 @@ impl Browser {
         assert_eq!(self.axe().await, Vec::<String>::new(), "{what}");
     }
 
-    /// Says how requests are told who asks.
+    /// Sends a header with each request, such as the one that identifies the user.
     pub async fn send_header(&self, name: &str, value: &str) {
         let enable = Devtools {
             cmd: "Network.enable",
@@ -135,8 +135,7 @@ impl Browser {
         self.client.issue_cmd(command).await.unwrap();
     }
 
-    /// What the browser has done since its performance was asked for first: counts, and times in
-    /// seconds.
+    /// What the browser has done since the first call: counts, and times in seconds.
     pub async fn performance(&self) -> BTreeMap<String, f64> {
         let enable = Devtools {
             cmd: "Performance.enable",
@@ -180,8 +179,7 @@ impl Browser {
         std::fs::write(path, png).unwrap();
     }
 
-    /// What axe-core finds wrong for people with disabilities, by WCAG 2.2 AA and its best
-    /// practices; each with the elements.
+    /// What axe-core reports against WCAG 2.2 AA and its best practices, each with the elements.
     pub async fn axe(&self) -> Vec<String> {
         let axe = std::fs::read_to_string(cached("axe-core/node_modules/axe-core/axe.min.js")).unwrap();
         self.client.execute(&axe, Vec::new()).await.unwrap();
@@ -201,8 +199,8 @@ impl Browser {
         told.collect()
     }
 
-    /// What the browser complained of since this was asked last: scripts that failed, and what the
-    /// page's policy refused.
+    /// The browser's errors since the last call: scripts that failed, and what the page's policy
+    /// refused.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(BrowserLog).await.unwrap();
         let lines = log.as_array().unwrap().iter();

@@ -36,26 +36,26 @@ pub const POOL: &str = "projects/12/locations/global/workloadIdentityPools/pool/
 pub const EMAIL: &str = "push@team.iam.gserviceaccount.com";
 pub const TENANT: &str = "409520d4-8100-4d1d-ad47-72432ddcc120";
 pub const CLIENT: &str = "00000000-1111-2222-3333-444444444444";
-/// In all that they give.
+/// Part of everything that they issue.
 pub const SECRET: &str = "hidden-by-the-cloud";
 
-/// What they have.
+/// The state of the clouds.
 pub struct State {
-    /// Whom they trust: the subjects of tokens.
+    /// The trusted subjects of tokens.
     pub trusted: Vec<String>,
     /// Tokens of service accounts that were exchanged.
     pub tokens: Vec<String>,
-    /// How many logins for a registry were given.
+    /// The number of registry logins issued.
     pub given: usize,
-    /// How long those hold.
+    /// How long those are valid.
     pub lifetime: SignedDuration,
-    /// Whether whom they trust may ask for a login for a registry.
+    /// Whether trusted subjects may request a login for a registry.
     pub may_log_in: bool,
     /// Requests: host and path.
     pub seen: Vec<String>,
 }
 
-/// They are stopped when dropped.
+/// The clouds; stopped when dropped.
 pub struct Clouds {
     /// The proxy that leads to them.
     proxy: Proxy,
@@ -175,8 +175,8 @@ fn text_answer(status: u16, text: String) -> Response<Body> {
     Response::builder().status(status).body(Body::from(text)).unwrap()
 }
 
-/// Whether a token is of a service account that is trusted; it is for this audience alone, and
-/// holds for ten minutes.
+/// Whether a token is of a trusted service account, for this audience only, and valid for ten
+/// minutes.
 fn is_trusted(state: &mut State, token: &str, audience: &str) -> bool {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
@@ -311,7 +311,7 @@ fn exchange(
         );
     }
     let token = give(state);
-    // Without a service account of Google's it is a login by itself.
+    // Without a Google service account it is a login by itself.
     take_google(registry, &token);
     let answer = json!({
         "access_token": token, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token", "token_type": "Bearer",
@@ -414,7 +414,7 @@ fn give(state: &mut State) -> String {
     format!("{SECRET}-{}", state.given)
 }
 
-/// The registry takes this login from now on, and no other.
+/// From then on the registry accepts this login, and no other.
 fn take(registry: &Mutex<fake_registry::State>, login: String) {
     registry.lock().unwrap().profile.login = Some(login);
 }

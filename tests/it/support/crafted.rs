@@ -1,4 +1,4 @@
-//! Images that a test makes by hand and puts into a registry, by the registry's own API.
+//! Images that a test makes by hand and pushes with the registry's own API.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use super::registry::Registry;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A document that is attached to an image.
+/// A document attached to an image.
 #[derive(Debug)]
 pub struct Attached {
-    /// Of its artifact.
+    /// The digest of its artifact.
     pub digest: String,
     /// The type of its artifact.
     pub kind: String,
@@ -39,7 +39,8 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A layer with a distribution: from a folder where `from_source`, else as from an index.
+/// A layer with a distribution, installed from a folder if `from_source`, otherwise as from an
+/// index.
 pub fn distribution(name: &str, version: &str, from_source: bool) -> Vec<u8> {
     let folder = format!("usr/lib/python3/site-packages/{name}-{version}.dist-info");
     let (metadata, url) = (format!("{folder}/METADATA"), format!("{folder}/direct_url.json"));
@@ -58,7 +59,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// A repository that images are put into.
+/// A repository to push images to.
 pub struct Repository<'a> {
     registry: &'a Registry,
     name: &'a str,
@@ -79,7 +80,7 @@ impl<'a> Repository<'a> {
         format!("http://{}/v2/{}/{path}", self.registry.host, self.name)
     }
 
-    /// Puts a blob there, and describes it.
+    /// Pushes a blob; returns its descriptor.
     async fn blob(&self, media_type: &str, bytes: Vec<u8>) -> Value {
         let (digest, size) = (digest(&bytes), bytes.len());
         let begun = self.client.post(self.url("blobs/uploads/")).send().await.unwrap();
@@ -96,7 +97,7 @@ impl<'a> Repository<'a> {
         json!({ "mediaType": media_type, "digest": digest, "size": size })
     }
 
-    /// Puts a manifest there under a tag or its digest, and gives the digest.
+    /// Pushes a manifest under a tag or its digest; returns the digest.
     pub async fn manifest(&self, reference: Option<&str>, media_type: &str, manifest: &Value) -> String {
         let bytes = serde_json::to_vec(manifest).unwrap();
         let digest = digest(&bytes);
@@ -112,7 +113,7 @@ impl<'a> Repository<'a> {
         digest
     }
 
-    /// Puts an image with a label there, and gives its digest.
+    /// Pushes an image with a label; returns its digest.
     pub async fn image(&self, tag: Option<&str>, inputs: &str, layers: Vec<Vec<u8>>) -> String {
         let config = json!({
             "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] },
@@ -131,14 +132,14 @@ impl<'a> Repository<'a> {
         self.manifest(tag, MANIFEST, &manifest).await
     }
 
-    /// Takes an image away.
+    /// Deletes an image.
     pub async fn delete(&self, digest: &str) {
         let url = self.url(&format!("manifests/{digest}"));
         let answer = self.client.delete(url).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    /// A manifest, where there is one.
+    /// A manifest, if it exists.
     pub async fn get(&self, reference: &str) -> Option<Value> {
         let answer = self
             .client
@@ -154,7 +155,7 @@ impl<'a> Repository<'a> {
         Some(serde_json::from_slice(&body).unwrap())
     }
 
-    /// A blob that is JSON.
+    /// A blob, parsed as JSON.
     pub async fn json(&self, digest: &str) -> Value {
         let answer = self
             .client
@@ -172,7 +173,7 @@ impl<'a> Repository<'a> {
         all.pop().map(|attached| (attached.digest, attached.document))
     }
 
-    /// All that is attached to an image.
+    /// Everything attached to an image.
     pub async fn all_attached(&self, image: &str) -> Vec<Attached> {
         let Some(index) = self.get(&image.replace(':', "-")).await else {
             return Vec::new();

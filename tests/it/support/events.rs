@@ -1,5 +1,5 @@
-//! The endpoint of Flux's notification controller: it keeps what is posted, and answers as it is
-//! told.
+//! The endpoint of Flux's notification controller: it keeps what is posted, and gives the
+//! configured replies.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -23,7 +23,7 @@ pub enum Reply {
     After(Duration),
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Posted {
     pub at: Instant,
@@ -38,7 +38,7 @@ pub struct Posted {
 struct Kept {
     posted: Vec<Posted>,
     replies: VecDeque<Reply>,
-    /// How all are answered for whom nothing else is told.
+    /// The status of all other replies.
     status: u16,
 }
 
@@ -49,7 +49,7 @@ pub struct EventServer {
 }
 
 impl EventServer {
-    /// Answers the first requests as told, and all later ones with 202.
+    /// Gives these replies to the first requests, and 202 to all later ones.
     pub async fn start(replies: &[Reply]) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -69,12 +69,12 @@ impl EventServer {
         self.kept.lock().unwrap()
     }
 
-    /// Answers all that come from now on with this status.
+    /// Answers all later requests with this status.
     pub fn refuse(&self, status: u16) {
         self.kept().status = status;
     }
 
-    /// Answers the next requests as told, and all later ones with 202.
+    /// Gives these replies to the next requests, and 202 to all later ones.
     pub fn answer(&self, replies: &[Reply]) {
         let mut kept = self.kept();
         kept.replies.extend(replies);
@@ -85,7 +85,7 @@ impl EventServer {
         self.kept().posted.clone()
     }
 
-    /// Waits until an event that was taken fits, and gives it as Flux's own type reads it.
+    /// Waits until an accepted event fits; returns it as read by Flux's own type.
     pub async fn event(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
@@ -135,7 +135,7 @@ async fn answer(
     }
 }
 
-/// What Flux's own Go type makes of an event: unknown fields and broken rules are refused.
+/// The event as read by Flux's own Go type: unknown fields and broken rules are refused.
 async fn read_by_flux(body: Vec<u8>) -> Value {
     let read = tokio::task::spawn_blocking(move || {
         use std::io::Write;

@@ -1,5 +1,5 @@
-//! A registry of the test's own, in memory: honest as far as it is not told to have other habits,
-//! such as those of a service, or of somebody who wants to do harm.
+//! A test registry in memory: honest unless it is given other habits, such as those of a service or
+//! of an attacker.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use super::crafted::digest;
 use super::git_server::{ServerTls, TlsListener, acceptor};
 
-/// The login that is taken where one is asked for.
+/// The login that is accepted if one is required.
 pub const USER: &str = "ann";
 pub const PASSWORD: &str = "hidden-password";
-/// The identity token that is taken in its place.
+/// The identity token that is accepted in its place.
 pub const IDENTITY_TOKEN: &str = "hidden-identity";
 
-/// What is asked for.
+/// The login that is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Asks {
     #[default]
@@ -31,9 +31,9 @@ pub enum Asks {
     Basic,
     /// The same, without saying so.
     BasicUntold,
-    /// The same to write; who reads is not asked, and sees nothing without it.
+    /// The same for writes; reads need none, and see nothing without it.
     BasicToWrite,
-    /// A token of this realm; of its own one where that is a path or empty.
+    /// A token of this realm; of the registry's own one if that is a path or empty.
     Bearer(String),
 }
 
@@ -41,9 +41,9 @@ pub enum Asks {
 #[derive(Clone, Debug)]
 pub enum Content {
     Bytes(Vec<u8>),
-    /// So many bytes of white space.
+    /// This many bytes of white space.
     Blank(usize),
-    /// None: the connection ends.
+    /// None: the connection is closed.
     HangUp,
 }
 
@@ -64,7 +64,7 @@ impl Says {
         }
     }
 
-    /// No answer: the connection ends.
+    /// No answer: the connection is closed.
     pub fn hang_up() -> Self {
         Self {
             content: Content::HangUp,
@@ -78,21 +78,21 @@ impl Says {
     }
 }
 
-/// What is said instead of what an honest registry says.
+/// An answer in place of an honest registry's.
 #[derive(Clone, Debug)]
 pub struct Habit {
     pub method: Method,
     /// A part of the path.
     pub path: String,
     pub says: Says,
-    /// Whether the request is done all the same.
+    /// Whether the request is carried out all the same.
     pub is_done: bool,
-    /// How often; the habit is over then.
+    /// How many times; then the habit is over.
     pub times: usize,
 }
 
 impl Habit {
-    /// A habit for good.
+    /// A permanent habit.
     pub fn instead(method: Method, path: &str, says: Says) -> Self {
         Self {
             method,
@@ -103,7 +103,7 @@ impl Habit {
         }
     }
 
-    /// The same for what is done all the same.
+    /// The same, with the request carried out.
     pub fn after(method: Method, path: &str, says: Says) -> Self {
         Self {
             is_done: true,
@@ -117,25 +117,25 @@ impl Habit {
     }
 }
 
-/// What a service does its own way.
+/// The peculiarities of a service.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub asks: Asks,
-    /// The header, or the identity token, that is taken; ann's where it is absent.
+    /// The header, or the identity token, that is accepted; ann's if absent.
     pub login: Option<String>,
-    /// Whom tokens are for.
+    /// The service that tokens are for.
     pub service: &'static str,
-    /// The status and code that who may only pull is told of what is not there; otherwise that it
-    /// is not there.
+    /// The status and code for missing content when the login may only pull; without it, a plain
+    /// not found.
     pub hides_from_readers: Option<(u16, &'static str)>,
-    /// What is said to an upload to a repository that is not among [`State::repositories`]; without
-    /// it all are there.
+    /// The answer to an upload to a repository that is not among [`State::repositories`]; without
+    /// it all exist.
     pub needs_repository: Option<Says>,
     /// Whether the answer to a manifest has a `Location`.
     pub tells_location: bool,
-    /// Whether it lists what is attached by itself, and says so.
+    /// Whether it lists attached documents by itself, and says so.
     pub lists_referrers: bool,
-    /// What is said to who puts a manifest under a tag that is there.
+    /// The answer to a push of a manifest under an existing tag.
     pub keeps_tags: Option<Says>,
     pub uploads: Uploads,
     /// The host where blobs are read, over https.
@@ -167,35 +167,34 @@ impl Default for Profile {
 /// How blobs are sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Uploads {
-    /// Where to; ORIGIN, REPOSITORY and ID stand for what they are. The query has to come back as
-    /// it is.
+    /// The address; ORIGIN, REPOSITORY and ID are replaced. The query has to come back unchanged.
     pub location: &'static str,
     pub parts: Parts,
 }
 
-/// What is taken besides whole blobs, and kept of what is cut off.
+/// What is accepted besides whole blobs, and kept of an interrupted upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
     /// Nothing.
     Refused,
-    /// Parts, but how much there is is not told.
+    /// Parts, but the received length is not reported.
     Untold,
     /// Parts of this many bytes.
     Taken(usize),
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: Method,
-    /// With the query.
+    /// Including the query.
     pub path: String,
     pub login: Option<String>,
     pub content_type: Option<String>,
     pub content_range: Option<String>,
 }
 
-/// What it has.
+/// The content of the registry.
 #[derive(Default)]
 pub struct State {
     pub profile: Profile,
@@ -206,7 +205,7 @@ pub struct State {
     pub repositories: Vec<String>,
     /// Uploads by their path.
     pub uploads: HashMap<String, Vec<u8>>,
-    /// After how many bytes the connections of the next uploads that are longer end.
+    /// After how many bytes the connections of the next longer uploads are closed.
     pub cuts: VecDeque<u64>,
 }
 
@@ -218,7 +217,7 @@ pub struct FakeRegistry {
     _runtime: Running,
 }
 
-/// A server in a thread of its own.
+/// A server in a separate thread.
 pub struct Running(Option<tokio::runtime::Runtime>);
 
 impl Drop for Running {
@@ -229,7 +228,7 @@ impl Drop for Running {
     }
 }
 
-/// Serves on an address of this machine, over TLS where that is given.
+/// Serves on an address of this machine, over TLS if given.
 pub fn serve(app: axum::Router, at: std::net::IpAddr, tls: Option<ServerTls>) -> (SocketAddr, Running) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -292,7 +291,7 @@ impl FakeRegistry {
         }
     }
 
-    /// What it has, for a server that answers in its place.
+    /// The content, for a server that answers in its place.
     pub fn shared(&self) -> Arc<Mutex<State>> {
         Arc::clone(&self.state)
     }
@@ -301,12 +300,12 @@ impl FakeRegistry {
         self.state.lock().unwrap()
     }
 
-    /// Takes up a habit.
+    /// Adds a habit.
     pub fn habit(&self, habit: Habit) {
         self.state().profile.habits.push(habit);
     }
 
-    /// Puts an image with a label and one layer there, and gives its digest.
+    /// Stores an image with a label and one layer; returns its digest.
     pub fn image(&self, repository: &str, tag: Option<&str>, inputs: &str, layer: &[u8]) -> String {
         let config = json!({
             "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] },
@@ -332,14 +331,14 @@ impl FakeRegistry {
         named
     }
 
-    /// The manifest of a tag or digest, where there is one.
+    /// The manifest of a tag or digest, if it exists.
     pub fn manifest(&self, repository: &str, name: &str) -> Option<Value> {
         let state = self.state();
         let (_, bytes) = state.manifests.get(&(repository.to_owned(), name.to_owned()))?;
         serde_json::from_slice(bytes).ok()
     }
 
-    /// How many requests came by a method for a part of the path.
+    /// The number of requests with a method and a part of the path.
     pub fn count(&self, method: &Method, path: &str) -> usize {
         let state = self.state();
         let all = state.seen.iter();
@@ -362,13 +361,13 @@ pub fn wire(says: Says) -> Response<Body> {
                 (0..chunks).map(move |_| Ok::<_, std::io::Error>(chunk.clone())),
             ))
         }
-        // The connection's task ends, without a word on standard error.
+        // The connection's task ends, without output on standard error.
         Content::HangUp => std::panic::resume_unwind(Box::new("the connection ends")),
     };
     answer.body(body).unwrap()
 }
 
-/// A body; what there is of it where it is cut off.
+/// A body, or the part of it that arrived before it was cut off.
 async fn received(body: Body, cut: Option<u64>) -> Result<Vec<u8>, Vec<u8>> {
     let mut stream = body.into_data_stream();
     let mut whole = Vec::new();
@@ -383,7 +382,7 @@ async fn received(body: Body, cut: Option<u64>) -> Result<Vec<u8>, Vec<u8>> {
     Ok(whole)
 }
 
-/// The repository that a path is of.
+/// The repository in a path.
 fn repository_of(path: &str) -> Option<&str> {
     let below = path.strip_prefix("/v2/")?;
     ["/manifests/", "/blobs/", "/referrers/"]
@@ -413,7 +412,7 @@ impl State {
         Says::hang_up()
     }
 
-    /// Notes a request, and gives its login.
+    /// Records a request; returns its login.
     fn see(&mut self, head: &Head) -> Option<String> {
         let Head {
             method, uri, headers, ..
@@ -469,7 +468,7 @@ impl State {
         }
     }
 
-    /// What is said to who may not do this.
+    /// The answer to a request without permission.
     fn complaint(&self, request: &Request<'_>, realm: &str) -> Option<Says> {
         let unknown = || complaint(401, "UNAUTHORIZED", "who are you?");
         let asked = |challenge: &str| unknown().with("www-authenticate", challenge);
@@ -651,7 +650,7 @@ impl State {
     }
 }
 
-/// A request and what goes with it.
+/// A request with its context.
 struct Request<'a> {
     /// Scheme, host and port.
     origin: String,
@@ -659,7 +658,7 @@ struct Request<'a> {
     uri: &'a Uri,
     range: Option<String>,
     body: &'a [u8],
-    /// Empty without one.
+    /// Empty if there is none.
     login: String,
 }
 
@@ -674,7 +673,7 @@ pub fn complaint(status: u16, code: &str, message: &str) -> Says {
     Says::new(status, &body.to_string())
 }
 
-/// A token that says itself what it is for.
+/// A token that states what it is for.
 fn given(request: &Request<'_>, profile: &Profile) -> Says {
     let query = request.uri.query().unwrap_or_default();
     let form = String::from_utf8_lossy(request.body);
@@ -694,7 +693,7 @@ fn given(request: &Request<'_>, profile: &Profile) -> Says {
     )
 }
 
-/// An address that nobody may connect to.
+/// An address that must never be connected to.
 pub struct Trap {
     /// Host and port.
     pub host: String,
@@ -716,7 +715,7 @@ impl Trap {
         Self { host, hits }
     }
 
-    /// How many connections came.
+    /// The number of connections.
     pub fn hits(&self) -> usize {
         self.hits.load(Ordering::SeqCst)
     }

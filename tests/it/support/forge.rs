@@ -1,8 +1,8 @@
-//! A GitHub, GitLab or Gitea of the test's own: the part of their APIs that is about pull requests,
-//! with what it keeps.
+//! A test server that plays GitHub, GitLab or Gitea: the part of their APIs for pull requests, and
+//! the state behind it.
 //!
-//! It is as strict as they are: other logins, versions, branches and types are refused, as they do
-//! it.
+//! It is as strict as they are: other logins, versions, branches and types are refused in the same
+//! way.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,21 +19,21 @@ use serde_json::{Value, json};
 use super::git_server::{ServerTls, TlsListener, acceptor};
 use super::github::{listen, verified};
 
-/// The access token that is taken.
+/// The access token that is accepted.
 pub const TOKEN: &str = "token_0123456789hidden";
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It is answered with this instead of being done.
+    /// It is answered with this instead of being carried out.
     Instead(u16, Vec<(&'static str, String)>, String),
-    /// It is done, and answered with this status.
+    /// It is carried out, and answered with this status.
     After(u16),
-    /// It is done, and never answered.
+    /// It is carried out, and never answered.
     Silence,
-    /// It is answered with so many bytes.
+    /// It is answered with this many bytes.
     Flood(usize),
-    /// Somebody else opens the same before it is done.
+    /// The same is opened by another client before it is carried out.
     Race,
 }
 
@@ -52,12 +52,12 @@ pub struct Pull {
     pub is_fork: bool,
     /// GitHub's field; the others have it in the title.
     pub is_draft: bool,
-    /// Who was asked for a review; teams with a slash before them.
+    /// Those asked for a review; teams have a leading slash.
     pub reviewers: Vec<String>,
     pub comments: Vec<String>,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: Method,
@@ -69,11 +69,11 @@ pub struct Seen {
 /// What the server holds, and how it behaves.
 pub struct State {
     pub branches: Vec<String>,
-    /// The branches that have what `main` has.
+    /// The branches whose content `main` has.
     pub merged: Vec<String>,
     pub pulls: Vec<Pull>,
     pub labels: Vec<(u64, String)>,
-    /// Labels of the organisation; none where the owner is a user.
+    /// Labels of the organisation; none if the owner is a user.
     pub shared_labels: Option<Vec<(u64, String)>>,
     pub faults: Vec<(Method, Fault)>,
     pub requests: Vec<Seen>,
@@ -84,12 +84,12 @@ pub struct State {
     pub granted: Vec<(String, Value)>,
     /// Whether a Gitea is as old as 1.19.
     pub is_old: bool,
-    /// Whether the token may make labels that are not there: GitHub's `Issues: write`, Gitea's
-    /// `write:issue`, a role of GitLab.
+    /// Whether the token may make missing labels: GitHub's `Issues: write`, Gitea's `write:issue`,
+    /// a role of GitLab.
     pub may_make_labels: bool,
     /// Gitea's `WORK_IN_PROGRESS_PREFIXES`.
     pub draft_prefixes: Vec<String>,
-    /// Who can be asked for a review, and the teams with a slash before them.
+    /// Those who can be asked for a review; teams have a leading slash.
     pub reviewers: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ pub struct State {
 pub struct Forge {
     pub kind: ForgeKind,
     pub host: String,
-    /// The repository's address, as Git has it.
+    /// The repository's Git address.
     pub git_url: String,
     state: Arc<Mutex<State>>,
 }
@@ -163,7 +163,7 @@ impl Forge {
         axum::Router::new().fallback(serve).with_state(served)
     }
 
-    /// What it holds.
+    /// The server's state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -173,7 +173,7 @@ impl Forge {
         self.state().faults.push((method, fault));
     }
 
-    /// How many requests came that change something.
+    /// The number of requests that change something.
     pub fn writes(&self) -> usize {
         let state = self.state();
         state
@@ -183,7 +183,7 @@ impl Forge {
             .count()
     }
 
-    /// Adds a pull request as somebody else opens it.
+    /// Adds a pull request opened by another user.
     pub fn add(&self, head: &str, base: &str, state: &'static str) -> u64 {
         self.state().add(head, base, state)
     }
@@ -214,7 +214,7 @@ impl State {
             .find(|pull| pull.number.to_string() == number)
     }
 
-    /// Whether a label may be put on a request: it is there, or may be made.
+    /// Whether a label may be put on a request: it exists, or may be made.
     fn may_put(&self, label: &str) -> bool {
         let is_there = |(_, name): &(u64, String)| name.eq_ignore_ascii_case(label);
         self.may_make_labels || self.labels.iter().any(is_there)
@@ -398,7 +398,7 @@ fn is_draft(title: &str, prefixes: &[&str]) -> bool {
         .any(|prefix| title.starts_with(&prefix.to_lowercase()))
 }
 
-/// The comments of a request that may be there, and a new one.
+/// The comments on a request, if it exists, and a new one.
 fn comments(pull: Option<&mut Pull>, method: &Method, body: &Value) -> Answer {
     let Some(pull) = pull else {
         return says(404, "Not Found");
@@ -414,7 +414,7 @@ fn comments(pull: Option<&mut Pull>, method: &Method, body: &Value) -> Answer {
     answer(200, &wire.collect())
 }
 
-/// GitHub's and Gitea's request for reviews: of all who are named, or of none.
+/// GitHub's and Gitea's request for reviews: from everyone named, or from no one.
 fn ask_for_reviews(state: &mut State, number: &str, body: &Value) -> Answer {
     let list = |field: &str, prefix: &str| -> Vec<String> {
         let names = body[field].as_array().unwrap().iter();
@@ -556,7 +556,7 @@ fn gitlab_wire(pull: &Pull, known: &[String]) -> Value {
     })
 }
 
-/// The labels that a merge request gets: what may not be made is left out without a word.
+/// The labels that a merge request gets: those that may not be made are silently left out.
 fn gitlab_labels(state: &State, body: &Value) -> Vec<String> {
     let asked = text(body, "labels").or_else(|| text(body, "add_labels"));
     let asked = asked.unwrap_or_default().split(',');
@@ -566,7 +566,7 @@ fn gitlab_labels(state: &State, body: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Describes a merge request: commands are carried out and taken out of the text.
+/// Sets a merge request's description: commands are carried out and removed from the text.
 fn gitlab_describe(pull: &mut Pull, text: &str) {
     let mut kept = Vec::new();
     for line in text.lines() {
@@ -578,7 +578,7 @@ fn gitlab_describe(pull: &mut Pull, text: &str) {
     kept.join("\n").trim_end().clone_into(&mut pull.body);
 }
 
-/// Opens a merge request, where its branches are there and it is the only one.
+/// Opens a merge request, if its branches exist and it is the only one.
 fn gitlab_open(state: &mut State, body: &Value) -> Answer {
     let (Some(head), Some(base)) = (text(body, "source_branch"), text(body, "target_branch")) else {
         return answer(400, &json!({"error": "source_branch is missing"}));
@@ -605,7 +605,7 @@ fn gitlab_open(state: &mut State, body: &Value) -> Answer {
     answer(201, &gitlab_wire(pull, &known))
 }
 
-/// Changes a merge request in the fields that are sent.
+/// Changes the sent fields of a merge request.
 fn gitlab_edit(state: &mut State, number: &str, body: &Value) -> Answer {
     let labels = gitlab_labels(state, body);
     let known = state.reviewers.clone();
@@ -675,7 +675,7 @@ fn gitlab(
     }
 }
 
-/// A function that writes pull requests as Gitea sends them, with what the state holds now.
+/// A function that writes pull requests as Gitea sends them, with the current state.
 fn gitea_wire(state: &State) -> impl Fn(&Pull) -> Value + use<> {
     let branches = state.branches.clone();
     let prefixes = state.draft_prefixes.clone();
@@ -703,7 +703,7 @@ fn gitea_label((id, name): &(u64, String)) -> Value {
     json!({"id": id, "name": name, "color": "ededed"})
 }
 
-/// What Gitea answers where something is not there.
+/// Gitea's answer if something does not exist.
 fn gitea_not_found() -> Answer {
     answer(
         404,
@@ -711,7 +711,7 @@ fn gitea_not_found() -> Answer {
     )
 }
 
-/// Opens a pull request, where its branches are there and it is the only one.
+/// Opens a pull request, if its branches exist and it is the only one.
 fn gitea_open(state: &mut State, body: &Value) -> Answer {
     let (head, base) = (text(body, "head").unwrap(), text(body, "base").unwrap());
     if ![head, base]
@@ -733,7 +733,7 @@ fn gitea_open(state: &mut State, body: &Value) -> Answer {
     answer(201, &wire(pull))
 }
 
-/// Makes a label, where the token may do so.
+/// Makes a label, if the token may do so.
 fn gitea_make_label(state: &mut State, body: &Value) -> Answer {
     if !state.may_make_labels {
         return says(

@@ -26,12 +26,12 @@ impl GitRepo {
         }
     }
 
-    /// Runs git on the repository and gives its output without the line's end.
+    /// Runs git on the repository; returns its output without the trailing newline.
     pub fn git(&self, args: &[&str]) -> String {
         self.git_at(None, args)
     }
 
-    /// The same at another time than now, in seconds since the epoch.
+    /// The same at a given time, in seconds since the epoch.
     pub fn git_at(&self, time: Option<i64>, args: &[&str]) -> String {
         let time = time.map(|seconds| format!("{seconds} +0000"));
         let times = ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"].map(|name| (name, time.clone()));
@@ -60,12 +60,12 @@ impl GitRepo {
             .to_owned()
     }
 
-    /// Writes files and commits them on the current branch; gives the commit.
+    /// Writes files and commits them on the current branch; returns the commit.
     pub fn commit(&self, files: &[(&str, &str)], message: &str) -> String {
         self.commit_at(None, files, message)
     }
 
-    /// The same at another time than now, in seconds since the epoch.
+    /// The same at a given time, in seconds since the epoch.
     pub fn commit_at(&self, time: Option<i64>, files: &[(&str, &str)], message: &str) -> String {
         for (name, content) in files {
             let path = self.work.path().join(name);

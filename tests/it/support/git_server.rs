@@ -18,33 +18,33 @@ use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use base64::Engine;
 use tokio::sync::oneshot;
 
-/// What an HTTP server does wrong from now on.
+/// What an HTTP server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
     /// Answers with this status.
     Status(u16),
-    /// Stops sending packs after so many bytes, and keeps the connection open.
+    /// Stops sending packs after this many bytes, and keeps the connection open.
     StallPack(usize),
-    /// Closes the connection after so many bytes of a pack.
+    /// Closes the connection after this many bytes of a pack.
     CutPack(usize),
-    /// Turns round one byte of a pack.
+    /// Flips bits in one byte of a pack.
     FlipPack(usize),
-    /// Declines so many packs with such an answer, in which `OID` stands for what was wanted.
+    /// Declines this many packs with such an answer, in which `OID` stands for the wanted object.
     Decline {
         /// How many packs; the next is sent.
         times: usize,
         /// The answer's status.
         status: u16,
-        /// What it says, in one line of the protocol.
+        /// The message, in one line of the protocol.
         words: &'static str,
     },
-    /// Does something else with requests for packs than they say.
+    /// Misreads requests for packs.
     Misread(Misreading),
-    /// Takes a push, does nothing with it, and says this in place of the report.
+    /// Accepts a push, ignores it, and sends this in place of the report.
     InPlaceOfReport(&'static str),
-    /// Serves whoever reads, and answers pushes with a status and a text.
+    /// Serves readers, and answers pushes with a status and a text.
     RefusePush {
         /// The answer's status.
         status: u16,
@@ -62,14 +62,14 @@ pub enum Misreading {
     Unfiltered,
     /// Leaves all trees out.
     WithoutTrees,
-    /// Leaves out the last thing that is wanted.
+    /// Leaves out the last wanted object.
     OneLess,
-    /// Sends what is wanted alone to whoever says what it has.
+    /// Sends only the wanted object to a client that says what it has.
     TipAlone,
 }
 
 impl Misreading {
-    /// What git is asked instead.
+    /// The request that git gets instead.
     fn rewrite(self, body: &[u8]) -> Vec<u8> {
         let mut lines: Vec<&[u8]> = Vec::new();
         let mut rest = body;
@@ -105,7 +105,7 @@ impl Misreading {
     }
 }
 
-/// Counts of what was asked.
+/// Counts of requests.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Requests of any kind.
@@ -116,7 +116,7 @@ pub struct Counts {
     pub packs: AtomicUsize,
     /// Bytes of all answers' bodies.
     pub sent: AtomicU64,
-    /// Requests that came with an `Authorization`.
+    /// Requests with an `Authorization`.
     pub with_login: AtomicUsize,
 }
 
@@ -130,7 +130,7 @@ pub struct ServerTls {
     pub client_authority: Option<String>,
 }
 
-/// Settings of an HTTP server that is not started yet.
+/// Settings of an HTTP server that is not running yet.
 pub struct HttpBuilder {
     root: PathBuf,
     login: Option<String>,
@@ -210,13 +210,13 @@ impl GitServer {
     /// Host and port.
     pub fn host(&self) -> String {
         match self.scheme {
-            // A certificate's name, and an origin of its own for redirects.
+            // A certificate's name, and a separate origin for redirects.
             "https" if self.address.ip().is_loopback() => format!("localhost:{}", self.address.port()),
             _ => self.address.to_string(),
         }
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -254,14 +254,14 @@ impl Drop for GitServer {
 }
 
 impl HttpBuilder {
-    /// Asks for a user and password.
+    /// Requires a user and password.
     pub fn basic(mut self, user: &str, password: &str) -> Self {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
         self.login = Some(format!("Basic {pair}"));
         self
     }
 
-    /// Asks for a token.
+    /// Requires a token.
     pub fn bearer(mut self, token: &str) -> Self {
         self.login = Some(format!("Bearer {token}"));
         self
@@ -279,14 +279,14 @@ impl HttpBuilder {
         self
     }
 
-    /// Listens at another address than loopback.
+    /// Listens at an address other than loopback.
     pub fn at(mut self, address: Ipv4Addr) -> Self {
         self.address = address;
         self
     }
 
-    /// Answers with a text where a request's path and query begin so: the API of a forge that has
-    /// the repositories.
+    /// Answers with a text if a request's path and query begin like this: the API of a forge that
+    /// has the repositories.
     pub fn page(mut self, begin: &str, text: &str) -> Self {
         self.pages.push((begin.to_owned(), text.to_owned()));
         self
@@ -425,7 +425,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         .expect("a response")
 }
 
-/// What is answered before the request's body is read.
+/// The answer before the request's body is read.
 fn refusal(shared: &Shared, parts: &Parts, fault: Fault) -> Option<Response<Body>> {
     if let Some(base) = &shared.redirect {
         let target = format!("{base}{}", parts.uri.path_and_query().expect("a path"));
@@ -483,7 +483,7 @@ fn decline(status: u16, words: &str, request: &str) -> Response<Body> {
 
 /// Makes a pack's transfer go wrong.
 fn spoil(answer: Vec<u8>, fault: Fault) -> Body {
-    // A server tells its progress before the pack, at a length that nobody knows beforehand.
+    // A server reports progress before the pack, of a length unknown beforehand.
     let begin = answer.windows(4).position(|bytes| bytes == b"PACK").unwrap_or(0);
     let at = match fault {
         Fault::StallPack(at) | Fault::CutPack(at) => (begin + at).min(answer.len()),
@@ -574,9 +574,9 @@ fn backend(
 
 /// Accepts connections with TLS.
 pub struct TlsListener {
-    /// Where from.
+    /// The source of connections.
     pub listener: tokio::net::TcpListener,
-    /// How, as [`acceptor`] makes it.
+    /// The acceptor made by [`acceptor`].
     pub acceptor: tokio_rustls::TlsAcceptor,
 }
 
@@ -600,7 +600,7 @@ impl axum::serve::Listener for TlsListener {
     }
 }
 
-/// What accepts a connection with TLS.
+/// Accepts connections with TLS.
 pub fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -630,9 +630,9 @@ pub fn acceptor(tls: ServerTls) -> tokio_rustls::TlsAcceptor {
     tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
-/// A free port of the loopback interface that nobody gets by chance: no test of this process is
-/// given it twice, and it is below those that the scripts of clusters take (20000 to 32000), and
-/// those that the kernel gives to connections and to servers that ask for any (32768 and up).
+/// A free port of the loopback interface that no other process gets by chance: it is never returned
+/// twice in this process, and is below those that the scripts of clusters take (20000 to 32000),
+/// and those that the kernel gives to connections and to servers that ask for any (32768 and up).
 pub fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 8_000;
@@ -646,8 +646,8 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
-/// Starts a process that listens on a port, and waits until it does; another port where one is
-/// taken meanwhile.
+/// Starts a process that listens on a port, and waits until it does; tries another port if one has
+/// been taken.
 pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
     for _ in 0..5 {
         let port = free_port();
@@ -655,7 +655,8 @@ pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             let answers = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            // Who answers may be another server that took the port first; then this one has ended.
+            // Another server that took the port first may be the one that answers; then this one
+            // has ended.
             if child.try_wait().expect("a child").is_some() {
                 break;
             }
@@ -669,9 +670,9 @@ pub fn start_on_free_port(start: impl Fn(u16) -> Child) -> (u16, Child) {
     panic!("no server came up");
 }
 
-/// Ends a process and what it started.
+/// Ends a process and its children.
 pub fn end(child: &mut Child) {
-    // git daemon hands its work to a process of its own, which ends with the first's signal only.
+    // git daemon passes its work to another process, which ends only with the first one's signal.
     let _ = Command::new("kill").arg(child.id().to_string()).status();
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {

@@ -1,5 +1,5 @@
-//! A GitHub of the test's own: the part of its REST API that starts and follows workflow runs, with
-//! what it keeps.
+//! A test server that plays GitHub: the part of its REST API that starts and follows workflow runs,
+//! and the state behind it.
 //!
 //! It is strict where GitHub is: unknown keys, inputs, tokens, versions and signatures are refused.
 
@@ -21,36 +21,36 @@ use serde_json::{Value, json};
 use super::git_server::{ServerTls, TlsListener, acceptor};
 use super::program::program;
 
-/// The access token that is taken.
+/// The access token that is accepted.
 pub const TOKEN: &str = "ghp_0123456789hidden";
-/// What signs the addresses of logs.
+/// The signature in the addresses of logs.
 pub const SIGNATURE: &str = "signature-hidden";
 
-/// What a server does with `return_run_details`.
+/// A server's handling of `return_run_details`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Details {
-    /// It tells the run.
+    /// It returns the run.
     Told,
-    /// It does not know of it, and does not mind.
+    /// It does not know the key, and ignores it.
     Ignored,
-    /// It refuses keys that it does not know.
+    /// It refuses unknown keys.
     Refused,
 }
 
 /// What goes wrong with one request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It is answered with this instead of being done.
+    /// It is answered with this instead of being carried out.
     Instead(u16, Vec<(&'static str, String)>, String),
-    /// It is done, and answered with this status.
+    /// It is carried out, and answered with this status.
     After(u16),
-    /// It is done, and never answered.
+    /// It is carried out, and never answered.
     Silence,
-    /// It is done, and the connection closed.
+    /// It is carried out, and the connection closed.
     Cut,
-    /// It is done, and the answer's body ends too early.
+    /// It is carried out, and the answer's body ends too early.
     CutBody,
-    /// It is answered with so many bytes.
+    /// It is answered with this many bytes.
     Flood(usize),
 }
 
@@ -62,7 +62,7 @@ pub struct Run {
     pub created: Timestamp,
     pub status: &'static str,
     pub conclusion: Option<&'static str>,
-    /// What it becomes with each look.
+    /// Its successive states, one for each look.
     pub script: Vec<(&'static str, Option<&'static str>)>,
     pub inputs: Value,
     pub jobs: Value,
@@ -75,7 +75,7 @@ pub struct Granted {
     pub ends: Timestamp,
 }
 
-/// A request that came.
+/// A received request.
 pub struct Seen {
     pub path: String,
     pub login: Option<String>,
@@ -94,17 +94,17 @@ pub struct State {
     /// The App's number and its public key, PEM.
     pub app: Option<(String, String)>,
     pub granted: Vec<Granted>,
-    /// How long a token of an installation holds, in seconds.
+    /// How long an installation token is valid, in seconds.
     pub lifetime: i64,
     /// Job logs by job.
     pub logs: HashMap<u64, String>,
-    /// Whether the logs' host gives parts.
+    /// Whether the log host serves ranges.
     pub gives_parts: bool,
     /// Requests that the logs' host got: their `Authorization` and `Range`.
     pub fetched: Vec<(Option<String>, Option<String>)>,
     /// Where logs are redirected to, instead of the logs' host.
     pub logs_elsewhere: Option<String>,
-    /// Whether runs go on that should be cancelled.
+    /// Whether cancelled runs continue.
     pub cancels_late: bool,
 }
 
@@ -184,17 +184,17 @@ impl GitHub {
         axum::Router::new().fallback(serve).with_state(served)
     }
 
-    /// What it holds.
+    /// The server's state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// Has the next request whose path ends so go wrong.
+    /// Makes the next request whose path ends like this go wrong.
     pub fn fault(&self, path: &'static str, fault: Fault) {
         self.state().faults.push((path, fault));
     }
 
-    /// How many requests came whose path ends so.
+    /// The number of requests whose path ends like this.
     pub fn count(&self, path: &str) -> usize {
         let state = self.state();
         state
@@ -214,7 +214,7 @@ pub async fn listen() -> (tokio::net::TcpListener, SocketAddr) {
 }
 
 impl Run {
-    /// A run that is queued.
+    /// A queued run.
     pub fn new(id: u64, title: &str, created: Timestamp) -> Self {
         Self {
             id,
@@ -331,7 +331,7 @@ fn handle(served: &Served, method: &Method, uri: &Uri, headers: &HeaderMap, body
         return complaint(400, "Unknown API version");
     }
     let path = uri.path();
-    // As api.github.com has it, and as Enterprise Servers do.
+    // As on api.github.com, and on Enterprise Servers.
     let path = match path.strip_prefix("/api/v3/") {
         None => path.strip_prefix('/').filter(|path| path.starts_with("app/")),
         path => path,
@@ -519,7 +519,7 @@ fn grant(state: &mut State, installation: &str, proof: &str, body: &[u8]) -> Ans
     answer(201, &told)
 }
 
-/// An RSA key as a GitHub App has it, and its public one, PEM.
+/// An RSA key in the form of a GitHub App's, and its public key, PEM.
 pub fn keys(form: &[&str]) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let openssl = |arguments: &[&str]| {
@@ -538,7 +538,7 @@ pub fn keys(form: &[&str]) -> (String, String) {
     (private, openssl(&["rsa", "-in", "made", "-pubout"]))
 }
 
-/// The claims of a token that openssl finds to be signed by the key's owner.
+/// The claims of a token, if openssl verifies the key owner's signature.
 pub fn verified(token: &str, public_key: &str) -> Option<Value> {
     let (message, signature) = token.rsplit_once('.')?;
     let (head, claims) = message.split_once('.')?;
@@ -564,7 +564,7 @@ pub fn verified(token: &str, public_key: &str) -> Option<Value> {
     status.success().then(|| part(claims))?
 }
 
-/// The logs' host: it takes signed addresses alone, and refuses whoever sends a login as well, as
+/// The log host: it accepts only signed addresses, and refuses a request that also has a login, as
 /// Azure's does.
 async fn log(Shared(state): Shared<Arc<Mutex<State>>>, uri: Uri, headers: HeaderMap) -> Response {
     let state = &mut *state.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Private keys with parameters of one's choice.
+//! Private keys with chosen parameters.
 
 use std::process::Command;
 
@@ -18,8 +18,8 @@ pub fn armored(label: &str, bytes: &[u8]) -> String {
     )
 }
 
-/// An SSH key of the curve P-256 with a number of one's choice, as OpenSSH writes it; gives both
-/// halves. A cipher is one of `ssh -Q cipher`; without a passphrase there is none.
+/// An SSH key of the curve P-256 with a chosen number, as OpenSSH writes it; returns both halves. A
+/// cipher is one of `ssh -Q cipher`; without a passphrase none is used.
 pub fn p256(number: &[u8; 32], passphrase: &str, cipher: &str) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
@@ -43,7 +43,7 @@ pub fn p256(number: &[u8; 32], passphrase: &str, cipher: &str) -> (String, Strin
     (std::fs::read_to_string(path).unwrap(), public)
 }
 
-/// An SSH key that says that its passphrase goes through so many rounds of bcrypt.
+/// An SSH key that declares this many rounds of bcrypt for its passphrase.
 pub fn bcrypt(rounds: u32) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");

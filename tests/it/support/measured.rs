@@ -1,4 +1,4 @@
-//! A process with the most memory that it had.
+//! A process and its peak memory.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 /// How long a process may run.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What became of a process.
+/// The outcome of a process.
 #[derive(Debug)]
 pub struct Measured {
-    /// The exit status; `None` where a signal ended it.
+    /// The exit status; `None` if a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    /// The most memory that was resident at once, in KiB.
+    /// The peak resident memory, in KiB.
     pub peak: u64,
 }
 
-/// Runs a command to its end, and looks at its memory all the while.
+/// Runs a command to its end while measuring its memory.
 pub fn run(command: &mut Command) -> Measured {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
@@ -50,9 +50,9 @@ pub fn run(command: &mut Command) -> Measured {
     }
 }
 
-/// The most memory that a process had resident so far, in KiB; `None` if it has ended, or is about
-/// to begin: a process that was just spawned shows the memory of the tests, which it shares until
-/// the kernel has put its own in place.
+/// The peak resident memory of a process so far, in KiB; `None` if it has ended, or is about to
+/// begin: a process that was just spawned shows the memory of the tests, which it shares until the
+/// kernel has put its own in place.
 pub fn peak_of(process: u32) -> Option<u64> {
     let program = std::fs::read_link(format!("/proc/{process}/exe")).ok()?;
     if program == std::fs::read_link("/proc/self/exe").ok()? {

@@ -1,4 +1,4 @@
-//! What tests share: real servers, and folders made for them.
+//! Shared by tests: real servers, and folders made for them.
 
 pub mod api_server;
 pub mod browser;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Where `hack/setup.sh` keeps what it gets.
+/// Where `hack/setup.sh` keeps its downloads.
 fn cache() -> Option<PathBuf> {
     std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -17,8 +17,8 @@ pub fn cached(path: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {path} in the cache: hack/test.sh makes it"))
 }
 
-/// A command for a program of the Python environment that `hack/setup.sh` makes, whose pip is of a
-/// known version.
+/// A command for a program in the Python environment made by `hack/setup.sh`, whose pip has a known
+/// version.
 pub fn python(name: &str) -> Command {
     let found = cache()
         .map(|cache| cache.join("python/bin").join(name))
@@ -27,8 +27,8 @@ pub fn python(name: &str) -> Command {
     Command::new(found)
 }
 
-/// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or where `hack/setup.sh` puts what
-/// it gets.
+/// A command for a program in `KUBEBUILDER_ASSETS`, on `PATH`, or among the downloads of
+/// `hack/setup.sh`.
 pub fn program(name: &str) -> Command {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A real Prometheus on loopback: Debian's.
+//! A real Prometheus on loopback, from Debian.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// Scrapes an address each second, with the labels that Prometheus Operator sets, and evaluates
-    /// a rules file.
+    /// a file of rules.
     pub async fn scraping(target: &str, rules: &std::path::Path) -> Self {
         let root = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -73,8 +73,8 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// What an expression gave in the last minutes, as a panel draws it: labels, and a value each
-    /// second.
+    /// The results of an expression over the last minutes, as a panel draws them: labels, and a
+    /// value for each second.
     pub async fn query_range(&self, expression: &str) -> Vec<Value> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let (start, end) = ((now - 600).to_string(), now.to_string());
@@ -88,7 +88,7 @@ impl Prometheus {
         data["result"].as_array().unwrap().clone()
     }
 
-    /// The labels of what an expression gives now.
+    /// The labels of an expression's current results.
     pub async fn query(&self, expression: &str) -> Vec<Value> {
         let data = self.ask("query", &[("query", expression)]).await;
         let results = data["result"].as_array().unwrap().iter();
@@ -104,7 +104,7 @@ impl Prometheus {
             .clone()
     }
 
-    /// Waits until what an expression gives is as wanted.
+    /// Waits until an expression's results satisfy a condition.
     pub async fn until(&self, expression: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let begun = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! An HTTP proxy: `CONNECT` and absolute addresses, with a login where wanted.
+//! An HTTP proxy: `CONNECT` and absolute addresses, with an optional login.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,19 +15,18 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy that asks for the login.
+    /// Starts a proxy that requires the login.
     pub fn start(user: &str, password: &str) -> Self {
         Self::leading(user, password, ToOwned::to_owned)
     }
 
-    /// Starts a proxy that connects to this host and port, whatever it is asked for.
+    /// Starts a proxy that connects to this host and port, whatever the request.
     pub fn start_to(user: &str, password: &str, host: &str) -> Self {
         let host = host.to_owned();
         Self::leading(user, password, move |_| host.clone())
     }
 
-    /// Starts a proxy that connects where a rule leads to, given the host and port that it is asked
-    /// for.
+    /// Starts a proxy that connects to where a rule leads, given the requested host and port.
     pub fn leading(user: &str, password: &str, to: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let to = Arc::new(to);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -60,7 +59,7 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// How many requests were passed on.
+    /// The number of requests passed on.
     pub fn passed_on(&self) -> usize {
         self.passed_on.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! A real registry on loopback: Debian's `docker-registry`, with a configuration of the test's own.
+//! A real registry on loopback: Debian's `docker-registry`, with a configuration for tests.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry that everybody may push to.
+    /// A registry that accepts pushes from everyone.
     pub fn open() -> Self {
         Self::start(&format!("127.0.0.1:{}", free_port()), "")
     }
@@ -29,7 +29,7 @@ impl Registry {
         Self::start(host, "")
     }
 
-    /// A registry that asks for ann's password.
+    /// A registry that requires ann's password.
     pub fn with_password() -> Self {
         Self::with_password_at(&format!("127.0.0.1:{}", free_port()))
     }
@@ -42,7 +42,7 @@ impl Registry {
         )
     }
 
-    /// A registry that asks for tokens of a server.
+    /// A registry that requires tokens of a server.
     pub fn with_tokens(server: &TokenServer) -> Self {
         let more = format!(
             "auth:\n  token:\n    realm: {}\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: ROOT/token.pem\n",
@@ -77,7 +77,7 @@ impl Registry {
         registry
     }
 
-    /// Starts it on what it held before.
+    /// Starts it again with its former content.
     pub fn resume(&mut self) {
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -104,7 +104,7 @@ impl Registry {
         }
     }
 
-    /// Stops it; what it holds stays.
+    /// Stops it; its content stays.
     pub fn pause(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -112,7 +112,7 @@ impl Registry {
         }
     }
 
-    /// What it logged.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.root.path().join("log")).unwrap()
     }
@@ -125,7 +125,7 @@ impl Registry {
         serde_json::from_value(answer["tags"].clone()).unwrap()
     }
 
-    /// What a tag of a repository stands for.
+    /// The digest of a tag in a repository.
     pub fn digest(&self, repository: &str, tag: &str) -> String {
         let copied = program("skopeo")
             .args([
@@ -145,7 +145,7 @@ impl Registry {
         String::from_utf8(copied.stdout).unwrap().trim().to_owned()
     }
 
-    /// How many blobs it was sent.
+    /// The number of blobs that it received.
     pub fn uploads(&self) -> usize {
         self.log().matches("\"POST /v2/").count()
     }

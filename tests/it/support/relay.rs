@@ -13,7 +13,7 @@ pub struct Relay {
     state: Arc<State>,
 }
 
-/// What a way to a server is like, for what is sent to the server.
+/// The properties of a line, for what is sent to the server.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     /// The most that it carries, in bytes a second.
@@ -97,7 +97,7 @@ impl State {
         Some(())
     }
 
-    /// Carries what is sent to the server, as the line does.
+    /// Forwards what is sent to the server, as the line does.
     fn carry(&self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
         let mut buffer = vec![0; 16 << 10];
         let mut carried = 0;

@@ -1,30 +1,29 @@
-//! What services do their own way, as their documents and reports of their users have it. None of
-//! them was asked.
+//! The peculiarities of services, according to their documents and reports of their users. None of
+//! them was queried.
 
 use super::fake_registry::{Asks, Habit, Parts, Profile, Says, Uploads, complaint};
 use axum::http::Method;
 
 /// A service.
 pub struct Service {
-    /// What it does at all times. The realm and the host of its blobs are put in by whoever plays
-    /// it.
+    /// Its permanent behaviour. The caller fills in the realm and the host of its blobs.
     pub profile: Profile,
-    /// Whether another host gives its tokens.
+    /// Whether another host issues its tokens.
     pub has_token_server: bool,
-    /// Whether another host has its blobs, to read.
+    /// Whether another host serves its blobs.
     pub has_storage: bool,
-    /// What it says for a while to who asks too often.
+    /// Its answer for a while to a client that sends too many requests.
     pub limit: Says,
-    /// What it says to who pushes a tag that is there and immutable, where it has such tags.
+    /// Its answer to a push of an existing immutable tag, if it has such tags.
     pub immutable: Option<Says>,
 }
 
-/// An upload's address, and what is taken of it.
+/// An upload's address, and what is accepted of it.
 const fn uploads(location: &'static str, parts: Parts) -> Uploads {
     Uploads { location, parts }
 }
 
-/// Answers to who asks for what is attached.
+/// Answers to a request for attached documents.
 fn referrers(says: Says) -> Vec<Habit> {
     vec![Habit::instead(Method::GET, "/referrers/", says)]
 }
@@ -101,10 +100,10 @@ fn ghcr() -> Service {
     }
 }
 
-/// A password instead of tokens; repositories have to be made, and an upload to one that is not
-/// there is hung up on (aws/containers-roadmap#1970); no `Location` of a manifest; the status of an
-/// upload is not told (dotnet/sdk#33019, aws/containers-roadmap#2831); lists referrers since 2024;
-/// a tag that is there is refused with the same image too (aws/aws-sdk#750).
+/// A password instead of tokens; repositories have to be created, and it hangs up on an upload to a
+/// missing one (aws/containers-roadmap#1970); no `Location` of a manifest; the status of an upload
+/// is not reported (dotnet/sdk#33019, aws/containers-roadmap#2831); lists referrers since 2024; an
+/// existing tag is refused even for the same image (aws/aws-sdk#750).
 fn ecr() -> Service {
     Service {
         profile: Profile {
@@ -197,7 +196,7 @@ fn quay() -> Service {
     }
 }
 
-/// From 2.8 on it lists referrers. Projects have to be made. Immutable tags: 412
+/// Lists referrers from 2.8 on. Projects have to be created. Immutable tags: 412
 /// (goharbor/harbor#9427).
 fn harbor() -> Service {
     Service {
@@ -223,7 +222,7 @@ fn harbor() -> Service {
     }
 }
 
-/// Before 2.8: 401 without a challenge to who asks for referrers (regclient/regclient#389).
+/// Before 2.8: 401 without a challenge for a request for referrers (regclient/regclient#389).
 fn harbor_old() -> Service {
     let service = harbor();
     Service {
@@ -240,9 +239,10 @@ fn harbor_old() -> Service {
     }
 }
 
-/// The realm is below the repository's API (containerd/containerd#6339); 403 for what is not there
-/// (google/go-containerregistry#1691); lists referrers since 7.90.1 ("Use Referrers REST API"); 403
-/// with `MANIFEST_INVALID` to who may not overwrite (GoogleContainerTools/kaniko#1095).
+/// The realm is below the repository's API (containerd/containerd#6339); 403 for what does not
+/// exist (google/go-containerregistry#1691); lists referrers since 7.90.1 ("Use Referrers REST
+/// API"); 403 with `MANIFEST_INVALID` if overwriting is not permitted
+/// (GoogleContainerTools/kaniko#1095).
 fn artifactory() -> Service {
     Service {
         profile: Profile {
@@ -260,7 +260,7 @@ fn artifactory() -> Service {
     }
 }
 
-/// Before 7.90.1: 406 to who asks for referrers.
+/// Before 7.90.1: 406 for a request for referrers.
 fn artifactory_old() -> Service {
     let service = artifactory();
     Service {
@@ -273,9 +273,9 @@ fn artifactory_old() -> Service {
     }
 }
 
-/// Where everybody may read something, nobody is asked for a login at `/v2/`, and what others may
-/// not read is not there (project-zot/zot#3867); lists referrers; relative addresses of uploads; no
-/// immutable tags.
+/// If anonymous users may read something, `/v2/` requires no login, and what they may not read does
+/// not exist (project-zot/zot#3867); lists referrers; relative addresses of uploads; no immutable
+/// tags.
 fn zot() -> Service {
     Service {
         profile: Profile {

@@ -24,7 +24,7 @@ pub fn gpg(home: &Path, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// What gpg started for a home ends with it.
+/// Ends what gpg started for a home.
 pub fn end_gpg(home: &Path) {
     let _ = Command::new("gpgconf")
         .arg("--homedir")
@@ -33,7 +33,7 @@ pub fn end_gpg(home: &Path) {
         .status();
 }
 
-/// Keys of gpg; ends with what gpg started for them.
+/// Keys of gpg; when dropped, what gpg started for them ends.
 pub struct GpgHome(tempfile::TempDir);
 
 impl Drop for GpgHome {
@@ -45,12 +45,12 @@ impl Drop for GpgHome {
 impl GpgHome {
     /// No keys.
     pub fn empty() -> Self {
-        // A socket's path is short.
+        // The path of a socket must be short.
         Self(tempfile::Builder::new().prefix("g").tempdir().unwrap())
     }
 
-    /// One key without a passphrase, that is for `usage`. `now` is the time that gpg believes it
-    /// is, where not the real one.
+    /// One key without a passphrase, for `usage`. `now` is the time that gpg assumes, if not the
+    /// real one.
     pub fn with_key(algorithm: &str, usage: &str, lasts: &str, now: Option<&str>) -> Self {
         let home = Self::empty();
         let name = "Ann <ann@example.org>";
@@ -63,7 +63,7 @@ impl GpgHome {
         let home = Self::empty();
         let file = home.0.path().join("keys.asc");
         std::fs::write(&file, armored).unwrap();
-        // A block of which a part is of no use to gpg is imported as far as it is.
+        // A block is imported as far as gpg can use its parts.
         let _ = Command::new("gpg")
             .arg("--homedir")
             .arg(home.0.path())
@@ -107,13 +107,13 @@ impl GpgHome {
         let fingerprint = self.fingerprints().remove(0);
         let path = self.0.path().join(format!("openpgp-revocs.d/{fingerprint}.rev"));
         let text = std::fs::read_to_string(&path).unwrap();
-        // gpg puts a colon there, so that none is imported by mistake.
+        // gpg puts a colon there, so that it is not imported by mistake.
         let file = self.0.path().join("revocation");
         std::fs::write(&file, text.replace(":-----BEGIN", "-----BEGIN")).unwrap();
         self.run(None, &["--import", file.to_str().unwrap()]);
     }
 
-    /// What git is told to sign with the first primary key, or with what that has for it.
+    /// Settings that make git sign with the first primary key, or with its subkey for that.
     pub fn settings(&self) -> Vec<String> {
         vec![
             format!("gpg.program={}", self.program(&[])),
@@ -121,7 +121,7 @@ impl GpgHome {
         ]
     }
 
-    /// A program for git's `gpg.program` that gives gpg further options.
+    /// A program for git's `gpg.program` that passes further options to gpg.
     pub fn program(&self, options: &[&str]) -> String {
         let (name, quoted) = (options.join(""), options.join(" "));
         let file = self.0.path().join(format!("gpg{}", name.replace('/', "")));
@@ -141,7 +141,7 @@ pub struct SshKey {
 }
 
 impl SshKey {
-    /// A key of a type and, where given, a size in bits.
+    /// A key of a type and, if given, a size in bits.
     pub fn new(kind: &str, bits: Option<u32>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("ssh-keygen");
@@ -176,7 +176,7 @@ impl SshKey {
         String::from_utf8(signed).unwrap()
     }
 
-    /// What git is told to sign with it.
+    /// Settings that make git sign with it.
     pub fn settings(&self) -> Vec<String> {
         vec![
             "gpg.format=ssh".to_owned(),
@@ -185,7 +185,7 @@ impl SshKey {
     }
 }
 
-/// Runs a program with an input; gives its output.
+/// Runs a program with an input; returns its output.
 pub fn piped(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -211,7 +211,7 @@ impl GitRepo {
         self.git(&all)
     }
 
-    /// A commit that git signs; gives its id.
+    /// A commit signed by git; returns its id.
     pub fn signed_commit(&self, settings: &[String], message: &str) -> String {
         self.git_with(
             settings,
@@ -232,7 +232,7 @@ impl GitRepo {
         output.stdout
     }
 
-    /// Stores an object as it is, and lets a ref lead to it; gives its id.
+    /// Stores an object as given, and points a ref to it; returns its id.
     pub fn store(&self, kind: &str, raw: &[u8], name: &str) -> String {
         let id = piped(
             Command::new("git").arg("--git-dir").arg(&self.dir).args([

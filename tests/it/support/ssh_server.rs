@@ -8,19 +8,19 @@ use std::sync::Mutex;
 
 use super::git_server::{end, start_on_free_port};
 
-/// A running `sshd` that lets the present user in with the keys made by [`SshServer::user_key`].
+/// A running `sshd` that accepts the current user with the keys made by [`SshServer::user_key`].
 pub struct SshServer {
     dir: tempfile::TempDir,
     port: u16,
     child: Child,
 }
 
-/// Whether the server passes on the wish for a newer version of Git's protocol.
+/// Whether the server accepts the request for a newer version of Git's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GitProtocol {
-    /// `AcceptEnv GIT_PROTOCOL`, as hosting services have it.
+    /// `AcceptEnv GIT_PROTOCOL`, as on hosting services.
     Accepted,
-    /// As sshd comes.
+    /// sshd's default.
     Ignored,
 }
 
@@ -45,10 +45,10 @@ impl SshServer {
             let path = dir.path().join(format!("host_{kind}"));
             std::fs::write(path.with_extension("pub"), public).expect("a file");
             std::fs::write(&path, private).expect("a file");
-            // sshd takes no host key that others may read.
+            // sshd refuses a host key that others may read.
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a file");
         }
-        // sshd insists on it when it is started as root.
+        // sshd requires it when started as root.
         let _ = std::fs::create_dir_all("/run/sshd");
         std::fs::write(dir.path().join("authorized_keys"), "").expect("a file");
         let mut config = format!(
@@ -76,14 +76,14 @@ impl SshServer {
         Self { dir, port, child }
     }
 
-    /// Makes a key that may log in; gives the private half.
+    /// Makes a key that may log in; returns the private half.
     pub fn user_key(&self, kind: &str, passphrase: &str) -> String {
         let (private, public) = self.stranger_key(kind, passphrase);
         self.let_in(&public);
         private
     }
 
-    /// Lets a user in with a key, given its public half.
+    /// Authorizes a key, given its public half.
     pub fn let_in(&self, public: &str) {
         let file = self.dir.path().join("authorized_keys");
         let mut lines = std::fs::read_to_string(&file).expect("a file");
@@ -91,7 +91,7 @@ impl SshServer {
         std::fs::write(&file, lines).expect("a file");
     }
 
-    /// Makes a key that may not log in; gives both halves.
+    /// Makes a key that may not log in; returns both halves.
     pub fn stranger_key(&self, kind: &str, passphrase: &str) -> (String, String) {
         let dir = tempfile::tempdir_in(self.dir.path()).expect("a folder");
         let path = dir.path().join("key");

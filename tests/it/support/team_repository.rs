@@ -1,4 +1,4 @@
-//! Repositories of patches in the shapes that teams have, and the upstreams that they are for.
+//! Repositories of patches in the shapes that teams use, and their upstreams.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +8,10 @@ use super::git_repo::GitRepo;
 /// The file that each upstream has.
 const BASE: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n";
 
-/// The release that the patches are for.
+/// The release of the patches.
 pub const RELEASE: &str = "2025.2";
 
-/// A shape of a repository: `LayoutKind` of the resources by its name.
+/// The shape of a repository: named after `LayoutKind` of the resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     ComponentRelease,
@@ -23,8 +23,8 @@ pub enum Shape {
 
 /// A repository of one shape.
 ///
-/// `nova` has a `series` that turns the order of names around, strips nothing from the names of one
-/// patch, and leaves one out. `glance` has a `.diff` alone, and a link to a patch elsewhere in the
+/// `nova` has a `series` that reverses the order of names, strips nothing from the names of one
+/// patch, and leaves one out. `glance` has only a `.diff`, and a link to a patch elsewhere in the
 /// repository.
 pub struct TeamRepository {
     pub shape: Shape,
@@ -51,7 +51,7 @@ impl Shape {
         }
     }
 
-    /// The components that it has patches for.
+    /// The components with patches.
     pub fn components(self) -> &'static [&'static str] {
         match self {
             Self::ComponentRelease | Self::ReleaseComponent | Self::OrgComponent => &["nova", "glance"],
@@ -70,7 +70,7 @@ impl Shape {
         }
     }
 
-    /// The branch that it is on.
+    /// Its branch.
     pub fn branch(self) -> &'static str {
         match self {
             Self::ComponentRelease | Self::ReleaseComponent => "main",
@@ -169,7 +169,7 @@ impl TeamRepository {
         Self { shape, repository }
     }
 
-    /// Checks it out below a folder, on the branch that it is on.
+    /// Checks out its branch below a folder.
     pub fn checkout(&self, root: &Path) -> PathBuf {
         let folder = root.join(self.shape.name());
         let cloned = Command::new("git")

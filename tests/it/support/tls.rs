@@ -24,8 +24,8 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A certificate and key for `localhost`, which asks clients for certificates of an authority
-    /// where one is given.
+    /// A certificate and key for `localhost`, which requires client certificates of an authority if
+    /// one is given.
     pub fn server(&self, clients: Option<&Authority>) -> ServerTls {
         let (certificate, key) = self.issue("localhost", ExtendedKeyUsagePurpose::ServerAuth);
         ServerTls {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::fake_registry::{Running, basic, serve};
 
-/// Who gives tokens, and for whom.
+/// The issuer of tokens, and the service that they are for.
 pub const ISSUER: &str = "test-issuer";
 pub const SERVICE: &str = "test-registry";
 

@@ -1,4 +1,4 @@
-//! A controller that is killed, writers that are faster, and servers that fail or lie.
+//! A controller that is killed, faster writers, and servers that fail or lie.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::support::ssh_server::{GitProtocol, SshServer};
 
 const NAME: &str = "heat-master";
 
-/// Makes a hook of the team's repository.
+/// Installs a hook in the team's repository.
 fn hook(team: &Team, name: &str, script: &str) -> PathBuf {
     let file = team.repository.dir.join("hooks").join(name);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -27,7 +27,7 @@ fn upstream_merges(team: &Team) {
     team.upstream_merges("heat", "master", &BASE.replace("five", "FIVE"));
 }
 
-/// Checks that all is proposed once.
+/// Checks that everything is proposed once.
 async fn assert_proposed_once(team: &Team) {
     let upkeep = team.in_state(NAME, UpkeepState::Proposed).await;
     assert!(upkeep.pull_request.unwrap().ends_with("/pulls/1"));
@@ -67,7 +67,7 @@ async fn who_is_killed_at_a_push_goes_on(#[case] moment: &str) {
 async fn who_is_killed_at_the_forge_goes_on() {
     let mut team = Team::small("upkeepkillopen").await;
     team.apply().await;
-    // The request is there, and nobody is told.
+    // The request is open, but the answer never comes.
     team.forge.fault(Method::POST, Fault::Silence);
     upstream_merges(&team);
     until("it is open", || team.pulls().len() == 1).await;
@@ -76,7 +76,7 @@ async fn who_is_killed_at_the_forge_goes_on() {
     team.in_state(NAME, UpkeepState::Proposed).await;
     assert_eq!(team.pulls().len(), 1);
 
-    // The same where it is closed: the word is said, and nobody is told.
+    // The same when it is closed: the comment is made, but the answer never comes.
     team.forge.fault(Method::POST, Fault::Silence);
     team.commit_to_base(&[(&super::file("heat", "master"), None)], "dropped by hand");
     until("the word is said", || team.pulls()[0].comments.len() == 1).await;
@@ -91,7 +91,7 @@ async fn who_is_killed_at_the_forge_goes_on() {
 async fn a_lost_race_is_run_again() {
     let team = Team::small("upkeeprace").await;
     team.apply().await;
-    // Somebody makes the same branch of the base in between, once.
+    // The same branch is created from the base in the meantime, once.
     let script = format!(
         "#!/bin/sh\n[ ! -e raced ] || exit 0\ntouch raced\n\
          unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES\n\
@@ -106,7 +106,7 @@ async fn a_lost_race_is_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_over_ssh() {
     let team = Team::small("upkeepssh").await;
-    // Repositories are where they are at a forge: below the root.
+    // Repositories are where they are on a forge: below the root.
     let root = team.stage.root.path().display();
     let command = format!("echo \"$SSH_ORIGINAL_COMMAND\" | sed \"s#'/#'{root}/#\"");
     let settings = format!("ForceCommand exec sh -c \"$({command})\"");
@@ -139,7 +139,7 @@ async fn a_server_that_fails_or_lies_holds_up_nothing_else() {
         Fault::Flood(64 << 20),
     ];
     for answer in answers {
-        // Each look tries again, and meets it again.
+        // Each look retries, and gets it again.
         for _ in 0..4 {
             team.forge.fault(Method::GET, answer.clone());
         }
@@ -156,7 +156,7 @@ async fn a_server_that_fails_or_lies_holds_up_nothing_else() {
         "a token is in the log"
     );
 
-    // The Git server refuses the push: that is told, and tried again.
+    // The Git server refuses the push: that is reported, and retried.
     let refusal = hook(&team, "update", "#!/bin/sh\necho 'not today' >&2\nexit 1\n");
     let other = super::patch("heat").replace("louder in heat", "louder");
     team.commit_to_base(

@@ -1,4 +1,4 @@
-//! What people do to the branch and the request, and what is made of that.
+//! What people do to the branch and the request, and the reaction to it.
 
 use patchset_api::upkeep::UpkeepState;
 
@@ -7,7 +7,7 @@ use crate::controller::{BASE, condition, shown};
 
 const NAME: &str = "heat-master";
 
-/// A team whose one patch upstream has taken, and the request is open.
+/// A team whose only patch upstream has taken, with the request open.
 async fn proposed(name: &str) -> Team {
     let team = Team::small(name).await;
     team.apply().await;
@@ -44,7 +44,7 @@ async fn what_a_person_changes_is_left_to_the_person() {
     let theirs = team.commit_to(BRANCH, &[("NOTES", Some("by hand\n"))], "by hand");
     let upkeep = team.in_state(NAME, UpkeepState::StandsBack).await;
     assert!(upkeep.message.unwrap().contains("tester@example.org"));
-    // Upstream goes on, and the person's commit stays.
+    // Upstream moves on, and the person's commit stays.
     team.upstream_commits(
         "heat",
         "master",
@@ -75,7 +75,7 @@ async fn closed_means_no_until_there_is_something_new() {
     team.stage.looks(3).await;
     assert_eq!(team.pulls().len(), 1, "asking changes no facts");
 
-    // The patch is another one: that is something new.
+    // The patch changed: that is something new.
     let other = patch("heat").replace("Say five louder in heat", "Say five louder in heat, please");
     team.commit_to_base(&[(&file("heat", "master"), Some(&other))], "another message");
     until("it is proposed anew", || team.pulls().len() == 2).await;
@@ -98,7 +98,7 @@ async fn what_a_person_did_first_is_closed_with_a_word_and_no_more_is_declined()
     team.in_state(NAME, UpkeepState::Reported).await;
     team.stage.ready(NAME, "True", "Succeeded").await;
 
-    // It comes back, and is proposed again: nobody had said no.
+    // It returns, and is proposed again: nobody had declined it.
     team.commit_to_base(&[(&file("heat", "master"), Some(&patch("heat")))], "back");
     until("it is proposed again", || team.pulls().len() == 2).await;
     assert_eq!(team.pulls()[1].state, "open");
@@ -129,7 +129,7 @@ async fn a_request_is_brought_up_to_date_and_not_opened_twice() {
     .await;
     assert_eq!(team.pulls().len(), 1);
     assert_ne!(team.repository.git(&["rev-parse", BRANCH]), tip);
-    // What is merged with the branch as it was goes on the base as it is.
+    // A merge of the earlier branch leaves the base's other changes alone.
     team.commit_to_base(&[("README", Some("more\n"))], "something else");
     team.stage.looks(5).await;
     assert_eq!(team.pulls().len(), 1);
@@ -142,7 +142,7 @@ async fn a_request_is_brought_up_to_date_and_not_opened_twice() {
 async fn what_is_forged_is_not_taken_for_ours() {
     let team = Team::small("upkeepforged").await;
     team.apply().await;
-    // A request of somebody else's from the same branch, with our words and no marker of ours.
+    // Another author's request from the same branch, with our words and no marker of ours.
     team.repository.git(&["branch", BRANCH, "main"]);
     let mark = format!("Patchset-Upkeep: {} 0123456789abcdef aa", team.stage.namespace);
     let message = format!("Drop everything\n\n{mark}");
@@ -155,7 +155,7 @@ async fn what_is_forged_is_not_taken_for_ours() {
     team.in_state(NAME, UpkeepState::Proposed).await;
     assert_ne!(team.repository.git(&["rev-parse", BRANCH]), theirs);
 
-    // The marker of another namespace, and one that proposes what nobody planned.
+    // The marker of another namespace, and one that proposes what was never planned.
     let ours = team.pulls()[0].body.clone();
     let forged = ours.replace(&format!("of={}", team.stage.namespace), "of=kube-system");
     team.forge.state().pulls[0].body = forged;
@@ -189,7 +189,7 @@ async fn it_waits_until_it_has_been_so_for_long_enough() {
     team.stage.apply(NAME, &spec).await;
     team.in_state(NAME, UpkeepState::Proposed).await;
 
-    // Who only wants to be told is told.
+    // With reports only, it is reported.
     spec["upkeep"] = serde_json::json!({});
     team.stage.apply(NAME, &spec).await;
     let upkeep = team.in_state(NAME, UpkeepState::Reported).await;

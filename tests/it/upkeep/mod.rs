@@ -1,5 +1,5 @@
 //! Pull requests to the patches' repository: a controller against a real API server, real Git
-//! servers, and a forge of the test's own.
+//! servers, and a test forge.
 
 mod failures;
 mod manners;
@@ -19,16 +19,16 @@ use crate::support::forge::{Forge, Pull, TOKEN, path};
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 
-/// The branch that commits go to.
+/// The branch for the commits.
 pub const BRANCH: &str = "patchset/upkeep";
 
-/// The mail address that commits are made with.
+/// The mail address of the commits' author.
 pub const ROBOT: &str = "robot@example.org";
 
-/// When upstreams and the team began, in seconds since the epoch: ids of commits follow from it.
+/// When upstreams and the team began, in seconds since the epoch: commit ids depend on it.
 const BEGAN: i64 = 1_748_736_000;
 
-/// The options by which requests may come as fast as tests are.
+/// Options that allow requests as fast as the tests make them.
 pub const FAST: [&str; 2] = ["--upkeep-update-interval=1s", "--upkeep-request-interval=1s"];
 
 /// The releases, each with the branch of the upstreams.
@@ -113,7 +113,7 @@ impl Team {
         }
     }
 
-    /// What is asked for: that all is proposed.
+    /// The upkeep that is requested: everything is proposed.
     pub fn upkeep(&self) -> Value {
         json!({
             "drop": "PullRequest", "refresh": "PullRequest", "after": "1s",
@@ -162,7 +162,7 @@ impl Team {
         }
     }
 
-    /// Has an upstream make a commit for a release, a while after the last one; gives the commit.
+    /// Makes an upstream commit for a release, some time after the last one; returns the commit.
     pub fn upstream_commits(&self, component: &str, release: &str, (text, message): (&str, &str)) -> String {
         let upstream = &self.upstreams[component];
         let branch = RELEASES.iter().find(|(known, _)| *known == release).unwrap().1;
@@ -172,7 +172,7 @@ impl Team {
         upstream.commit_at(Some(time), &[(&format!("{component}.py"), text)], message)
     }
 
-    /// Has an upstream merge the patch of its component in some form; gives the commit.
+    /// Merges a component's patch upstream in some form; returns the commit.
     pub fn upstream_merges(&self, component: &str, release: &str, text: &str) -> String {
         let message = format!(
             "Say five louder in {component}\n\nReviewed.\n\nChange-Id: {}",
@@ -186,7 +186,7 @@ impl Team {
         self.forge.state().pulls.clone()
     }
 
-    /// The subjects of the branch's commits that the base has not, from the oldest.
+    /// The subjects of the branch's commits that the base does not have, oldest first.
     pub fn proposed(&self) -> Vec<String> {
         let log = self
             .repository
@@ -194,7 +194,7 @@ impl Team {
         log.lines().map(str::to_owned).collect()
     }
 
-    /// Merges the branch, as people do at a forge.
+    /// Merges the branch, as people do on a forge.
     pub fn merge(&self) {
         self.repository.git(&["checkout", "--force", "--quiet", "main"]);
         self.repository
@@ -220,7 +220,7 @@ impl Team {
         self.repository.commit(&written, message)
     }
 
-    /// Waits until a `PatchSet`'s upkeep is as wanted, and gives it.
+    /// Waits until a `PatchSet`'s upkeep satisfies a condition; returns it.
     pub async fn upkeep_of(
         &self,
         name: &str,
@@ -234,14 +234,14 @@ impl Team {
         upkeep(&found).unwrap().clone()
     }
 
-    /// Waits until a `PatchSet`'s upkeep is in a state, and gives it.
+    /// Waits until a `PatchSet`'s upkeep is in a state; returns it.
     pub async fn in_state(&self, name: &str, state: UpkeepState) -> UpkeepStatus {
         self.upkeep_of(name, state.as_str(), |upkeep| upkeep.state == state)
             .await
     }
 }
 
-/// Makes a `PatchSet` on a stage's upstream whose one patch is proposed to be dropped.
+/// Creates a `PatchSet` on a stage's upstream whose one patch is proposed for dropping.
 pub async fn propose_drop(stage: &Stage, name: &str) {
     let forge = Forge::start(ForgeKind::Gitea).await;
     forge.state().branches.push(BRANCH.to_owned());
@@ -267,7 +267,7 @@ pub async fn propose_drop(stage: &Stage, name: &str) {
     stage.wait(name, "proposed", is_proposed).await;
 }
 
-/// Where a component's patch for a release is.
+/// The path of a component's patch for a release.
 pub fn file(component: &str, release: &str) -> String {
     format!("patches/{component}/{release}/0001-louder.patch")
 }
@@ -276,7 +276,7 @@ pub fn upkeep(object: &PatchSet) -> Option<&UpkeepStatus> {
     object.status.as_ref()?.upkeep.as_deref()
 }
 
-/// Waits until something is as wanted.
+/// Waits until a condition holds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {

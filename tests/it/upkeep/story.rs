@@ -15,7 +15,7 @@ use crate::support::git_server::GitServer;
 /// The components: one patch is merged as it is, one in another form, one moves, one breaks.
 const COMPONENTS: [&str; 4] = ["barbican", "designate", "heat", "manila"];
 
-/// Upstream moves. Gives the commit that breaks a patch.
+/// Upstream moves. Returns the commit that breaks a patch.
 fn move_on(team: &Team) -> String {
     let loud = BASE.replace("five", "FIVE");
     team.upstream_merges("barbican", "2025.1", &loud);
@@ -37,7 +37,7 @@ fn move_on(team: &Team) -> String {
     )
 }
 
-/// A request's title and text without what differs from run to run.
+/// A request's title and text without what differs between runs.
 fn readable(team: &Team, (title, body): (&str, &str)) -> String {
     let body = body.replace(&team.stage.namespace, "NAMESPACE");
     let body = body.replace(&team.stage.server.host(), "HOST");
@@ -60,7 +60,7 @@ async fn versions(team: &Team) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// Runs a command in a folder, and gives its exit status and what it says.
+/// Runs a command in a folder; returns its exit status and output.
 fn run(folder: &Path, command: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(command[0])
         .args(&command[1..])
@@ -74,7 +74,7 @@ fn run(folder: &Path, command: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Puts manila's patch onto what upstream has, as a person does in a clone, and pushes it.
+/// Rebases manila's patch onto upstream, as a person does in a clone, and pushes it.
 fn rework_manila(team: &Team) {
     let folder = tempfile::tempdir().unwrap();
     let patchset = env!("CARGO_BIN_EXE_patchset");
@@ -166,7 +166,7 @@ fn assert_one_request_with_three_commits(team: &Team) {
     team.repository.git(&["fsck", "--strict"]);
 }
 
-/// Checks that nothing new costs no write, no request of the forge that changes something, and no
+/// Checks that without changes there is no status write, no writing request to the forge, and no
 /// commit.
 async fn assert_nothing_new_is_written(team: &Team, names: [&str; 3]) {
     for name in names {
@@ -203,7 +203,7 @@ async fn one_request_drops_two_patches_and_makes_one_anew() {
         team.upkeep_of(name, "proposed", |upkeep| upkeep.state == UpkeepState::Proposed)
             .await;
     }
-    // What came first may have been proposed alone, and the request was brought up to date then.
+    // The first one may have been proposed alone, and the request updated afterwards.
     until("all is proposed", || team.proposed().len() == 3).await;
     until("the text tells of all", || {
         let pulls = team.pulls();

@@ -1,5 +1,5 @@
-//! Two namespaces with the same repository: each has its own request, by its own login, and neither
-//! touches what is the other's.
+//! Two namespaces with the same repository: each has its own request, with its own login, and
+//! neither touches the other's.
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -77,7 +77,7 @@ async fn another_namespace_shares_neither_request_nor_login() {
         &patch_set(&spec),
     )
     .await;
-    // The other one has no such Secret: what is ours is not used for it.
+    // The other one has no such Secret: ours is not used for it.
     apply(&team, &theirs, "PatchSet", &patch_set(&spec)).await;
     team.stage
         .ready(&name("heat", "master"), "True", "Succeeded")
@@ -90,7 +90,7 @@ async fn another_namespace_shares_neither_request_nor_login() {
     assert_eq!((team.pulls().len(), team.proposed().len()), (1, 1));
     let tip = team.repository.git(&["rev-parse", BRANCH]);
 
-    // With a login of its own and the same branch it stands back.
+    // With its own login and the same branch it stands back.
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "token" },
         "stringData": { "token": crate::support::forge::TOKEN }
@@ -101,7 +101,7 @@ async fn another_namespace_shares_neither_request_nor_login() {
     assert!(message.contains("another"), "{message}");
     assert_eq!(team.repository.git(&["rev-parse", BRANCH]), tip);
 
-    // With a branch of its own it has a request of its own.
+    // With its own branch it has its own request.
     let mut own = spec.clone();
     own["upkeep"]["branch"] = json!("theirs/upkeep");
     team.forge.state().branches.push("theirs/upkeep".to_owned());

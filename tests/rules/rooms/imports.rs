@@ -3,8 +3,8 @@
 //! A path counts as a use of the file that it leads to. `use crate::{a, b::{c}}`, `super::`,
 //! `self::` and paths in code, also from a module that the file itself declares, are followed
 //! segment by segment as far as there are files; a name that a `mod.rs` re-exports leads to the
-//! file that has it. That a file declares its children and re-exports what they have is no use of
-//! them. Tests inside files, comments and strings do not count.
+//! file that has it. A file that declares its children and re-exports their items does not thereby
+//! use them. Tests inside files, comments and strings do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,16 +15,16 @@ pub type Module = Vec<String>;
 /// What each file uses.
 pub type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
-/// What one file says.
+/// What one file contains.
 #[derive(Default)]
 struct Said {
     /// Absolute paths of imports and of code, but not of re-exports of its own children.
     paths: Vec<Module>,
-    /// The names that it re-exports, and where they lead.
+    /// The names that it re-exports, with what they lead to.
     exported: BTreeMap<String, Module>,
 }
 
-/// Code in which `pub(in path)` is `pub`: who may see something is no use of it.
+/// Code with `pub(in path)` as `pub`: visibility is no use of the path.
 fn without_visibility(code: &str) -> String {
     let mut parts = code.split("pub(in ");
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -116,7 +116,7 @@ fn tokens(code: &str) -> Vec<String> {
         rest = match token {
             "//" => after.find('\n').map_or("", |end| &after[end..]),
             "\"" => string_end(after),
-            // A quote as a character is no string.
+            // A quote as a character literal starts no string.
             "'" if after.starts_with("\"'") => &after[2..],
             _ => after,
         };
@@ -186,7 +186,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
 }
 
-/// The paths of an import from a token on, and the token behind it.
+/// The paths of an import from a token on, and the index of the token after it.
 fn import(tokens: &[String], mut at: usize) -> (Vec<Module>, usize) {
     let mut path = Module::new();
     while let Some(token) = tokens.get(at) {
@@ -213,7 +213,7 @@ fn import(tokens: &[String], mut at: usize) -> (Vec<Module>, usize) {
     (vec![path], at)
 }
 
-/// A path from the crate on; nothing where it leads out of it.
+/// A path from the crate on; nothing if it leads outside.
 fn absolute(module: &Module, path: &[String], modules: &BTreeSet<Module>) -> Option<Module> {
     let (first, rest) = path.split_first()?;
     match first.as_str() {

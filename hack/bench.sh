@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Speed and memory against git, the controller's way from a change to a build against a pipeline of a CI, and what many objects cost.
+# Measures speed and memory against git, the controller's way from a change to a build against a CI
+# pipeline, and the cost of many objects.
 # Prints Markdown tables; docs/benchmarks.md keeps those of one machine.
 #
 #   hack/bench.sh [PART...]     all parts, or these: apply failing fetch engine build fleet one many shards flux
 #
-# A part that cannot be measured is told, and the others go on. Before and after each part it is told how busy other work kept the
-# processors: times and CPU of a part that others disturbed are of that machine at that hour; counts and ratios of one run hold.
+# A part that cannot be measured is reported, and the others go on. How busy other work kept the
+# processors is reported before and after each part: times and CPU of a disturbed part hold only for
+# that machine at that hour; counts and ratios within one run hold.
 #
 #   PATCHSET_PROGRAM=FILE       measures this program in place of a release build
 set -euo pipefail
@@ -132,7 +134,8 @@ measure() {
     others=$(others_at_work)
     say "$(about "$1") (other work takes $others % of the processors)"
     [ "$others" -lt 10 ] || printf '\nOther work took %d %% of the processors before this was measured:\n\n' "$others"
-    # A failure ends the part alone. Where its status is asked for at once, bash does not stop at one.
+    # A failure ends only this part. Its status is read afterwards: where a command's status is
+    # tested at once, bash ignores set -e.
     set +e
     (
         set -e

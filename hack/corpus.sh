@@ -15,7 +15,7 @@ components=(
     "os-traits 3.5.0"
 )
 
-# add_version REPOSITORY ARCHIVE TAG: commits what an archive holds on top of what is there, and tags it.
+# add_version REPOSITORY ARCHIVE TAG: commits an archive's contents on top, with a tag.
 add_version() {
     local work
     work=$(mktemp -d)

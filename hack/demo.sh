@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Patches on a real OpenStack component and overrides of its constraints, in three stages. Each gets what it needs and is
-# missing, and shows something whole:
+# Patches on a real OpenStack component and overrides of its constraints, in three stages. Each gets
+# what it needs and lacks, and shows something complete:
 #
 #   check     on the command line: which patches apply, what broke one, and what makes it fit
 #   cluster   on a real API server: the same as conditions, and what happens as upstream moves
@@ -108,14 +108,14 @@ verdict() {
     say "$1 after $(time_so_far)"
 }
 
-# tell_times: the times of all that was reached.
+# tell_times: prints the times of all that was reached.
 tell_times() {
     [ ${#times[@]} -gt 0 ] || return 0
     say "times since the start:"
     printf '    %s\n' "${times[@]}" >&2
 }
 
-# stage NAME TEXT: begins a stage, or ends the demo where the last one that was asked for is over.
+# stage NAME TEXT: begins a stage, or ends the demo if the last requested one is over.
 stage() {
     if [ "$reached" = "$until" ]; then
         done_=yes
@@ -137,7 +137,8 @@ show() {
     fi
 }
 
-# settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition, and tells how long that took.
+# settle PATCHSET|KIND/NAME CONDITION: waits until kubectl sees the condition, and says how long
+# that took.
 settle() {
     local object=patchset/$1 begun took
     [[ $1 != */* ]] || object=$1
@@ -189,7 +190,8 @@ release() {
     in_git "$dir/git/glance" tag "$1"
 }
 
-# make_upstream: glance with a tag for each of some released versions, and the branches as they were once.
+# make_upstream: glance with a tag for each of some released versions, and the branches as they once
+# were.
 make_upstream() {
     mkdir -p "$dir/git/glance"
     in_git "$dir/git/glance" init -q
@@ -217,7 +219,7 @@ make_patches() {
     cp -R "$corpus/releases" "$corpus/overrides" "$patches"
     # Not every tag is among the released archives that the upstream is made of.
     sed -i 's|^glance: .*|glance: stable/2025.2|' "$patches/releases/2025.2/source-refs.yaml"
-    # What the shell in use today never tells: one override that upstream has caught up with, one that it has passed.
+    # The corpus has no such overrides: one that upstream has caught up with, one that it has passed.
     printf 'requests===2.32.4\nurllib3===1.26.18\n' >>"$patches/overrides/2025.2/constraints.txt"
     in_git "$patches" init -q
     in_git "$patches" add .
@@ -338,12 +340,13 @@ runs_image() {
     show kubectl logs deployment/glance
 }
 
-# ask_cluster ARGUMENT...: kubectl, which also ends where the cluster, or what gives its credentials, says nothing.
+# ask_cluster ARGUMENT...: kubectl, which ends even if the cluster, or what gives its credentials,
+# does not answer.
 ask_cluster() {
     timeout --foreground 30 kubectl --request-timeout=10s "$@"
 }
 
-# check_here: whether the current context leads to a cluster that lives, and where the demo may do what it does.
+# check_here: whether the current context leads to a live cluster that grants the demo its rights.
 check_here() {
     local context right words
     command -v kubectl >/dev/null || die "no kubectl on PATH, and --here needs it"
@@ -368,7 +371,7 @@ if [ "$until" != check ]; then
     need_commands curl=curl openssl=openssl setpriv=util-linux
 fi
 
-# What takes a while, and about how many seconds on two processors: the first time, and where all is there.
+# What takes a while, with its rough seconds on two processors: the first time, and if all is there.
 step sources 25 1 "download released versions of glance"
 step commands 180 1 "build the commands that need no cluster"
 if [ "$until" != check ]; then
@@ -387,14 +390,14 @@ trap clean_up EXIT
 
 stage check "1 of 3: check patches on the command line, which needs no cluster"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PATCHSET_CACHE/target}
-# What the tests have built is taken. Else the commands without the controller come first.
+# Uses what the tests have built. Otherwise the commands without the controller come first.
 profile=demo first=(--no-default-features)
 [ ! -x "$CARGO_TARGET_DIR/debug/patchset" ] || profile=dev first=()
 build=(--manifest-path "$PATCHSET_ROOT/Cargo.toml" --locked --profile "$profile" --bin patchset)
 patchset=$CARGO_TARGET_DIR/${profile/dev/debug}/patchset
 begin sources need_sdists glance "${glance_releases[@]}"
 begin commands cargo build "${build[@]}" "${first[@]}"
-# Compilers for a later stage take what the others leave of the processors.
+# Compilers for a later stage take the processor time that the others leave.
 [ -z "${step_text[servers]:-}" ] || begin servers nice -n 19 "$PATCHSET_ROOT/hack/setup.sh" demo
 await sources commands
 

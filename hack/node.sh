@@ -25,7 +25,7 @@ clean_up() {
 bring_up() {
     node_up "$dir"
     node_flux "$dir"
-    # What builds start from is pulled from a registry.
+    # Builds pull their base image from a registry.
     skopeo copy --quiet --dest-tls-verify=false "docker-archive:$(image_file python)" "docker://$(cat "$dir/registry")/python:3"
     if [ -n "${PATCHSET_PROGRAM:-}" ]; then
         pack_patchset "$PATCHSET_PROGRAM" "$dir/patchset.tar"

@@ -52,7 +52,7 @@ if [ -z "$binary" ]; then
     flags="-C target-feature=+crt-static --remap-path-prefix=$root=/patchset"
     flags+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
     flags+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
-    # By target, so that build scripts are compiled as always.
+    # Set for the target, so that build scripts are compiled as usual.
     variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')_RUSTFLAGS
     export "$variable=$flags"
     export CFLAGS="-ffile-prefix-map=$root=/patchset -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"

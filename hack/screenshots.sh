@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the page in docs/images anew, by the tests that look at it: in Chromium, in both themes and three
-# widths. Only those that the documents show are kept.
+# Renews the pictures of the page in docs/images by the tests that view it: in Chromium, in both
+# themes and three widths. Keeps only those that the documents show.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/tools.sh
 . "$(dirname "$0")/lib/tools.sh"

@@ -30,8 +30,8 @@ case ${1:-} in
     ;;
 esac
 
-# What fails for want of a disk says so in many ways, and some of them half an hour later. The
-# first time, API server and builder are built too.
+# A full disk shows as many different failures, some of them half an hour later. The first time, API
+# server and builder are built too.
 if [ -d "$CARGO_TARGET_DIR/debug" ]; then need_space 8 "$CARGO_TARGET_DIR"; else need_space 16 "$CARGO_TARGET_DIR"; fi
 need_space 3 "${TMPDIR:-/tmp}"
 hack/setup.sh

@@ -7,14 +7,14 @@
 //!    have patches;
 //! 2. [`git_apply_engine`] applies a series in memory and reports on each patch,
 //!    [`upstream_history`] finds out what an upstream did with those that do not apply, and
-//!    [`patch_refresh`] makes those anew that no longer fit;
+//!    [`patch_refresh`] refreshes those that no longer fit;
 //! 3. [`upper_constraints`] merges overrides into a release's upper constraints;
-//! 4. [`fleet`] makes of a whole repository's folders the objects that they ask for;
+//! 4. [`fleet`] turns a whole repository's folders into the objects that they ask for;
 //! 5. [`recipe`] says what an image is built from, and [`plan`] turns what was observed into
 //!    conditions and the next step;
 //! 6. [`upkeep`] says what is to be done for the patches themselves, as commits and a pull request;
 //! 7. [`status`] writes the result, and [`controller`] runs the loop in a cluster;
-//! 8. [`page`] shows people what there is, in HTML, as a report; [`web`] serves the same
+//! 8. [`page`] renders the results as an HTML report; [`web`] serves the same
 //!    from a cluster;
 //! 9. [`cli`] offers the same engine without a cluster, and [`ops`] holds what
 //!    an operator of the process needs.
@@ -23,11 +23,11 @@
 //! describes the Job that makes an image of them, [`actions`] has GitHub Actions make it, [`sbom`]
 //! says what is in them, [`gitops_markers`] puts them into the files of a `GitOps` repository, and
 //! [`forges`] opens the pull request for that. [`clouds`] gets logins for the registries of clouds.
-//! [`forge_rest`] is how the servers are asked, and [`guarded_egress`] says which of them may be
+//! [`forge_rest`] sends the requests to their servers, and [`guarded_egress`] says which may be
 //! connected to.
 //!
-//! [`patchset_api`] holds the types that users write, and [`source`] says them in the terms of
-//! mirrors. `docs/architecture.md` has the rules that keep the rooms apart.
+//! [`patchset_api`] holds the types that users write, and [`source`] translates them into the terms
+//! of mirrors. `docs/architecture.md` has the rules that keep the rooms apart.
 
 #[cfg(feature = "controller")]
 pub mod actions;
@@ -57,5 +57,5 @@ pub mod web;
 #[cfg(feature = "controller")]
 pub mod webhook;
 
-/// What this program calls itself to servers.
+/// The name that this program gives itself to servers.
 const USER_AGENT: &str = concat!("patchset/", env!("CARGO_PKG_VERSION"));

@@ -32,7 +32,7 @@ enum Command {
     /// Write the manual pages of all commands into a folder
     #[command(hide = true)]
     Man {
-        /// The folder, which has to be there
+        /// The folder, which must exist
         #[arg(value_name = "DIR")]
         folder: std::path::PathBuf,
     },
@@ -71,8 +71,8 @@ fn main() -> ExitCode {
 }
 
 #[cfg(feature = "controller")]
-/// How long tasks get to end after the controller has. Threads that are in the middle of something
-/// are left behind.
+/// How long tasks have to end after the controller has. Threads that are still busy then are left
+/// behind.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(feature = "controller")]

@@ -14,7 +14,7 @@ use patchset_api::common::VerificationMode;
 
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 
-/// Mirrors in a folder, with the library's bounds, that ask servers in this program's name.
+/// Configures mirrors in a folder, with the library's bounds and this program's name.
 #[must_use]
 pub fn mirror_config(root: impl Into<PathBuf>) -> MirrorConfig {
     MirrorConfig {
@@ -30,7 +30,7 @@ pub fn mirror_config(root: impl Into<PathBuf>) -> MirrorConfig {
 ///
 /// # Errors
 ///
-/// [`Error::RefInvalid`] where it names none or several, or a range that is none.
+/// [`Error::RefInvalid`] if it names none or several, or a range that is not one.
 pub fn ref_spec(git: &GitRef) -> Result<RefSpec, Error> {
     match (&git.branch, &git.tag, &git.commit, &git.semver) {
         (Some(branch), None, None, None) => Ok(RefSpec::Branch(branch.clone())),
@@ -44,7 +44,7 @@ pub fn ref_spec(git: &GitRef) -> Result<RefSpec, Error> {
     }
 }
 
-/// A revision as a status tells it.
+/// A revision as a status has it.
 #[must_use]
 pub fn api_revision(revision: &Revision) -> patchset_api::Revision {
     patchset_api::Revision {
@@ -66,8 +66,8 @@ pub fn signed_objects(mode: VerificationMode) -> SignedObjects {
 
 /// The files of a Flux artifact, as layouts read them.
 ///
-/// The archive is gone through once for each file that is read, so that those that are known before
-/// are best read at once by [`keep`](Self::keep).
+/// Each file that is read takes a pass over the archive, so files that are known in advance are
+/// best read at once by [`keep`](Self::keep).
 pub struct ArtifactFiles<'a> {
     artifact: OpenedArtifact<'a>,
     kept: RefCell<HashMap<String, Vec<u8>>>,
@@ -83,7 +83,7 @@ impl<'a> ArtifactFiles<'a> {
         }
     }
 
-    /// Reads files, for [`RepositoryFiles::read`] to have them at hand.
+    /// Reads files ahead for [`RepositoryFiles::read`].
     ///
     /// # Errors
     ///

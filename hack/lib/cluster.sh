@@ -179,8 +179,8 @@ cluster_up() {
     write_kubeconfig "$dir/kubeconfig" "https://127.0.0.1:$(cat "$dir/kube-apiserver.port")" "$dir/ca.crt" "$token"
 }
 
-# established CRD...: waits until the API server of $KUBECONFIG serves these kinds. Of a definition that was made a moment
-# ago it tells no conditions yet, over which kubectl wait fails.
+# established CRD...: waits until the API server of $KUBECONFIG serves these kinds. A definition
+# that was just created has no conditions yet, on which kubectl wait fails.
 established() {
     for _ in $(seq 50); do
         if kubectl wait --for=condition=Established --timeout=30s "$@" >/dev/null 2>&1; then

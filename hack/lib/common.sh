@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every script here shares: where things are kept, what is told, and steps that take a while.
+# What every script here shares: where things are kept, messages, and steps that take a while.
 
 # shellcheck disable=SC2034 # for the scripts that source this one
 PATCHSET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -10,7 +10,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 
 PATCHSET_IMAGES=$PATCHSET_CACHE/images
-# Changed where the images are made in another way.
+# Changed if the images are made in another way.
 IMAGES_VERSION=1
 
 # image_file NAME: the archive of an image.
@@ -97,7 +97,7 @@ make_python() {
         --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt --env UV_NATIVE_TLS=1 --env UV_SYSTEM_PYTHON=1
 }
 
-# need_images NAME...: makes those images that are not there.
+# need_images NAME...: makes those images that are missing.
 need_images() {
     local name work
     for name in "$@"; do

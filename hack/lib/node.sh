@@ -52,7 +52,7 @@ YAML
 start_containerd() {
     local dir=$1
     mkdir -p "$dir/cni" "$dir/containerd"
-    # Pods of the host's network need no other; kubelet wants to be told of one.
+    # Pods of the host's network need no other; the kubelet requires one.
     printf '{"cniVersion":"1.0.0","name":"loopback","plugins":[{"type":"loopback"}]}\n' >"$dir/cni/10-loopback.conflist"
     cat >"$dir/containerd.toml" <<TOML
 version = 2
@@ -123,7 +123,7 @@ node_up() {
     chmod 711 "$dir"
     [ "$(id -u)" -eq 0 ] || die "a node needs root"
     if ip -4 address show dev lo | grep -qF " $SERVICE_ADDRESS/"; then
-        # What a node that was killed left behind is no node.
+        # Leftovers of a killed node are not a node.
         if curl --silent --insecure --max-time 5 --output /dev/null "https://$SERVICE_ADDRESS/livez"; then
             die "$SERVICE_ADDRESS answers already: another such node is up; end it with hack/node.sh down DIR"
         fi

@@ -9,18 +9,19 @@
 #   end_steps                    ends what still runs, with all that it started. An EXIT trap of a script's own calls it
 #   long TEXT COMMAND...         a step by itself
 #
-# The display is there only while somebody waits, so it never meets what is printed between two waits.
+# The display exists only during a wait, so it never meets what is printed between two waits.
 
 steps=()
 declare -A step_text=() step_first=() step_again=() step_folder=() step_pid=() step_begun=() step_took=() step_status=()
 # Seconds between two lines that say what still runs, where there is no terminal.
 step_heartbeat=30
-# How many lines the display has now. It is set by the very command that prints or erases them: traps run between
-# commands, and the one that takes the display away must never find another count than what is on the terminal.
+# How many lines the display has. It is set by the very command that prints or erases them: traps
+# run between commands, and the one that removes the display must find the count that is on the
+# terminal.
 step_lines=0
 
 trap end_steps EXIT
-# Else bash goes on where the command that it waits for has dealt with the signal by itself.
+# Otherwise bash goes on if the command that it waits for handles the signal itself.
 trap 'exit 130' INT TERM HUP
 
 # duration SECONDS: as in "2 min 5 s".
@@ -46,7 +47,7 @@ state_line() {
     printf '    %-7s  %-25s  %s' "$@"
 }
 
-# step_in_place: whether lines can be drawn anew.
+# step_in_place: whether lines can be redrawn.
 step_in_place() {
     [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]
 }
@@ -77,7 +78,7 @@ run_step() {
     local -A step_text=()
     export TMPDIR=$1
     shift
-    # So that the log's time is that of the end, whenever somebody looks.
+    # So that the log's time is that of the end, whenever it is checked.
     trap 'touch "$TMPDIR/log"' EXIT
     "$@"
 }
@@ -95,7 +96,7 @@ time_of_step() {
     printf '%s%s' "$(duration $((EPOCHSECONDS - step_begun[$1])))" "${step_first[$1]:+ of ${step_first[$1]}}"
 }
 
-# note_ended: notes and tells which steps have ended since the last look.
+# note_ended: notes and reports which steps have ended since the last call.
 note_ended() {
     local name names status
     mapfile -t names < <(running_steps)
@@ -116,7 +117,7 @@ note_ended() {
     done
 }
 
-# draw_display: the steps that run, each with the last line of its log, and those that wait for their turn.
+# draw_display: shows the steps that run, each with the last line of its log, and those that wait.
 draw_display() {
     local name line detail columns lines=()
     columns=$(stty size <&2 2>/dev/null) || true
@@ -144,7 +145,7 @@ clear_display() {
         printf '\r\033[%dA\033[J' "$((shown_lines = step_lines, step_lines = 0, shown_lines))" >&2
 }
 
-# tell_running: a line on what still runs, for where nothing can be drawn anew.
+# tell_running: prints a line on what still runs, where nothing can be redrawn.
 tell_running() {
     local name told=
     while read -r name; do
@@ -178,7 +179,7 @@ await() {
         done
         [ -n "$runs" ] || break
         if step_in_place; then
-            # Once a second, and where a line of what has ended came between.
+            # Once a second, and after a line about an ended step.
             if [ "$step_lines" -eq 0 ] || [ "$shown" -ne "$EPOCHSECONDS" ]; then draw_display; fi
             shown=$EPOCHSECONDS
         elif [ $((EPOCHSECONDS - shown)) -ge "$step_heartbeat" ]; then
@@ -197,7 +198,8 @@ long() {
     await "$text"
 }
 
-# end_tree PID: ends a process and what came from it, each halted first so that it starts nothing meanwhile.
+# end_tree PID: ends a process and its descendants, each halted first so that it starts
+# nothing meanwhile.
 end_tree() {
     local child children
     kill -STOP "$1" 2>/dev/null || return 0

@@ -10,7 +10,7 @@ CARGO_DENY_VERSION=0.20.2
 GO_VERSION=1.26.8
 # The oracle of how constraints are read.
 PIP_VERSION=26.0
-# What finds faults of pages for people with disabilities.
+# Finds faults of pages for people with disabilities.
 AXE_VERSION=4.14.1
 
 export PATH=$PATH:$PATCHSET_BIN
@@ -138,7 +138,8 @@ kubernetes_version() {
     sed -n 's|^require k8s.io/kubernetes ||p' "$PATCHSET_ROOT/hack/tools/kubernetes/go.mod"
 }
 
-# How programs are compiled: what debuggers read would be a tenth of the compiler's work, for the linker to leave out.
+# How programs are compiled: debug information would be a tenth of the compiler's work, only for the
+# linker to drop.
 go_flags=(-trimpath -gcflags=all=-dwarf=false)
 
 # need_kubernetes PROGRAM...: kube-apiserver, kubectl, kube-controller-manager or kubelet, built from their own source, in
@@ -272,7 +273,7 @@ need_node_programs() {
     need_kubernetes "${node_programs[@]}"
 }
 
-# node_is_there: whether there is nothing to do for a node.
+# node_is_there: whether everything that a node needs is there.
 node_is_there() {
     local name
     for name in pause python builder; do [ -e "$(image_file "$name")" ] || return; done
@@ -308,7 +309,7 @@ need_cargo_deny() {
     rm -rf "$work" "$PATCHSET_CACHE/cargo-deny"
 }
 
-# need_python_venv: what Debian has in a package of its own.
+# need_python_venv: what Debian packages separately.
 need_python_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
 }

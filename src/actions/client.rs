@@ -17,7 +17,7 @@ use super::{ActionsConfig, RequestId, Run, RunId, Workflow};
 const MAX_INPUT_CHARACTERS: usize = 65_535;
 /// How many pages of 100 are read: GitHub lists no more than 1,000 runs of a search.
 const MAX_PAGES: u32 = 10;
-/// How far a look for a run reaches back before the time that it is given, for clocks that differ.
+/// How far the search for a run reaches back before the given time, to allow for clock skew.
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_mins(5);
 /// How many runs are remembered for conditional requests.
 const MOST_KNOWN_RUNS: usize = 512;
@@ -65,7 +65,7 @@ impl ActionsClient {
 
     /// Starts a workflow with the inputs `request_id` and `build`, the latter one JSON text.
     ///
-    /// It gives the run's number, which servers before Enterprise Server 3.21 do not tell: there
+    /// Returns the run's number, which servers before Enterprise Server 3.21 do not send: there
     /// [`ActionsClient::find_run`] finds it a few seconds later.
     ///
     /// # Errors
@@ -118,12 +118,11 @@ impl ActionsClient {
     }
 
     /// Finds the run that has a request's id in its title, among those that were dispatched since a
-    /// time (with five minutes to spare for clocks that differ).
+    /// time (with five minutes to spare for clock skew).
     ///
-    /// Where there are several it is the first of them.
+    /// Returns the first if there are several.
     ///
-    /// A run is listed some seconds after its dispatch: that there is none means something only
-    /// later.
+    /// A run is listed some seconds after its dispatch: until then, its absence means nothing.
     ///
     /// # Errors
     ///
@@ -175,7 +174,7 @@ impl ActionsClient {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where it is not there any more; any other but [`Error::Ambiguous`].
+    /// [`Error::NotFound`] if it is gone; any other but [`Error::Ambiguous`].
     pub async fn look_at_run(&self, workflow: &Workflow, id: RunId) -> Result<Run, Error> {
         let url = workflow.actions_url(&["runs", &id.to_string()]);
         let what = workflow.run_name(id);
@@ -193,7 +192,7 @@ impl ActionsClient {
         let run = Run::from(run);
         let mut known_runs = self.known_runs();
         match answer.headers.get(ETAG) {
-            // What is over is hardly looked at again.
+            // A completed run is hardly looked at again.
             Some(etag) if !matches!(run.state, RunState::Completed(_)) => {
                 if known_runs.len() >= MOST_KNOWN_RUNS && !known_runs.contains_key(&url) {
                     known_runs.clear();
@@ -207,7 +206,7 @@ impl ActionsClient {
 
     /// Asks for a run to be cancelled, which takes a while.
     ///
-    /// It gives whether there was anything to cancel: not so for a run that is over.
+    /// Returns whether there was anything to cancel: false for a run that is over.
     ///
     /// # Errors
     ///
@@ -231,7 +230,7 @@ impl ActionsClient {
         Ok(true)
     }
 
-    /// Gets something, and tries again where that fails on the way.
+    /// Sends a GET request, and repeats it if it fails on the way.
     pub(super) async fn get(
         &self,
         workflow: &Workflow,

@@ -2,13 +2,13 @@
 
 use forge_rest::RequestConfig;
 
-/// How GitHub is spoken to.
+/// How to talk to GitHub.
 #[derive(Clone, Debug)]
 pub struct ActionsConfig {
-    /// How requests are sent. Only what reads is tried again; a dispatch never is.
+    /// How requests are sent. Only reads are retried; a dispatch never is.
     pub requests: RequestConfig,
-    /// How many bytes of a job's log are read at most. Of a longer log it is the end, where the
-    /// server can give that.
+    /// The most bytes of a job's log that are read. Of a longer log they are its end, if the server
+    /// can send that.
     pub max_log_bytes: usize,
 }
 

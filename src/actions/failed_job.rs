@@ -12,7 +12,7 @@ use super::{ActionsClient, Conclusion, RunId, Workflow};
 
 /// How many pages of 100 jobs are looked through.
 const MAX_PAGES: u32 = 5;
-/// How many redirects lead to a log.
+/// How many redirects to a log are followed.
 const MAX_REDIRECTS: usize = 3;
 /// The longest name of a job or step, and the longest address of a page, in characters.
 const MAX_NAME_CHARACTERS: usize = 200;
@@ -30,8 +30,8 @@ pub struct FailedJob {
     /// The last lines of its log up to the last error in it, without times, colours and control
     /// characters. Empty where the server has no log (any more).
     pub tail: Vec<String>,
-    /// Whether the log was read to its end. It is not where it is larger than
-    /// [`super::ActionsConfig::max_log_bytes`] and the server gives no part of it.
+    /// Whether the log was read to its end. It is not if it is larger than
+    /// [`super::ActionsConfig::max_log_bytes`] and the server sends no part of it.
     pub complete: bool,
 }
 
@@ -67,12 +67,12 @@ impl ActionsClient {
     /// `None` where no job did, as in a run that was cancelled or whose workflow cannot be read.
     ///
     /// The runner cleans up after a failed step: the lines end with the last error rather than with
-    /// that.
+    /// the cleanup.
     ///
     /// # Errors
     ///
-    /// As for [`ActionsClient::look_at_run`]; [`Error::Address`] where the log is at a host that is
-    /// not spoken to.
+    /// As for [`ActionsClient::look_at_run`]; [`Error::Address`] if the log is at a host that must
+    /// not be connected to.
     pub async fn failed_log_tail(
         &self,
         workflow: &Workflow,
@@ -168,7 +168,7 @@ impl ActionsClient {
         }
     }
 
-    /// Follows redirects to what is there; `None` where nothing is.
+    /// Follows redirects to the log; `None` if there is none.
     async fn follow_redirects(
         &self,
         mut target: RedirectTarget,
@@ -201,7 +201,7 @@ struct LogEnd {
 }
 
 impl LogTail {
-    /// Reads an answer to its end, or so many bytes of it.
+    /// Reads an answer to its end, or up to `limit` bytes of it.
     async fn read(mut self, mut response: Response, limit: usize, what: &str) -> Result<LogEnd, Error> {
         let host = host_and_port(response.url());
         let mut left = limit;

@@ -6,10 +6,10 @@ use foreign_text::printable_lines;
 
 /// The most lines that are kept.
 const MAX_LINES: usize = 1_000;
-/// The longest line, in characters; and what of it is looked at, in bytes.
+/// The longest line, in characters; and how much of it is read, in bytes.
 const MAX_LINE_CHARACTERS: usize = 1_000;
 const MAX_LINE_BYTES: usize = 16 << 10;
-/// What the runner begins a line with that says why a step failed.
+/// How the runner begins a line that says why a step failed.
 const ERROR_MARK: &str = "##[error]";
 
 /// The last lines of a log that comes in pieces, up to the last error in it.
@@ -18,14 +18,14 @@ pub(super) struct LogTail {
     /// The line that has not ended yet, and whether it began before what is read.
     line: Vec<u8>,
     is_line_partial: bool,
-    /// Up to the last error.
+    /// The lines up to the last error.
     to_error: VecDeque<String>,
-    /// After it.
+    /// The lines after it.
     after: VecDeque<String>,
 }
 
 impl LogTail {
-    /// Keeps at most so many lines of a log that is read from its beginning on.
+    /// Keeps at most this many lines of a log that is read from its beginning.
     pub(super) fn of_whole_log(lines: usize) -> Self {
         Self {
             most: lines.clamp(1, MAX_LINES),
@@ -36,8 +36,8 @@ impl LogTail {
         }
     }
 
-    /// Keeps at most so many lines of a log that is read from somewhere in it on, which leaves out
-    /// the first line.
+    /// Keeps at most this many lines of a log that is read from somewhere within it. Drops the
+    /// first line, which may be incomplete.
     pub(super) fn of_part(lines: usize) -> Self {
         Self {
             is_line_partial: true,

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 
 use super::{Error, Workflow};
 
-/// What a request was about, for what to advise.
+/// What a request was about, which decides the advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ActionsSubject {
     /// A workflow.
@@ -14,7 +14,7 @@ pub(super) enum ActionsSubject {
     Run,
 }
 
-/// Why an answer other than success is no success.
+/// Turns an answer other than success into an error.
 pub(super) fn refusal(answer: &ApiAnswer, workflow: &Workflow, what: &str, subject: ActionsSubject) -> Error {
     let advice = match answer.status {
         StatusCode::UNAUTHORIZED => {

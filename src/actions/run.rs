@@ -72,7 +72,7 @@ impl From<String> for Conclusion {
     }
 }
 
-/// A run as it is sent.
+/// A run as the API sends it.
 #[derive(Deserialize)]
 pub(super) struct WireRun {
     pub(super) id: RunId,

@@ -21,7 +21,7 @@ impl Workflow {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for names that GitHub does not have.
+    /// [`Error::Invalid`] for names that GitHub does not allow.
     pub fn new(
         base_url: ApiBaseUrl,
         owner: &str,
@@ -68,7 +68,7 @@ impl Workflow {
         format!("{}/{}", self.repository.base_url(), self.full_name())
     }
 
-    /// As messages name it.
+    /// Its name in messages.
     pub(super) fn display_name(&self) -> String {
         format!(
             "workflow {} of {} at {}",
@@ -84,13 +84,13 @@ impl Workflow {
         self.repository.endpoint(&parts.collect::<Vec<_>>())
     }
 
-    /// A run as messages name it.
+    /// The name of a run in messages.
     pub(super) fn run_name(&self, id: RunId) -> String {
         format!("run {id} of {}", self.full_name())
     }
 }
 
-/// What tells one request for a build from all others.
+/// Identifies one request for a build.
 ///
 /// The workflow puts it into its `run-name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,4 @@
-//! What the container that builds is given: a program, its arguments, its environment and its
-//! rights.
+//! What the container that builds gets: a program, its arguments, its environment and its rights.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +41,10 @@ else
 fi
 "#;
 
-/// What the list of images for several platforms is called before it is pushed.
+/// The name of the list of images for several platforms before it is pushed.
 const LIST: &str = "localhost/patchset-build";
 
-/// What is different between builders.
+/// What differs between builders.
 pub(super) struct Container {
     pub(super) script: &'static str,
     pub(super) args: Vec<String>,
@@ -62,8 +61,8 @@ pub(super) fn container(order: &JobOrder<'_>) -> Container {
     }
 }
 
-/// No profile. Both builders mount, and make namespaces, which the profiles that runtimes bring
-/// (and the kubelet gives to all with `seccompDefault`) forbid.
+/// No profile. Both builders mount and create namespaces, which the runtimes' own profiles forbid
+/// (the kubelet applies them to all pods with `seccompDefault`).
 fn unconfined() -> Value {
     json!({ "type": "Unconfined" })
 }

@@ -53,7 +53,7 @@ pub(super) fn name_stem(patch_set: &str) -> String {
     stem.trim_end_matches(['.', '-']).to_owned()
 }
 
-/// The Job.
+/// The manifest of the Job.
 #[must_use]
 pub fn job(order: &JobOrder<'_>) -> Value {
     let container = container(order);
@@ -88,7 +88,7 @@ pub fn job(order: &JobOrder<'_>) -> Value {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            // Half a build is worth nothing: one that is cancelled need not say goodbye.
+            // Half a build is worth nothing: a cancelled one need not shut down gracefully.
             "terminationGracePeriodSeconds": 5,
             "containers": [{
                 "name": "build",
@@ -125,8 +125,8 @@ pub fn job(order: &JobOrder<'_>) -> Value {
 /// The spec of a Job that runs a pod once.
 pub(super) fn one_attempt(template: &Value, timeout: Duration, keep: Duration) -> Value {
     json!({
-        // Attempts are counted and spaced by the controller. A pod that the cluster takes away is no
-        // failed attempt.
+        // The controller counts and spaces attempts. A pod that the cluster removes is not a failed
+        // attempt.
         "backoffLimit": 0,
         "podFailurePolicy": { "rules": [{
             "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }],

@@ -1,4 +1,4 @@
-//! One attempt at an image: what its Job is made for.
+//! One attempt at an image: what its Job is made from.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

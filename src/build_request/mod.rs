@@ -2,8 +2,8 @@
 //! another CI.
 //!
 //! A Job builds one image from what a plan names by digest, pushes it under the plan's tag, and
-//! ends. Whether it did is read off the registry alone. A Job that tests an image runs what the spec
-//! says, and its exit code and what it printed say how that went.
+//! ends. Whether it did is read from the registry alone. A Job that tests an image runs what the
+//! spec says, and its exit code and output say how that went.
 
 mod builder;
 mod job;

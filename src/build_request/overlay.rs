@@ -32,7 +32,7 @@ pub fn overlay(base: &mut Value, over: &Value) {
     }
 }
 
-/// The key by which the elements of a list are told apart.
+/// The key that identifies the elements of a list.
 fn key_of(list: &[Value]) -> Option<&'static str> {
     ["mountPath", "name"].into_iter().find(|key| {
         list.iter()

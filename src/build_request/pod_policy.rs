@@ -1,5 +1,5 @@
-//! What the pod templates of builds and tests may hold, so that neither gets a right that whoever
-//! runs the controller did not give.
+//! What the pod templates of builds and tests may hold, so that neither gets a right that the
+//! controller's operator did not grant.
 
 use foreign_text::printable;
 use serde_json::{Map, Value};
@@ -49,7 +49,7 @@ pub struct TemplatePlace<'a> {
 }
 
 impl TemplatePlace<'static> {
-    /// That of a build.
+    /// The template of a build.
     pub const BUILD: Self = Self {
         field: "build.job.podTemplate",
         container: "build",
@@ -63,8 +63,8 @@ const LONGEST_NAME: usize = 60;
 
 /// Refuses what the policy does not allow.
 ///
-/// What is not listed is refused, also where it is null, because that takes away what the
-/// controller set.
+/// What is not listed is refused, even if it is null, because a null removes what the controller
+/// set.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ enum Rule {
     Text(&'static [&'static str]),
     /// The name of the only container.
     OwnContainer,
-    /// `false`, or `true` as well in a user namespace of the pod's own.
+    /// `false`; or also `true`, if the pod has a user namespace of its own.
     FalseUnlessOwnUsers,
     /// `false`.
     False,
@@ -183,7 +183,7 @@ const RESOURCES: Rule = Object(&[("limits", Any), ("requests", Any)]);
 /// Without profiles of the node.
 const PROFILE: Rule = Object(&[("type", Text(&["Unconfined", "RuntimeDefault"]))]);
 
-/// Whose users the pod's are.
+/// The user namespace that the pod is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UserNamespace {
     /// The node's.
@@ -192,7 +192,7 @@ enum UserNamespace {
     Own,
 }
 
-/// A template that is looked at.
+/// A template that is being checked.
 #[derive(Clone, Copy)]
 struct TemplateWalk<'a> {
     place: TemplatePlace<'a>,
@@ -246,7 +246,7 @@ impl TemplateWalk<'_> {
     }
 }
 
-/// What to do in place of a field that has a place of its own.
+/// What to do in place of setting a field.
 fn advice(field: &str, place: TemplatePlace<'_>) -> &'static str {
     match field {
         "serviceAccountName" | "serviceAccount" => "set build.job.serviceAccountName",
@@ -335,7 +335,7 @@ mod tests {
         assert!(refused(&template).contains("spec.hostUsers"));
     }
 
-    /// Objects of a template: how a message names them, where the schema has their fields, which of
+    /// Objects of a template: their name in a message, where the schema has their fields, which of
     /// these are allowed, and a template with such an object.
     type PolicyPlace = (&'static str, &'static str, &'static str, fn(&Value) -> Value);
 
@@ -397,8 +397,8 @@ mod tests {
         lifecycle shareProcessNamespace dnsConfig nodeName runtimeClassName procMount sysctls seLinuxOptions \
         mountPropagation claims ports";
 
-    /// Each field of a pod that Kubernetes has, but for those of the tests above, is refused: with
-    /// any value, and with null.
+    /// Every field of a Kubernetes pod, except those of the tests above, is refused: with any
+    /// value, and with null.
     #[test]
     fn nothing_else_is() {
         let schema = PodTemplate::json_schema(&mut SchemaGenerator::default()).to_value();
@@ -463,7 +463,7 @@ mod tests {
         assert!(message.ends_with("set build.job.serviceAccountName"), "{message}");
     }
 
-    /// A test's template is held to the same, with the container that is its own.
+    /// The same applies to a test's template, with its own container.
     #[test]
     fn a_test_may_set_what_a_build_may() {
         let place = TemplatePlace {

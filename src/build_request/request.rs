@@ -15,7 +15,7 @@ use super::INPUTS_ANNOTATION;
 pub struct BuildRequest<'a> {
     /// The image to push, by its tag.
     pub target: &'a Recorded<ImageReference>,
-    /// What it is built from.
+    /// The digest over everything that it is built from.
     pub inputs_digest: &'a InputsDigest,
     /// The folder with the Dockerfile, as an image; absent where the CI has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct BuildRequest<'a> {
 }
 
 impl<'a> BuildRequest<'a> {
-    /// The request of a build; nothing where no image is planned.
+    /// The request for a build; `None` if no image is planned.
     #[must_use]
     pub fn for_build(
         build: &'a Build,

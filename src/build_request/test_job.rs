@@ -15,7 +15,7 @@ use super::job::{
 use super::overlay::overlay;
 use super::test_results::{MOST_COMPRESSED, MOST_RESULTS, RESULTS_BEGIN, RESULTS_END};
 
-/// The container that tests.
+/// The name of the container that tests.
 pub const TEST_CONTAINER: &str = "test";
 
 /// Digits of the digest over image and test in a Job's name.
@@ -29,8 +29,8 @@ const EXCLUDES_ANNOTATION: &str = "patching.c5c3.io/test-excludes";
 
 /// Runs the command, and puts the file with its results at the end of the log.
 ///
-/// They are compressed, and in lines, the number of which stands in the last one: so that they can
-/// be asked for by the end of the log, however long the log is.
+/// They are compressed and split into lines, and the last line has their number, so that they can
+/// be requested as the end of the log, however long it is.
 const WITH_RESULTS: &str = r#""$@"
 code=$?
 results=
@@ -61,7 +61,7 @@ pub struct TestOrder<'a> {
     pub image: &'a Recorded<ImageReference>,
     /// The image with the patched source, by its digest.
     pub source: Option<&'a Recorded<ImageReference>>,
-    /// What is in the file that is handed over, where one is asked for.
+    /// The contents of the file with the excludes, if one is asked for.
     pub excludes: Option<&'a str>,
     /// How long it may take.
     pub timeout: Duration,
@@ -73,13 +73,13 @@ pub struct TestOrder<'a> {
     pub service_account: Option<&'a str>,
 }
 
-/// The name of an attempt's Job. No build has it: their digits are hexadecimal.
+/// The name of an attempt's Job. No build has it: the digits of builds are hexadecimal.
 #[must_use]
 pub fn test_job_name(patch_set: &str, run_digest: &InputsDigest, number: u32) -> String {
     format!("{}-t{}-{number}", name_stem(patch_set), run_digest.digits(DIGITS))
 }
 
-/// The Job.
+/// The manifest of the Job.
 #[must_use]
 pub fn test_job(order: &TestOrder<'_>) -> Value {
     let labels = json!({
@@ -164,7 +164,7 @@ fn template(order: &TestOrder<'_>, labels: &Value) -> Value {
     template
 }
 
-/// The command, with what puts its results at the end of the log, where they are in a file.
+/// The command, wrapped to put its results at the end of the log if they are in a file.
 fn command(test: &ImageTest, env: &mut BTreeMap<String, String>) -> Vec<String> {
     let path = test.results.as_ref().and_then(|results| results.path.as_ref());
     let Some(path) = path else {

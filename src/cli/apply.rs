@@ -38,14 +38,14 @@ pub struct ApplyOptions {
     /// The revision that the patches are for, as `git rev-parse` reads it
     #[arg(long = "ref", value_name = "REV")]
     revision: String,
-    /// Check each patch alone against the revision, instead of one on top of the other
+    /// Check each patch on its own against the revision, instead of one on top of the other
     #[arg(long)]
     independent: bool,
-    /// Take the patches back instead, in the order in which they are given
+    /// Reverse the patches instead, in the order in which they are given
     #[arg(long, short = 'R')]
     reverse: bool,
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
-    /// diff names no folder]
+    /// Remove N leading components from the names in the patches [default: 1, or 0 if a plain diff
+    /// names no folder]
     #[arg(short = 'p', value_name = "N")]
     strip: Option<usize>,
     /// The folder of the tree that the names in the patches are relative to
@@ -58,12 +58,12 @@ pub struct ApplyOptions {
     branch: BranchOptions,
     #[command(flatten)]
     history: HistoryOptions,
-    /// Do not find out which of the patches that do not apply can be made anew
+    /// Do not check which of the patches that do not apply can be refreshed
     #[arg(long)]
     no_refresh: bool,
     #[command(flatten)]
     partial_clone: PartialCloneOptions,
-    /// How to tell what became of the patches
+    /// How to report the result for each patch
     #[arg(long, value_enum, default_value = "text")]
     output: ApplyOutput,
     /// Patches, or folders of them in the order of their series, .patches or
@@ -74,9 +74,9 @@ pub struct ApplyOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ApplyOutput {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// One JSON object a line and patch.
+    /// One JSON object per patch, each on one line.
     Json,
 }
 
@@ -163,7 +163,7 @@ pub(super) fn run(options: &ApplyOptions) -> Result<ExitCode, Error> {
     };
     let tip = repository.commit_of(&options.revision);
     let searched = SeriesAtCommit {
-        // What is taken back is not looked for.
+        // Patches taken back are not searched for.
         tip: tip.filter(|_| !options.reverse),
         applied,
         refresh: RefreshTrial::Skipped,

@@ -15,7 +15,7 @@ pub(super) struct BranchOptions {
     /// --base, from first parent to first parent
     #[arg(long, value_name = "BRANCH", conflicts_with = "patches")]
     pub(super) branch: Option<String>,
-    /// What the branch's commits are on top of, where that is not the revision of --ref
+    /// What the branch's commits are on top of, if that is not the revision of --ref
     #[arg(long, value_name = "REV", requires = "branch")]
     base: Option<String>,
     /// What subjects such as "UPSTREAM: <drop>: ..." mean
@@ -27,7 +27,7 @@ pub(super) struct BranchOptions {
 enum Subjects {
     /// Nothing: every commit is a patch.
     Ignore,
-    /// Commits marked <drop> are left out where the branch is on top of another commit.
+    /// Commits marked <drop> are left out if the branch is on top of another commit.
     Soft,
     /// The same, and commits without a mark are refused.
     Strict,
@@ -73,7 +73,7 @@ pub(super) fn local_patches(
     Ok(named(series.map_err(|error| wrong(&error))?))
 }
 
-/// A branch's patches as those of a folder are, with what is told of them.
+/// A branch's patches in the form of a folder's, with the notes on them.
 pub(super) fn named(series: FormattedSeries) -> FolderPatches {
     let note = series.note();
     let patches = series.patches.into_iter();

@@ -34,15 +34,16 @@ pub struct ConstraintsOptions {
     /// The overrides: package===version pins, -package removes; - is standard input
     #[arg(long, value_name = "FILE", required_unless_present = "remove")]
     overrides: Option<PathBuf>,
-    /// A package that is built from source, whose pin leaves the merged file; may be repeated
+    /// A package that is built from source, whose pin is left out of the merged file; may be
+    /// repeated
     #[arg(long, value_name = "NAME")]
     remove: Vec<PackageName>,
-    /// Exit with 1 where an override needs attention (redundant, outdated or absent), where the upper
-    /// constraints read another file, or where uv refuses the merged file
+    /// Exit with 1 if an override needs attention (redundant, outdated or absent), if the upper
+    /// constraints read another file, or if uv refuses the merged file
     #[arg(long)]
     strict: bool,
     /// Push the merged file as an image to this reference, unless it is there already, and print
-    /// that instead of it
+    /// the pushed reference instead of the file
     #[arg(long, value_name = "IMAGE")]
     push: Option<ImageReference>,
     /// The release, for the image's labels
@@ -50,7 +51,7 @@ pub struct ConstraintsOptions {
     release: Option<String>,
     #[command(flatten)]
     registry: RegistryOptions,
-    /// How to tell what the overrides did
+    /// How to report what the overrides did
     #[arg(long, value_enum, default_value = "text")]
     output: ConstraintsOutput,
 }
@@ -74,7 +75,7 @@ struct MergeDocument<'a> {
     results: Vec<OverrideLine<'a>>,
     /// Lines of the upper constraints that read other files, which no override reaches.
     includes: &'a [Include],
-    /// Entries of the merged file over which uv refuses it, and pip does not.
+    /// Entries for which uv, but not pip, refuses the merged file.
     #[serde(rename = "refusedByUv")]
     refused_by_uv: Vec<RefusedEntry>,
     /// The image by its digest, where it was pushed.

@@ -23,13 +23,13 @@ pub struct DropOptions {
     team: TeamOptions,
     #[command(flatten)]
     history: HistoryOptions,
-    /// Drop the same patch at all other releases too, also where upstream does not have it
+    /// Drop the same patch at all other releases too, even where upstream does not have it
     #[arg(long)]
     everywhere: bool,
-    /// Leave the files as they are, and print what would change in them as a diff
+    /// Leave the files alone, and print what would change in them as a diff
     #[arg(long)]
     dry_run: bool,
-    /// Whose patches
+    /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE")]
     series: SeriesAddress,
     /// The patches: a name, or the number that it begins with [default: all that upstream has]
@@ -37,13 +37,13 @@ pub struct DropOptions {
     patches: Vec<String>,
 }
 
-/// What a command drops, and what it tells of it.
+/// What a command drops, and what it reports.
 struct Dropping<'t> {
     options: &'t DropOptions,
     team: &'t TeamRepository,
     upstreams: Option<&'t Upstreams>,
     changes: TeamChanges<'t>,
-    /// Those that are dropped, with the series, by their folders.
+    /// The dropped patches with their series, by folder.
     dropped: BTreeMap<String, (&'t ComponentSeries, Vec<String>)>,
     summary: String,
     needs_attention: bool,
@@ -272,7 +272,7 @@ impl<'t> Dropping<'t> {
         Ok(())
     }
 
-    /// Tells which patches applied with those that are dropped, and do not without them.
+    /// Reports the patches that applied with the dropped ones and do not without them.
     fn find_dependents(&mut self) -> Result<(), Error> {
         let changed: Vec<&ComponentSeries> = self.dropped.values().map(|(series, _)| *series).collect();
         for series in changed {
@@ -305,7 +305,7 @@ fn merged(reports: &[PatchReport]) -> Vec<usize> {
     merged.map(|(at, _)| at).collect()
 }
 
-/// By what two patches are the same change. Who wrote them and what they are called is not enough.
+/// What makes two patches the same change. The same author and subject are not enough.
 fn same_change(one: &PatchMarks, other: &PatchMarks) -> Option<SameBy> {
     one.same_as(other).filter(|by| *by != SameBy::Authorship)
 }

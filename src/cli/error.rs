@@ -13,7 +13,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// What was asked for does not fit what is there.
+    /// The request is wrong, or does not fit what is there.
     #[error("{0}")]
     Usage(String),
     /// A PatchSet of a manifest cannot be planned.
@@ -55,10 +55,10 @@ pub enum Error {
     /// What was found cannot be put together.
     #[error(transparent)]
     Plan(#[from] crate::plan::Failure),
-    /// The patches could not be looked at.
+    /// The patches could not be examined.
     #[error(transparent)]
     Patch(#[from] git_apply_engine::Error),
-    /// The patches could not be made anew.
+    /// The patches could not be refreshed.
     #[error(transparent)]
     Refresh(#[from] patch_refresh::RefreshError),
     /// The constraints or overrides cannot be merged.

@@ -24,14 +24,14 @@ use crate::rework::{ChangedPatch, HeadChange, PatchCommit, PatchFingerprint, pai
 pub struct ExportOptions {
     #[command(flatten)]
     team: TeamOptions,
-    /// Whose patches
+    /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE")]
     series: SeriesAddress,
     /// The working tree that patchset edit made [default: COMPONENT-RELEASE beside the team's
     /// repository]
     #[arg(long, value_name = "FOLDER")]
     from: Option<PathBuf>,
-    /// Leave the files as they are, and print what would change in them as a diff
+    /// Leave the files alone, and print what would change in them as a diff
     #[arg(long)]
     dry_run: bool,
 }
@@ -103,7 +103,7 @@ pub(super) fn run(options: &ExportOptions) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a working tree that is of another series, or not ready.
+/// Refuses a working tree that belongs to another series, or is not ready.
 fn check_tree(tree: &GitTree, state: &EditState, address: &SeriesAddress) -> Result<(), Error> {
     let shown = tree.folder().display();
     let refused = |text: String| Err(Error::Usage(format!("{shown} {text}")));
@@ -133,7 +133,7 @@ fn check_tree(tree: &GitTree, state: &EditState, address: &SeriesAddress) -> Res
     Ok(())
 }
 
-/// Refuses patches that somebody changed in the repository since the working tree was made.
+/// Refuses patches that changed in the repository since the working tree was made.
 fn refuse_other_patches(
     tree: &GitTree,
     state: &EditState,
@@ -272,7 +272,7 @@ impl Export<'_> {
         };
         match report.state {
             PatchState::Clean | PatchState::Offset => applied.tree() == commit.commit.tree,
-            // Upstream has it: the commit is empty, and what becomes of the file is not said.
+            // Upstream has it: the commit is empty, and nothing says what becomes of the file.
             _ => {
                 let id = commit.commit.id.to_string();
                 let mut known = self.state.patches.iter();
@@ -299,7 +299,7 @@ impl Export<'_> {
         };
         let head = match text.form {
             _ if self.says_the_same(original, &commit.commit) => HeadChange::Kept,
-            // Who wrote a text is not said there.
+            // A head of this form does not name the author.
             HeadForm::Text if expected.message.trim_end() == message.trim_end() => HeadChange::Kept,
             form => HeadChange::Message {
                 form,
@@ -350,7 +350,7 @@ impl Export<'_> {
     }
 }
 
-/// What a commit is known by.
+/// What identifies a commit.
 fn fingerprint(commit: &TreeCommit) -> PatchFingerprint {
     let bytes = commit.mail.clone().unwrap_or_else(|| {
         let text = commit.commit.text();
@@ -367,7 +367,7 @@ fn fingerprint(commit: &TreeCommit) -> PatchFingerprint {
     PatchFingerprint::read(&PatchInput::new("", bytes), &Options::default())
 }
 
-/// What is to be done to the series, and the names in the order that they are to have.
+/// The changes to make to the series, and the names in their new order.
 fn changes(patches: &[PatchInput], exported: &[ExportedPatch]) -> (Vec<SeriesChange>, Vec<String>) {
     let is_kept = |patch: &&PatchInput| exported.iter().any(|kept| kept.input.name == patch.name);
     let gone = patches.iter().filter(|patch| !is_kept(patch));
@@ -406,8 +406,8 @@ fn write_changes(
     edit_series(team, team.directory(), series, &changes).map_err(|error| Error::Usage(error.to_string()))
 }
 
-/// Whether the patches have their order without more: those that were there keep it, and those that
-/// came are where they are put.
+/// Whether the order is right without a reorder: existing patches keep theirs, and new ones are
+/// where they are added.
 fn is_in_order(series: &ComponentSeries, changes: &[SeriesChange], order: &[String]) -> bool {
     let dropped = |name: &String| {
         changes

@@ -19,12 +19,12 @@ pub(super) fn read_digest(bytes: &[u8]) -> ReadDigest {
 /// A change of one file.
 #[derive(Clone, Debug)]
 pub(super) struct FileChange<'a> {
-    /// The file as it is told.
+    /// The file as it is reported.
     pub(super) shown: String,
     /// The file itself, not a link to it; below the root of the changes, where they have one.
     pub(super) path: PathBuf,
     pub(super) expected: ExpectedFile,
-    /// What it is to hold; `None` where it is to go.
+    /// Its new contents; `None` to remove it.
     pub(super) contents: Option<&'a [u8]>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct ChangePlan {
     pub(super) removals: Vec<PathBuf>,
     /// Folders that are made for it, outermost first.
     pub(super) folders: Vec<PathBuf>,
-    /// The folder that paths are relative to; nothing where they are whole.
+    /// The folder that paths are relative to; empty if they are absolute.
     #[serde(skip)]
     pub(super) root: PathBuf,
 }
@@ -59,9 +59,9 @@ pub(super) struct PlannedWrite {
     pub(super) path: PathBuf,
 }
 
-/// What is told of the steps, so that a process that is killed leaves nothing half done.
+/// Records the steps, so that a process that is killed leaves nothing half done.
 pub(super) trait ChangeRecord {
-    /// Files are about to be made that do not count.
+    /// Files are about to be created that do not count yet.
     fn record_plan(&mut self, plan: &ChangePlan) -> io::Result<()>;
     /// All new contents are there, and are about to take their places.
     fn record_decision(&mut self, plan: &ChangePlan) -> io::Result<()>;
@@ -72,13 +72,13 @@ pub(super) trait ChangeRecord {
 /// What becomes of changes that fail after it was decided to make them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterFailure {
-    /// What did not take its place yet goes away.
+    /// New contents that did not take their place yet are removed.
     TakenBack,
     /// They are finished by the record later.
     Finished,
 }
 
-/// Nothing is told.
+/// Records nothing.
 pub(super) struct Unrecorded;
 
 impl ChangeRecord for Unrecorded {
@@ -95,7 +95,7 @@ impl ChangeRecord for Unrecorded {
     }
 }
 
-/// Takes back what was prepared, where it does not take its place.
+/// Removes what was prepared, unless it took its place.
 struct Prepared<'a> {
     plan: &'a ChangePlan,
 }
@@ -137,7 +137,7 @@ impl ChangePlan {
     /// Removes what was prepared.
     pub(super) fn take_back(&self) {
         for write in &self.writes {
-            // Where it took its place, there is none.
+            // It is gone if it took its place.
             let _ = fs::remove_file(self.root.join(&write.temporary));
         }
         for folder in self.folders.iter().rev() {
@@ -146,11 +146,11 @@ impl ChangePlan {
         }
     }
 
-    /// Puts all in its place. Run again, it goes on where it was ended.
+    /// Puts everything in its place. Run again, it continues where it was interrupted.
     ///
     /// # Errors
     ///
-    /// With the file at which it failed.
+    /// The file at which it failed, and why.
     pub(super) fn finish(&self) -> Result<(), (PathBuf, io::Error)> {
         for write in &self.writes {
             let path = self.root.join(&write.path);
@@ -176,7 +176,7 @@ impl ChangePlan {
         Ok(())
     }
 
-    /// Removes the folders around a file that have become empty, as Git has none.
+    /// Removes the folders around a file that have become empty, as Git keeps none.
     fn remove_empty_folders(&self, path: &Path) {
         if self.root.as_os_str().is_empty() {
             return;
@@ -191,16 +191,16 @@ impl ChangePlan {
     }
 }
 
-/// Makes what was renamed in a folder outlast a loss of power, where the file system can.
+/// Makes renames in a folder survive a power loss, where the file system can.
 fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }
 }
 
-/// Makes all changes, or none: all new contents are written beside the files, and only then each is
-/// put in its place at once. Where writing fails, or a file is another one than was read, all stay
-/// as they are. Paths are relative to `root`; where that is empty, they are whole.
+/// Makes all changes, or none: all new contents are written beside the files, and only then does
+/// each take its place at once. If writing fails, or a file is not as it was read, all stay as they
+/// are. Paths are relative to `root`, or absolute if that is empty.
 ///
 /// # Errors
 ///

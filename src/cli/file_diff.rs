@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use patch_refresh::unified_hunks;
 
-/// The change of a file from what it holds to what it is to hold, for `git apply`; `None` stands for
-/// no file. Nothing where both are the same, and `None` where they are too large to be compared.
+/// The change of a file from its old to its new contents, for `git apply`; `None` stands for no
+/// file. Empty if both are the same, and `None` if they are too large to compare.
 pub(super) fn file_diff(path: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<u8>> {
     let hunks = unified_hunks(before.unwrap_or_default(), after.unwrap_or_default())?;
     if before.is_some() == after.is_some() && hunks.is_empty() {

@@ -31,16 +31,16 @@ pub struct GenerateOptions {
     /// The repository's folder: its root, or the folder that holds it all
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Make what this PatchRepository would; "-" is standard input
+    /// Make what the PatchRepository in this file would; "-" is standard input
     ///
     /// A file of YAML or JSON documents. Without it, the other options say what the objects are.
     #[arg(long, value_name = "FILE")]
     repository: Option<PathBuf>,
-    /// The PatchRepository of this name; for objects by options, the value of their label [default:
-    /// the only one; the last part of --source-url]
+    /// The PatchRepository of this name; if options describe the objects, the value of their label
+    /// [default: the only one; the last part of --source-url]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// The namespace of the objects; that of the PatchRepository where absent
+    /// The namespace of the objects [default: that of the PatchRepository]
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
     #[command(flatten)]
@@ -49,13 +49,14 @@ pub struct GenerateOptions {
     layout: LayoutArguments,
 }
 
-/// What stands for a PatchRepository that is not given.
+/// What stands in for a PatchRepository that is not given.
 #[derive(Debug, Args)]
 struct MadeRepository {
-    /// The address that the cluster reads the repository by [default: that of the checkout's origin]
+    /// The address from which the cluster reads the repository [default: that of the checkout's
+    /// origin]
     #[arg(long, value_name = "URL", conflicts_with = "repository")]
     source_url: Option<String>,
-    /// The Secret with credentials for that
+    /// The Secret with credentials for that address
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
     source_secret: Option<String>,
     /// The address of a component's upstream, with {component} in it
@@ -66,21 +67,21 @@ struct MadeRepository {
         conflicts_with = "repository"
     )]
     upstream_url_template: Option<String>,
-    /// Only components of this name; "*" stands for any text. May be repeated
+    /// Only components of this name; "*" matches any text. May be repeated
     #[arg(long, value_name = "PATTERN", conflicts_with = "repository")]
     component: Vec<String>,
-    /// Only releases of this name; "*" stands for any text. May be repeated
+    /// Only releases of this name; "*" matches any text. May be repeated
     #[arg(long, value_name = "PATTERN", conflicts_with = "repository")]
     release: Vec<String>,
-    /// A component that is a library. May be repeated [default: what has patches and no
+    /// A component that is a library. May be repeated [default: those with patches and no
     /// images/<component>]
     #[arg(long, value_name = "NAME", conflicts_with = "repository")]
     library: Vec<String>,
-    /// A file with what the PatchSets have besides: metadata and spec, as spec.template of a
+    /// A file with what else the PatchSets have: metadata and spec, as in spec.template of a
     /// PatchRepository
     #[arg(long, value_name = "FILE", conflicts_with = "repository")]
     template: Option<PathBuf>,
-    /// Make a ConstraintOverride for each release, too
+    /// Also make a ConstraintOverride for each release
     #[arg(long, conflicts_with = "repository")]
     constraints: bool,
 }
@@ -115,7 +116,7 @@ pub(super) fn run(options: &GenerateOptions) -> Result<ExitCode, Error> {
         .or(branch);
     let rules = ReadingRules::new(&repository.spec).map_err(|error| in_repository(&error))?;
     let mut reading = rules.options(branch.as_deref());
-    // The folder is the repository's root, also where a checkout is around it.
+    // The folder is the repository's root, even inside a larger checkout.
     let directory = if options.repository.is_some() {
         format!("{}/{}", found.path, reading.directory)
     } else {
@@ -132,7 +133,7 @@ fn in_repository(error: &FleetError) -> Error {
     Error::Usage(format!("PatchRepository: {error}"))
 }
 
-/// Tells what is wrong, and gives the exit status for it.
+/// Reports what is wrong, and returns the exit status for it.
 fn print_faults(desired: &DesiredObjects) -> ExitCode {
     for RepositoryFault {
         kind,
@@ -240,7 +241,7 @@ fn accept<K: DeserializeOwned + kube::CustomResourceExt>(document: Value) -> Res
     serde_json::from_value(document).map_err(|error| error.to_string())
 }
 
-/// Makes a PatchRepository of options.
+/// Makes a PatchRepository from options.
 fn make_repository(
     options: &GenerateOptions,
     url: &str,
@@ -287,7 +288,7 @@ fn make_repository(
         layout,
         LayoutKind::ComponentRelease | LayoutKind::ReleaseComponent | LayoutKind::OrgComponent
     );
-    // What a repository is for that has one component, where no folder says it.
+    // The one component that a repository is for, where no folder names it.
     if let [component] = made.component.as_slice()
         && names_it(component)
         && !has_folders

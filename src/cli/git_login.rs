@@ -1,9 +1,9 @@
-//! Logins for servers, from where git has them.
+//! Logins for servers, from where git keeps them.
 //!
-//! A server is asked without a login first. Where it refuses that, git's credential helpers are
-//! asked (`git credential fill`, gitcredentials), and then `~/.netrc`. For ssh, the keys are those
-//! that ssh tries by default, as far as they have no passphrase, and the hosts are those of
-//! `~/.ssh/known_hosts`. Nobody is prompted; agents and `~/.ssh/config` are not asked.
+//! A server is asked without a login first. If it refuses that, git's credential helpers are asked
+//! (`git credential fill`, gitcredentials), and then `~/.netrc`. For ssh, the keys are those that
+//! ssh tries by default, as far as they have no passphrase, and the hosts are those of
+//! `~/.ssh/known_hosts`. The user is never prompted; agents and `~/.ssh/config` are not asked.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -33,7 +33,7 @@ struct Login {
     password: SecretString,
 }
 
-/// What servers were found to want.
+/// The logins that servers were found to need.
 #[derive(Debug, Default)]
 pub(super) struct GitLogins {
     /// By the addresses of servers: `None` where there is no login for one.
@@ -41,12 +41,12 @@ pub(super) struct GitLogins {
 }
 
 impl GitLogins {
-    /// Does something with a repository: without a login, and where the server refuses that, with
-    /// the one that git has for it. Gives the upstream that it was done with.
+    /// Runs something on a repository: without a login and, if the server refuses that, with the
+    /// one that git has for it. Returns the upstream that it ran on.
     ///
     /// # Errors
     ///
-    /// Those of what is done.
+    /// Those of what is run.
     pub(super) fn with_upstream<T>(
         &self,
         url: &RepoUrl,
@@ -64,7 +64,7 @@ impl GitLogins {
         let anonymous = Upstream::anonymous(url.clone());
         match run(&anonymous) {
             Err(refused @ Error::Authentication { .. }) if url.scheme() != Scheme::Git => {
-                // Others that were refused at the same time wait here, and helpers are asked once.
+                // Others refused at the same time wait here, so that helpers are asked once.
                 let mut known = self.lock();
                 let login = known.entry(server).or_insert_with(|| login_for(url)).clone();
                 drop(known);
@@ -83,7 +83,7 @@ impl GitLogins {
     }
 }
 
-/// Says what was looked for in vain.
+/// Adds where a login was looked for in vain.
 fn without_login(refused: Error, address: &RepoUrl) -> Error {
     match refused {
         Error::Authentication { url, reason } => Error::Authentication {
@@ -133,7 +133,7 @@ fn home() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Asks git's credential helpers. Where git is not there, or it takes too long, there is no login.
+/// Asks git's credential helpers. If git is missing, or takes too long, there is no login.
 fn from_helpers(url: &RepoUrl) -> Option<Login> {
     let text = url.to_string();
     let (scheme, rest) = text.split_once("://")?;
@@ -145,7 +145,7 @@ fn from_helpers(url: &RepoUrl) -> Option<Login> {
         return None;
     }
     let mut child = Command::new("git")
-        // An empty program: nobody is asked.
+        // An empty program, so that the user is not prompted.
         .args(["-c", "core.askPass=", "-c", "credential.interactive=false"])
         .args(["credential", "fill"])
         .env("GIT_TERMINAL_PROMPT", "0")
@@ -162,7 +162,7 @@ fn from_helpers(url: &RepoUrl) -> Option<Login> {
         .map(|mut stdin| write!(stdin, "protocol={scheme}\nhost={host}\npath={path}\n\n"));
     let stdout = child.stdout.take();
     let (send, answer) = mpsc::channel();
-    // It outlives this function where a helper never ends.
+    // The thread outlives this function if a helper never ends.
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.map(|stdout| stdout.take(LARGEST).read_to_end(&mut bytes));
@@ -190,7 +190,7 @@ fn from_helpers(url: &RepoUrl) -> Option<Login> {
     })
 }
 
-/// The login of a host in a file as ftp and curl read it.
+/// The login of a host in a `.netrc` file, as ftp and curl read it.
 fn from_netrc(text: &str, host: &str) -> Option<Login> {
     let mut tokens = netrc_tokens(text).into_iter();
     let (mut is_meant, mut username, mut password) = (false, None, None);
@@ -243,8 +243,7 @@ fn netrc_tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The first word, and what is behind it. In double quotes, a backslash takes what follows as it
-/// is.
+/// The first word, and the rest. In double quotes, a backslash escapes the next character.
 fn netrc_token(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
@@ -263,7 +262,7 @@ fn netrc_token(text: &str) -> (String, &str) {
     (token, "")
 }
 
-/// Does something with a repository behind ssh, with each key in turn that the server may take.
+/// Runs something on a repository over ssh, with each key in turn that the server may accept.
 fn with_ssh_keys<T>(
     url: &RepoUrl,
     run: impl Fn(&Upstream) -> Result<T, Error>,

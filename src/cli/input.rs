@@ -9,13 +9,12 @@ use patchset_api::FluxDuration;
 
 use super::error::Error;
 
-/// The most bytes of a file that is read where nothing smaller is asked for.
+/// The most bytes of a file that are read if no smaller limit is given.
 pub(super) const LARGEST: u64 = 64 << 20;
 
 /// Reads a file, or standard input for `-`.
 ///
-/// One byte more than `limit` is read at most, so that whoever takes the bytes can say that it is
-/// too much.
+/// Reads at most one byte more than `limit`, so that the caller can say that it is too much.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Io {
         path: path.display().to_string(),
@@ -27,7 +26,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
         let file = std::fs::File::open(path).map_err(failed)?;
-        // A byte more than there are shows that it ends there.
+        // Room for one more byte lets the read see the end.
         let size = file.metadata().map_or(0, |found| found.len().saturating_add(1));
         bytes.reserve_exact(usize::try_from(size.min(limit)).unwrap_or_default());
         file.take(limit).read_to_end(&mut bytes)

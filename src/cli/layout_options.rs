@@ -23,12 +23,12 @@ pub struct LayoutArguments {
         value_parser = layout_names()
     )]
     layout: LayoutKind,
-    /// The ref of a component where the release has no source-refs.yaml, with {component} and
+    /// The ref of a component if the release has no source-refs.yaml, with {component} and
     /// {release} in it, for instance stable/{release}
     #[arg(long, value_name = "TEMPLATE")]
     ref_template: Option<RefTemplate>,
-    /// The branch that says which release the patches are for, where no folder does [default: that
-    /// of the checkout]
+    /// The branch that says which release the patches are for, if no folder does [default: that of
+    /// the checkout]
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
 }
@@ -55,8 +55,8 @@ impl LayoutArguments {
         self.branch.as_deref()
     }
 
-    /// Reads what a folder holds of what is asked for. `component` says whose patches they are,
-    /// where no folder does.
+    /// Reads what a folder holds of the selection. `component` says whose patches they are if no
+    /// folder does.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub(super) struct LocalFolder {
 }
 
 impl LocalFolder {
-    /// Finds a folder, and the checkout around it: links may lead to whatever is in that. A folder
+    /// Finds a folder, and the checkout around it: links may lead anywhere inside that. A folder
     /// outside of any checkout stands for itself.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl LocalFolder {
 }
 
 impl LocalFolder {
-    /// The path below this folder of what is at a path below the root; `None` where it is elsewhere.
+    /// Makes a path below the root relative to this folder; `None` if it is outside.
     pub(super) fn path_inside(&self, path: &str) -> Option<String> {
         if self.path.is_empty() {
             return Some(path.to_owned());

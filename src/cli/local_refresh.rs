@@ -1,4 +1,4 @@
-//! What can be made anew of patches on a local repository.
+//! Refreshes patches on a local repository.
 
 use git_apply_engine::{ObjectError, Oid, PatchReport, PatchState, Sequence};
 use git_mirrors::local::LocalRepository;
@@ -35,7 +35,7 @@ impl FindBlob for Blobs<'_> {
 }
 
 impl JudgedPatches<'_> {
-    /// Makes the patches anew, as far as they can be, with at most so many lines of fuzz.
+    /// Refreshes the patches as far as possible, with at most so many lines of fuzz.
     pub(super) fn refresh(&self, fuzz: usize) -> Result<Vec<PatchRefresh>, Error> {
         let refresh = SeriesRefresh {
             objects: self.repository,
@@ -52,8 +52,8 @@ impl JudgedPatches<'_> {
         Ok(refresh.run(&options)?)
     }
 
-    /// What a refresh would make of each patch; nothing where all apply as they are or are there, for
-    /// which nothing is read, and where what is needed for it cannot be read.
+    /// What a refresh would make of each patch. Empty if all apply as they are or are merged,
+    /// without reading anything, and if what is needed cannot be read.
     pub(super) fn outlook(&self) -> Vec<RefreshOutlook> {
         let is_left = |report: &PatchReport| matches!(report.state, PatchState::Clean | PatchState::Merged);
         if self.reports.iter().all(is_left) {

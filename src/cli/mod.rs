@@ -56,75 +56,76 @@ pub use error::Error;
 pub enum OfflineCommand {
     /// Check patches against a revision of a local repository
     Apply(apply::ApplyOptions),
-    /// Make patches anew that what they are for has moved away from, in their files
+    /// Refresh patches, in their files, for code that has moved on
     Refresh(Box<refresh::RefreshOptions>),
-    /// Take a patch of upstream, or a file, into a team's repository, for each release
+    /// Add an upstream patch, or a file, to a team's repository, for each release
     ///
-    /// It is tried at each release on top of the patches that are there, and written where it
-    /// applies, also where it has to be made anew for that. Exit status 1 where a release lacks it.
+    /// It is tried at each release on top of the existing patches, and written where it applies,
+    /// refreshed if necessary. Exit status 1 if a release is left without it.
     Add(Box<add::AddOptions>),
-    /// Take patches out of a team's repository that upstream has, or that are named
+    /// Remove patches that upstream has, or that are named, from a team's repository
     ///
-    /// The same patch at other releases is told, and dropped where upstream has it there too. Exit
-    /// status 1 where something does not apply without what was dropped.
+    /// The same patch at other releases is reported, and dropped where upstream has it there too.
+    /// Exit status 1 if something does not apply without what was dropped.
     Drop(Box<drop::DropOptions>),
-    /// Give the patches of a team's repository numbers without gaps
+    /// Number the patches of a team's repository without gaps
     Renumber(renumber::RenumberOptions),
     /// Make a working tree with the patches of a component at a release as commits
     ///
-    /// One commit a patch, the same each time. On a ref where a patch does not apply it stops with
-    /// git's conflict markers, exit status 1, and goes on with --continue. patchset export writes the
-    /// commits back.
+    /// One commit per patch, the same each time. On a ref where a patch does not apply, it stops
+    /// with git's conflict markers and exit status 1, and continues with --continue. patchset
+    /// export writes the commits back.
     Edit(Box<edit::EditOptions>),
-    /// Write the commits of such a working tree back into the files of their patches
+    /// Write the commits of a patchset edit working tree back into their patch files
     ///
-    /// What did not change stays as it is, byte for byte.
+    /// What did not change stays the same, byte for byte.
     Export(Box<export::ExportOptions>),
-    /// Show whether a reworked series loses something
+    /// Show whether a reworked series loses anything
     ///
-    /// Exit status 1 where a patch, a file or a hunk is gone.
+    /// Exit status 1 if a patch, a file or a hunk is gone.
     Verify(Box<verify::VerifyOptions>),
-    /// Tell what is needed to solve a conflict
+    /// Show what is needed to resolve a conflict
     ///
-    /// The file that the patch was made for, that which is there, that with the patch, the commit of
-    /// upstream that broke it, and the same patch at other releases. Exit status 1 where there is a
-    /// conflict.
+    /// The file that the patch was made for, the one that is there now, the one with the patch, the
+    /// commit of upstream that broke it, and the same patch at other releases. Exit status 1 if
+    /// there is a conflict.
     Conflict(Box<conflict::ConflictOptions>),
-    /// Check every patch and override of a repository of patches/, overrides/ and releases/
+    /// Check every patch and override in a team's repository
     Check(check::CheckOptions),
     /// List the patches of a team's repository by component and release
     ///
-    /// With the bugs and CVE numbers that each claims to resolve, what it says of upstream, how old
-    /// it is, and in which other releases it is. With --upstream also what becomes of each.
+    /// With the bugs and CVE numbers that each claims to resolve, what it says about upstream, how
+    /// old it is, and which other releases have it. With --upstream, also the state of each.
     List(Box<list::ListOptions>),
-    /// Tell when each patch of a component at a release came, changed and went
+    /// Show when each patch of a component at a release was added, changed and removed
     ///
-    /// By the Git history of the team's repository. A patch that was renamed or numbered anew is the
-    /// same patch.
+    /// From the Git history of the team's repository. A patch that was renamed or renumbered counts
+    /// as the same patch.
     History(Box<history::TeamHistoryOptions>),
     /// Print the PatchSets and ConstraintOverrides that a repository's folders ask for
     ///
-    /// They are those that a PatchRepository would make, without their owner: for teams that keep
-    /// them in Git. Exit status 1 where something is wrong with the folders or what they come to.
+    /// They are the ones that a PatchRepository would make, without their owner, for teams that
+    /// keep them in Git. Exit status 1 if something is wrong with the folders or with what they
+    /// result in.
     Generate(Box<generate::GenerateOptions>),
     /// Merge overrides into a release's upper constraints
     Constraints(constraints::ConstraintsOptions),
-    /// Say how a component was patched, in a CycloneDX document
+    /// Describe how a component was patched, in a CycloneDX document
     ///
     /// The pedigree of the component has each patch, where it comes from, and the bugs and CVE
     /// numbers that its headers and message claim to resolve. Vulnerability scanners do not read
-    /// pedigrees: for them there is patchset vex.
+    /// pedigrees: use patchset vex for them.
     #[cfg(feature = "sbom")]
     Sbom(Box<sbom::SbomOptions>),
-    /// State which CVEs the patches of an image resolve, in an OpenVEX document for scanners
+    /// List which CVEs an image's patches resolve, in an OpenVEX document for scanners
     ///
-    /// One statement, fixed, for each CVE number that the headers, the message or the file's name
-    /// of a patch claim to resolve; a number that is only mentioned is none.
+    /// One statement, fixed, for each CVE number that a patch's headers, message or file name
+    /// claims to resolve; a number that is only mentioned does not count.
     #[cfg(feature = "sbom")]
     Vex(Box<vex::VexOptions>),
     /// Make an image of a patched tree, for builders to take as a named context
     Source(Box<source::SourceOptions>),
-    /// Print what would be built for a PatchSet of a manifest, and from what
+    /// Print what would be built for a PatchSet in a manifest, and from what
     BuildPlan(Box<build_plan::BuildPlanOptions>),
     /// Print the custom resource definitions as YAML
     Crds(crds::CrdsOptions),

@@ -24,7 +24,7 @@ pub(super) fn print_styled(text: &str) -> Result<(), Error> {
     print(anstream::adapter::strip_str(text).to_string().as_bytes())
 }
 
-/// Tells something that is no result, on standard error.
+/// Writes something that is not a result, to standard error.
 pub(super) fn note(text: &str) {
     anstream::eprintln!("note: {}", foreign_text::printable_lines(text));
 }

@@ -13,17 +13,17 @@ use crate::source::mirror_config;
 /// How long the remote of a partial clone may take.
 const TIME: Duration = Duration::from_secs(300);
 
-/// What becomes of objects that a partial clone lacks.
+/// What happens to objects that a partial clone lacks.
 #[derive(Debug, Args)]
 pub(super) struct PartialCloneOptions {
-    /// Fetch what a partial clone lacks of the patched files, from the remote that it was cloned
-    /// from and without a login
+    /// Fetch the patched files that a partial clone lacks, from the remote that it was cloned from
+    /// and without a login
     #[arg(long)]
     fetch: bool,
 }
 
 impl PartialCloneOptions {
-    /// Fetches what lacks of the files that the patches touch, where that is asked for.
+    /// Fetches what is missing of the files that the patches touch, if requested.
     pub(super) fn fetch(
         &self,
         repository: &LocalRepository,

@@ -17,7 +17,7 @@ const MOST_NAMED: usize = 10;
 /// What patches are called.
 #[derive(Clone, Copy)]
 enum NamedBy {
-    /// Where they are, as it was given.
+    /// By their path, as given.
     Path,
     /// Their name in their folder, as the controller calls them.
     Name,
@@ -60,7 +60,7 @@ fn read(paths: &[PathBuf], limit: u64, named_by: NamedBy) -> Result<Vec<PatchInp
     Ok(patches)
 }
 
-/// The patches of a folder, by their names in it. What is in it besides is told.
+/// The patches of a folder, by their names in it. Notes what else is in it.
 fn read_folder(path: &Path, limit: u64) -> Result<Vec<PatchInput>, Error> {
     let folder = LocalFolder::open(path)?;
     let Some(series) = Series::read(&folder.files, &folder.path)? else {
@@ -84,8 +84,8 @@ fn read_folder(path: &Path, limit: u64) -> Result<Vec<PatchInput>, Error> {
     Ok(found.patches)
 }
 
-/// Why a folder without a patch is taken for a mistake: it has folders. An empty one means that
-/// none are carried.
+/// The error for a folder that has folders but no patch, which is taken for a mistake. An empty one
+/// means that none are carried.
 fn too_high(folder: &Path) -> Result<Option<Error>, Error> {
     let entries = input::entries(folder)?;
     let folders: Vec<String> = entries

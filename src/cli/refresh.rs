@@ -1,4 +1,4 @@
-//! `patchset refresh`: patches made anew, in their files: those of a team's repository for what
+//! `patchset refresh`: refreshes patches in their files: those of a team's repository for what
 //! their components are built from, or files for a revision of a local repository.
 
 mod options;
@@ -34,7 +34,7 @@ pub(super) fn run(options: &RefreshOptions) -> Result<ExitCode, Error> {
     }
 }
 
-/// Makes files of patches anew for a revision of a local repository.
+/// Refreshes files of patches for a revision of a local repository.
 fn refresh_files(options: &RefreshOptions, repository: &Path, revision: &str) -> Result<ExitCode, Error> {
     let repository = LocalRepository::open(repository)?;
     let base = repository.tree_of(revision)?;
@@ -136,7 +136,7 @@ fn print_diff(
     Ok(())
 }
 
-/// Tells what became of the patches: on standard output, or beside it where that has the diff.
+/// Reports what became of the patches: on standard output, or on standard error beside a diff.
 fn print_outcome(
     options: &RefreshOptions,
     refreshed: &[PatchRefresh],

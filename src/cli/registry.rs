@@ -11,16 +11,16 @@ use super::input;
 /// The largest `config.json`, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// How to speak to registries.
+/// How to talk to registries.
 #[derive(Debug, Args)]
 pub struct RegistryOptions {
-    /// A registry (host and port) to speak to without TLS; may be repeated
+    /// A registry (host and port) to talk to without TLS; may be repeated
     #[arg(long, value_name = "HOST")]
     plain_http: Vec<String>,
 }
 
 impl RegistryOptions {
-    /// Does something with a registry, and waits for it.
+    /// Runs something on a registry, and waits for it.
     pub(super) fn run<T, F>(&self, work: impl FnOnce(Registry) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, source_images::Error>>,

@@ -21,10 +21,10 @@ pub struct RenumberOptions {
     dir: PathBuf,
     #[command(flatten)]
     layout: LayoutArguments,
-    /// Leave the files as they are, and print what would change in them as a diff
+    /// Leave the files alone, and print what would change in them as a diff
     #[arg(long)]
     dry_run: bool,
-    /// Whose patches: COMPONENT/RELEASE, or all
+    /// Which patches to renumber: those of COMPONENT/RELEASE, or all
     #[arg(value_name = "COMPONENT/RELEASE|all")]
     series: SeriesChoice,
 }

@@ -23,7 +23,7 @@ pub struct SbomOptions {
     /// The upstream's revision, for instance 31.0.0@sha1:1f0c…
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
-    /// The release that it is built for
+    /// The release that the component is built for
     #[arg(long, value_name = "RELEASE")]
     release: Option<String>,
     /// The release's constraints as upstream publishes them, to tell which packages were overridden
@@ -32,7 +32,7 @@ pub struct SbomOptions {
     /// The overrides of these constraints
     #[arg(long, value_name = "FILE", requires = "upper_constraints")]
     overrides: Option<PathBuf>,
-    /// Put it into this document instead, for instance Syft's; - is standard input
+    /// Add it to this document instead, for instance Syft's; - is standard input
     #[arg(long, value_name = "SBOM", conflicts_with = "spec_version")]
     merge: Option<PathBuf>,
     /// The version of the CycloneDX specification

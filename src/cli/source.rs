@@ -25,8 +25,8 @@ use super::style::{BOLD, DIM, ODD, plain};
 /// Options of `patchset source`.
 #[derive(Debug, Args)]
 pub struct SourceOptions {
-    /// The repository: a Git folder or a working tree. Without it the first path is a folder to
-    /// take as it is
+    /// The repository: a Git folder or a working tree. Without it, the first path is a plain folder
+    /// to take the tree from
     #[arg(long, value_name = "GITDIR", requires = "revision")]
     repo: Option<PathBuf>,
     /// The revision that the patches are for, as `git rev-parse` reads it
@@ -41,7 +41,7 @@ pub struct SourceOptions {
     /// The upstream's address, for the labels
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The component's version (PEP 440), for packaging without Git [default: REV where it is a tag
+    /// The component's version (PEP 440), for packaging without Git [default: REV, if it is a tag
     /// that names one]
     #[arg(id = "component_version", long = "component-version", value_name = "VERSION")]
     version: Option<Version>,
@@ -50,7 +50,7 @@ pub struct SourceOptions {
     push: Option<ImageReference>,
     #[command(flatten)]
     registry: RegistryOptions,
-    /// How to tell what the image is
+    /// How to describe the image
     #[arg(long, value_enum, default_value = "text")]
     output: SourceOutput,
     /// Patches, or folders of them; - is standard input
@@ -60,7 +60,7 @@ pub struct SourceOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SourceOutput {
-    /// For people; with --push just the pushed reference on standard output.
+    /// Human-readable; with --push, only the pushed reference on standard output.
     Text,
     /// One JSON object.
     Json,

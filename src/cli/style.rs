@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use foreign_text::printable;
 
-/// The most characters of a text of others that stands in a line.
+/// The most characters of a text of others that are shown in a line.
 const LONGEST: usize = 2048;
 
 /// As it should be.
@@ -17,7 +17,7 @@ pub(super) const DIM: Style = Style::new().dimmed();
 /// What a line is about.
 pub(super) const BOLD: Style = Style::new().bold();
 
-/// A text of others, such as a name or a message, as it may stand in a line on a terminal.
+/// A text of others, such as a name or a message, made fit for a line on a terminal.
 pub(super) fn plain(text: &str) -> String {
     printable(text, LONGEST)
 }

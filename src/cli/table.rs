@@ -7,7 +7,7 @@ use patchset_api::status::PatchState;
 
 use super::style::{BAD, DIM, GOOD, ODD, styled};
 
-/// Wrapped to the width of a terminal, and as wide as it is elsewhere.
+/// Wraps to the width of a terminal, and does not wrap elsewhere.
 pub(super) fn arrangement() -> ContentArrangement {
     if std::io::stdout().is_terminal() {
         ContentArrangement::Dynamic

@@ -1,4 +1,4 @@
-//! What upstream did with patches that do not apply, as commands look for it and tell it.
+//! What upstream did with patches that do not apply, as commands search for it and report it.
 
 use std::fmt::{self, Write};
 use std::time::Instant;
@@ -33,9 +33,9 @@ const SUBJECT_CHARACTERS: usize = 100;
 /// Options of commands that look for patches in an upstream's history.
 #[derive(Clone, Debug, Args)]
 pub(super) struct HistoryOptions {
-    /// How far back upstream's history is searched for patches that do not apply: a date, such as
-    /// 2025-05-01, or a revision on which they applied [default: when the patches were written, by
-    /// their headers]
+    /// How far back to search upstream's history for patches that do not apply: a date, such as
+    /// 2025-05-01, or a revision on which they applied [default: when the patches were written,
+    /// according to their headers]
     #[arg(long, value_name = "DATE|REV", conflicts_with = "no_history")]
     since: Option<String>,
     /// Do not search upstream's history for patches that do not apply
@@ -55,14 +55,14 @@ struct Since {
     commit: Option<Oid>,
 }
 
-/// What was found of a series.
+/// What was found about a series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesHistory {
-    /// Of each patch; nothing where it was not searched.
+    /// One per patch; empty if it was not searched.
     pub(super) patches: Vec<PatchHistory>,
     /// The upstream's address.
     pub(super) upstream: Option<String>,
-    /// What keeps it from being whole, in a sentence.
+    /// Why it is incomplete, in a sentence.
     pub(super) note: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub(super) struct SeriesAtCommit<'a> {
     /// The commit; `None` for a tree, which has no history.
     pub(super) tip: Option<Oid>,
     pub(super) applied: AppliedPatches<'a>,
-    /// Whether it is tried what a refresh makes of the patches.
+    /// Whether the search tries what a refresh makes of the patches.
     pub(super) refresh: RefreshTrial,
 }
 
@@ -92,8 +92,8 @@ pub(super) enum RefreshTrial {
 }
 
 impl HistoryOptions {
-    /// These, for patches that applied on a commit: what breaks them came after it, whenever they
-    /// were written.
+    /// These options, for patches that applied on a commit: what breaks them came after it,
+    /// whenever they were written.
     pub(super) fn after(&self, commit: Oid) -> Self {
         Self {
             applied_on: Some(commit),
@@ -102,12 +102,11 @@ impl HistoryOptions {
     }
 
     /// Searches a local repository for patches that do not apply, and puts what upstream has into
-    /// their reports. Where all apply, nothing is read.
+    /// their reports. Reads nothing if all apply.
     ///
     /// # Errors
     ///
-    /// Where the bound is neither a date nor a revision. That the history cannot be searched is a
-    /// note.
+    /// If the bound is neither a date nor a revision. A failed search is only noted.
     pub(super) fn search(
         &self,
         repository: &LocalRepository,
@@ -153,12 +152,12 @@ impl HistoryOptions {
         !self.no_history && reports.iter().any(|report| is_looked_for(report.state))
     }
 
-    /// Searches the history of a repository on a server, as [`search`](Self::search) does: to a
-    /// date, because a revision would have to be of each repository.
+    /// Searches the history of a repository on a server, as [`search`](Self::search) does, but only
+    /// to a date, as no revision is in every repository.
     ///
     /// # Errors
     ///
-    /// Where the bound is no date.
+    /// If the bound is not a date.
     pub(super) fn search_mirror(
         &self,
         mirror: &MirroredUpstream<'_>,
@@ -306,7 +305,7 @@ fn search<S: Commits + Objects>(
     search.run(reports)
 }
 
-/// That a history was cut, for a note.
+/// A note that a history was cut.
 fn cut(history: &History<'_>) -> Option<String> {
     (history.extent() == HistoryExtent::Cut).then(|| {
         format!(
@@ -316,7 +315,7 @@ fn cut(history: &History<'_>) -> Option<String> {
     })
 }
 
-/// That a search failed, for a note.
+/// A note that a search failed.
 fn not_searched(error: impl fmt::Display) -> String {
     format!("upstream's history could not be searched: {error}")
 }

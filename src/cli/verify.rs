@@ -27,23 +27,24 @@ pub struct VerifyOptions {
     team: TeamOptions,
     #[command(flatten)]
     history: HistoryOptions,
-    /// Whose patches
+    /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE")]
     series: SeriesAddress,
-    /// What they were before: a revision of the team's repository, or a folder like it
+    /// What the patches were before: a revision of the team's repository, or a folder laid out like
+    /// it
     #[arg(long, value_name = "REV|DIR")]
     against: String,
-    /// Exit with 1 also where a hunk has lost some of its lines, or does something else
+    /// Also exit with 1 if a hunk has lost some of its lines, or does something else
     #[arg(long)]
     strict: bool,
-    /// How to tell it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: VerifyOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum VerifyOutput {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object.
     Json,
@@ -167,7 +168,7 @@ impl VerifyOptions {
         Error::Usage(format!("{} has no patches for {}", self.against, self.series))
     }
 
-    /// The names of the old patches that upstream has, where it is said where that is.
+    /// The names of the old patches that upstream has, if its location is given.
     fn merged(&self, team: &TeamRepository, old: &[PatchInput]) -> Result<Vec<String>, Error> {
         let Some(upstreams) = self.team.upstream.open()? else {
             return Ok(Vec::new());

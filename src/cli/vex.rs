@@ -16,19 +16,19 @@ use crate::sbom::{ATTESTATION_TYPE, Issued, PREDICATE_ANNOTATION, PREDICATE_TYPE
 /// Options of `patchset vex`.
 #[derive(Debug, Args)]
 pub struct VexOptions {
-    /// The image that has the patches, by its digest; with --attach also by a tag
+    /// The image that has the patches, by digest; with --attach, also by tag
     #[arg(long, value_name = "IMAGE")]
     image: ImageReference,
     #[command(flatten)]
     patched: PatchedOptions,
-    /// Who states it: a person or an organization
+    /// Who makes the statements: a person or an organization
     #[arg(long, value_name = "NAME", default_value = "patchset")]
     author: String,
-    /// When it is stated, for instance 2026-05-04T12:00:00Z [default: now]
+    /// When the statements are made, for instance 2026-05-04T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     timestamp: Option<Timestamp>,
-    /// Attach it to the image in its registry as an in-toto attestation, and print what it was
-    /// attached as
+    /// Attach the document to the image in its registry as an in-toto attestation, and print what
+    /// it was attached as
     #[arg(long)]
     attach: bool,
     #[command(flatten)]

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Does a piece of work for each task, on as many threads as there are processors, and keeps their
-/// order. `label` says what is worked on, for the bar on a terminal.
+/// Runs the work for each task, on as many threads as there are processors, and keeps their order.
+/// `label` says what is worked on, for the bar on a terminal.
 pub(super) fn work_on_all<T: Sync, R: Send>(
     tasks: &[T],
     label: impl Fn(&T) -> String + Sync,

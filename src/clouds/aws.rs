@@ -35,7 +35,7 @@ impl Ecr {
         format!("{service}.{}.{}", self.region, self.domain)
     }
 
-    /// The API's host, what it is called in signatures, and the name of what is asked of it.
+    /// The API's host, its name in signatures, and the operation to call.
     fn api(&self) -> (String, &'static str, &'static str) {
         let private = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
         let (service, name, target) = match self.kind {
@@ -98,15 +98,15 @@ pub(super) async fn assume_role(
     })
 }
 
-/// The text of an element that has nothing but text. What is read so are keys, tokens and words, in
-/// which XML escapes nothing.
+/// The text of an element that contains only text. It is used for keys, tokens and words, in which
+/// XML escapes nothing.
 fn xml_element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(text.trim())
 }
 
-/// A name for a session, of the characters that STS takes.
+/// A name for a session, of the characters that STS accepts.
 fn session_name(text: &str) -> String {
     let allowed = |c: char| {
         if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) {
@@ -124,7 +124,7 @@ struct EcrAuthorization {
     authorization_data: OneOrMany,
 }
 
-/// A list, or of public registries the one alone.
+/// A list, or for public registries a single one.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {
@@ -184,7 +184,7 @@ pub(super) async fn ecr_login(
         Timestamp::now(),
     )
     .map_err(|_| step.refused_error("what STS gave cannot stand in a header"))?;
-    // The client writes it, by the version of HTTP that is spoken.
+    // The client sets it according to the version of HTTP.
     headers.remove(HOST);
     let answer = exchange.send(&step, headers, body.to_owned()).await?;
     let granted: EcrAuthorization = step.read_grant(&answer)?;

@@ -14,7 +14,7 @@ use super::request::{ExchangeClient, ExchangeStep};
 /// What the access token is for: registries, and nothing else of Azure.
 const SCOPE: &str = "https://containerregistry.azure.net/.default";
 
-/// How long a refresh token is used that does not say when it ends.
+/// How long a refresh token without an expiry is used.
 const UNTOLD: SignedDuration = SignedDuration::from_mins(30);
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ pub(super) async fn acr_login(
     })
 }
 
-/// When a JWT ends. Whoever gave it says so; nothing is believed by it.
+/// When a JWT expires, as its issuer says. It is not verified: nothing is trusted because of it.
 fn expiry(token: &str) -> Option<Timestamp> {
     #[derive(Deserialize)]
     struct ExpiryClaims {

@@ -1,5 +1,5 @@
 //! Google Cloud: a token of a workload identity pool by STS (RFC 8693), and one of a service
-//! account where that is acted as.
+//! account if one is impersonated.
 
 use forge_rest::Error;
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +14,7 @@ const STS: &str = "sts.googleapis.com";
 const CREDENTIALS: &str = "iamcredentials.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// What registries take as a user's name beside an access token.
+/// The user name that registries accept with an access token.
 const USER: &str = "oauth2accesstoken";
 
 #[derive(Deserialize)]
@@ -67,7 +67,7 @@ struct ServiceAccountToken {
     expire_time: Timestamp,
 }
 
-/// Asks for a token of a service account of Google's.
+/// Asks for a token of a Google service account.
 pub(super) async fn act_as(
     exchange: &ExchangeClient,
     email: &str,

@@ -1,4 +1,4 @@
-//! What a service account's annotations say of who it is in a cloud.
+//! What a service account's annotations say about its identity in a cloud.
 
 use std::collections::BTreeMap;
 
@@ -27,17 +27,17 @@ pub enum CloudIdentity {
         /// Its client ID.
         client: String,
     },
-    /// What a workload identity pool of Google Cloud makes of the service account.
+    /// The identity that a workload identity pool of Google Cloud gives the service account.
     Gcp {
         /// The pool's provider, by its full resource name.
         provider: String,
-        /// The service account of Google's that is acted as; none where the pool's identity has the
-        /// rights itself.
+        /// The Google service account to impersonate; none if the pool's identity has the rights
+        /// itself.
         email: Option<String>,
     },
 }
 
-/// An annotation that is missing, or no such thing as it should be.
+/// An annotation that is missing or malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// It is not there.
@@ -103,8 +103,8 @@ impl CloudIdentity {
         }
     }
 
-    /// Whom a token of the service account has to be for. No API server takes one that is for any
-    /// of these.
+    /// The audience that a token of the service account must have. No API server accepts a token
+    /// for any of these.
     #[must_use]
     pub fn audience(&self) -> String {
         match self {

@@ -17,7 +17,7 @@ pub struct RegistryLogin {
 /// What to log in with.
 #[derive(Clone)]
 pub enum LoginSecret {
-    /// A user's name, and what stands for a password.
+    /// A user's name, and what serves as the password.
     Password {
         /// The user.
         user: String,

@@ -1,14 +1,14 @@
 //! Logins for the registries of clouds, got with a token of a tenant's service account: AWS (ECR),
 //! Google Cloud (Artifact Registry) and Azure (ACR).
 //!
-//! No identity of this process takes part. The token says who asks, for one audience; the cloud
-//! decides what that one may do. Where it is sent follows from the registry's host by rules of each
-//! cloud, over TLS, and from nothing else that a tenant writes.
+//! No identity of this process is involved. The token says who asks, for one audience; the cloud
+//! decides what they may do. The token is sent over TLS. To which server follows from the registry's
+//! host by the rules of each cloud, and from nothing else that a tenant writes.
 //!
 //! | file | what it does |
 //! | --- | --- |
 //! | `registry.rs` | which host is a registry of which cloud |
-//! | `login.rs` | what comes of an exchange |
+//! | `login.rs` | the result of an exchange |
 //! | `identity.rs` | what a service account's annotations say |
 //! | `aws.rs`, `sigv4.rs` | STS and ECR, and how requests to ECR are signed |
 //! | `gcp.rs` | Google's STS, and the tokens of its service accounts |

@@ -1,7 +1,8 @@
 //! Which host is a registry of which cloud, and where that cloud's own servers are.
 //!
-//! A tenant writes the host. Each part of it is checked, so that what is made of it is a server of
-//! the cloud: in `sts.REGION.amazonaws.com`, a "region" such as `s3` would be somebody's bucket.
+//! A tenant writes the host. Each part of it is checked, so that every address made from it is a
+//! server of the cloud: in `sts.REGION.amazonaws.com`, a "region" such as `s3` would be somebody's
+//! bucket.
 
 use patchset_api::build::CloudProvider;
 
@@ -67,7 +68,7 @@ impl CloudRegistry {
 
 fn ecr(host: &str) -> Option<Ecr> {
     if host == "public.ecr.aws" {
-        // The API of public registries is there alone.
+        // Only this region has the API of public registries.
         return Some(Ecr {
             region: "us-east-1".to_owned(),
             domain: "amazonaws.com",
@@ -170,7 +171,7 @@ mod tests {
             (Aws, "123456789012.dkr.ecr.eu-central-1.evil.example", false),
             (Aws, "12345678901.dkr.ecr.eu-central-1.amazonaws.com", false),
             (Aws, "evil.123456789012.dkr.ecr.eu-central-1.amazonaws.com", false),
-            // The servers that are made of these would be somebody's buckets.
+            // Servers derived from these would be other people's buckets.
             (Aws, "123456789012.dkr.ecr.s3.amazonaws.com", false),
             (Aws, "123456789012.dkr.ecr.s3-us-west-2.amazonaws.com", false),
             (Aws, "123456789012.dkr.ecr.s3.eu-central-1.amazonaws.com", false),

@@ -6,23 +6,23 @@ use reqwest::{Method, Request, StatusCode, Url};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-/// Sends the requests of one exchange. What a server says of its limits holds for the tenant that
-/// it says it to, so nothing is kept.
+/// Sends the requests of one exchange. A server's rate limits apply to the tenant that asks, so
+/// nothing is kept.
 pub(super) struct ExchangeClient {
     http: HttpSender,
 }
 
 /// One request.
 pub(super) struct ExchangeStep<'a> {
-    /// The server. It is always spoken to over TLS.
+    /// The server. It is always reached over TLS.
     pub(super) host: &'a str,
-    /// The path, with the slash.
+    /// The path, with its leading slash.
     pub(super) path: &'a str,
     /// What it is about, for messages.
     pub(super) what: &'a str,
-    /// What to do where it is refused.
+    /// What to do if it is refused.
     pub(super) advice: &'a str,
-    /// What is sent that no message may hold.
+    /// What is sent that no message may contain.
     pub(super) secret: &'a SecretString,
 }
 
@@ -37,7 +37,7 @@ impl ExchangeClient {
         })
     }
 
-    /// Posts fields, as OAuth has them, and reads an answer in JSON.
+    /// Posts form fields, as in OAuth, and reads an answer in JSON.
     pub(super) async fn post_form<T: DeserializeOwned>(
         &self,
         step: &ExchangeStep<'_>,
@@ -89,7 +89,7 @@ impl ExchangeStep<'_> {
         }
     }
 
-    /// A token that a server gave: one that can stand in a header.
+    /// Takes a token from an answer: one that can stand in a header.
     pub(super) fn token(&self, text: String) -> Result<SecretString, Error> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(self.refused_error("the answer holds no token"));

@@ -1,8 +1,8 @@
 //! AWS Signature Version 4 for a `POST` to the root of a service, after "Create a signed AWS API
 //! request" of the IAM User Guide.
 //!
-//! The library `aws-sigv4` brings the runtime of the AWS SDK; of all that, one method and one path
-//! are needed here.
+//! The library `aws-sigv4` pulls in the runtime of the AWS SDK, of which only one method and one
+//! path are needed here.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
@@ -84,7 +84,7 @@ fn secret_header(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
 }
 
 fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
-    // A key of any length is one (RFC 2104); an empty signature would be refused.
+    // A key of any length is valid (RFC 2104); an empty signature would be refused.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return Vec::new();
     };

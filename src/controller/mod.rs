@@ -35,10 +35,10 @@ pub enum Error {
     /// A status could not be written.
     #[error("cannot write the status: {0}")]
     Status(#[from] crate::status::Error),
-    /// A reconciliation met a defect of the controller.
+    /// A reconciliation hit a defect in the controller.
     #[error("a defect of the controller interrupted the work; the log has the place")]
     Panicked,
-    /// A task without which the controller cannot work came to an end.
+    /// A task that the controller cannot work without ended.
     #[error("{0} ended; leaving so that the controller is started again")]
     TaskEnded(String),
     /// An endpoint, the logs or leader election failed.

@@ -21,17 +21,17 @@ pub struct DesiredObjects {
     pub patch_sets: Vec<PatchSet>,
     /// The `ConstraintOverride`s, sorted by release.
     pub constraint_overrides: Vec<ConstraintOverride>,
-    /// What is wrong with the folders, or with what they and the templates come to.
+    /// What is wrong with the folders, or with what they and the templates result in.
     pub faults: Vec<RepositoryFault>,
-    /// The names of all that is asked for, also of what cannot be made, which the faults say.
+    /// The names of all that is asked for, including what cannot be made, which the faults report.
     requested_names: BTreeSet<String>,
-    /// The releases of which it is not known what they ask for, as a file cannot be read.
+    /// The releases for which it is unknown what they ask for, because a file cannot be read.
     unknown_releases: BTreeSet<String>,
 }
 
 impl DesiredObjects {
     /// Whether an object of this name, for this release, may be deleted: nothing asks for it, and
-    /// all is known that may ask for it.
+    /// everything that might is known.
     #[must_use]
     pub fn may_be_pruned(&self, name: &str, release: &str) -> bool {
         !self.requested_names.contains(name) && !self.unknown_releases.contains(release)
@@ -55,7 +55,7 @@ impl FleetBuilder<'_> {
         names.join("/")
     }
 
-    /// Tells why an object is not made. What there is of it stays.
+    /// Reports why an object is not made. An existing one stays.
     pub(super) fn reject_object(&mut self, name: &str, kind: &str, field: &str, message: impl fmt::Display) {
         self.desired.requested_names.insert(name.to_owned());
         self.add_fault(kind, field.to_owned(), None, message);
@@ -84,7 +84,7 @@ impl FleetBuilder<'_> {
                 line,
                 message,
             } = fault;
-            // No fault here: the overrides are merged into the constraints of the requirements' branch.
+            // No fault here: the overrides are merged into the requirements branch's constraints.
             if *kind == FaultKind::OverridesWithoutConstraints && has_requirements {
                 continue;
             }

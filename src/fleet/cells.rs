@@ -14,8 +14,8 @@ pub(super) struct Cell<'a> {
     pub(super) release: &'a str,
     pub(super) level: Level,
     pub(super) series: Option<&'a ComponentSeries>,
-    /// What says the ref: the path of a `source-refs.yaml`, relative to the folder that holds it all;
-    /// `None` where the template of refs says it.
+    /// The path of the `source-refs.yaml` that sets the ref, relative to the folder that holds it
+    /// all; `None` if the template of refs sets it.
     pub(super) refs_path: Option<&'a str>,
 }
 
@@ -68,8 +68,8 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The components that are libraries: those that are named, or else those that have patches and no
-/// image, where the repository has images.
+/// The components that are libraries: those that are named, or else, if the repository has images,
+/// those with patches but no image.
 fn libraries<'a>(layout: &'a RepositoryLayout, rules: &ReadingRules<'a>) -> BTreeSet<&'a str> {
     if let Some(named) = rules.libraries() {
         return named.iter().map(|name| name.0.as_str()).collect();

@@ -128,7 +128,7 @@ fn upper_constraints(
 fn overrides(builder: &FleetBuilder<'_>, source: &GitRepositorySource, release: &str) -> Value {
     let folder = builder.layout.releases.get(release);
     let found = folder.and_then(|folder| folder.overrides.clone());
-    // The layout has them beside upper constraints alone, and tells the others.
+    // The layout has them only next to upper constraints, and reports the others.
     let alone = || {
         let path = format!("overrides/{release}/");
         let mut faults = builder.layout.faults.iter();

@@ -5,9 +5,9 @@ use serde_json::Value;
 /// Where nulls are kept: they are laid over the controller's own template there.
 const KEEPS_NULLS: &str = "podTemplate";
 
-/// Lays `over` over `base`: objects are merged, lists whose elements have a key by the schema are
-/// merged by it, and anything else is replaced, also by a null. In pod templates, whose schema has
-/// no keys, it is `name`.
+/// Lays `over` over `base`: objects are merged, lists whose elements have a key in the schema are
+/// merged by it, and anything else is replaced, even by a null. In pod templates, whose schema has
+/// no keys, the key is `name`.
 pub(super) fn lay_over(base: &mut Value, over: &Value, schema: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -36,7 +36,7 @@ pub(super) fn lay_over(base: &mut Value, over: &Value, schema: &Value) {
     }
 }
 
-/// Takes out what is null, but for what is in a pod template.
+/// Removes nulls, except in pod templates.
 pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,9 +1,9 @@
 //! What a repository's folders ask for: a `PatchSet` for each component at each release, and a
 //! `ConstraintOverride` for each release.
 //!
-//! [`ReadingRules`] says what of the folders is read, [`desired_objects`] makes the objects of what
-//! was found there, and [`summarize`] says how they do. The controller applies the objects, and
-//! `patchset generate` prints them.
+//! [`ReadingRules`] says which of the folders are read and how, [`desired_objects`] makes the
+//! objects from what was found there, and [`summarize`] says how they are doing. The controller
+//! applies the objects, and `patchset generate` prints them.
 
 mod builder;
 mod cells;

@@ -6,8 +6,8 @@ use std::collections::btree_map::Entry;
 /// The longest name of an object.
 const LONGEST: usize = 253;
 
-/// A name that the API server takes (a DNS-1123 subdomain), as much as possible like a text: in
-/// lower case, with `-` for what must not be in it. `None` where nothing of it may be.
+/// A name that the API server accepts (a DNS-1123 subdomain), as close as possible to a text: in
+/// lower case, with `-` for what is not allowed. `None` if none of it is allowed.
 pub(super) fn object_name(text: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
     let text = text.to_lowercase().replace(|c| !allowed(c), "-");
@@ -18,16 +18,16 @@ pub(super) fn object_name(text: &str) -> Option<String> {
     (!name.is_empty() && name.len() <= LONGEST).then_some(name)
 }
 
-/// Names that are given away, each with what has it.
+/// Names that are taken, each with its owner.
 #[derive(Debug, Default)]
 pub(super) struct TakenNames(BTreeMap<String, String>);
 
 impl TakenNames {
-    /// Gives a name to what asks for it.
+    /// Gives a name to an owner.
     ///
     /// # Errors
     ///
-    /// What has the name already.
+    /// The owner that already has the name.
     pub(super) fn take(&mut self, name: &str, owner: &str) -> Result<(), String> {
         match self.0.entry(name.to_owned()) {
             Entry::Vacant(free) => {

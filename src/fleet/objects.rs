@@ -14,13 +14,13 @@ use crate::layout::RepositoryLayout;
 /// The most `PatchSet`s of one repository.
 const MOST_PATCH_SETS: usize = 5_000;
 
-/// What a repository's folders ask for. Each object is owned by the repository, where that is one of
-/// a cluster, and has its label.
+/// What a repository's folders ask for. Each object has the repository's label and, if the
+/// repository is in a cluster, is owned by it.
 ///
 /// # Errors
 ///
-/// Where templates or patterns cannot be read, or there are too many objects. What is wrong with
-/// single ones is told in the result.
+/// If templates or patterns cannot be read, or there are too many objects. What is wrong with
+/// single ones is reported in the result.
 pub fn desired_objects(
     repository: &PatchRepository,
     layout: &RepositoryLayout,

@@ -19,21 +19,22 @@ use super::names::{TakenNames, object_name};
 use super::template::MergedTemplate;
 use super::variables::{VariableFault, Variables};
 
-/// What the API server asks of `PatchSet`s. To prepare it takes as long as some hundred objects do.
+/// What the API server requires of `PatchSet`s. Preparing it takes as long as checking about a
+/// hundred objects.
 static SCHEMA: LazyLock<SchemaRules> = LazyLock::new(SchemaRules::new::<PatchSet>);
 
 /// The prefix that says that a ref is a tag.
 const TAGS: &str = "refs/tags/";
 /// The prefix that says that it is a branch.
 const BRANCHES: &str = "refs/heads/";
-/// How many digits a commit has that is named by itself, at least.
+/// The fewest digits of a commit that is named by itself.
 const COMMIT_DIGITS: usize = 7;
 /// The most bytes of JSON of all `PatchSet`s of one repository.
 const LARGEST: usize = 32 << 20;
 /// The longest value of a label.
 const LONGEST_LABEL: usize = 63;
 
-/// The field that something is wrong with, and what.
+/// The field that is wrong, and what is wrong with it.
 type Refusal = (String, String);
 
 /// Makes the `PatchSet`s; `constraints` has the names of the `ConstraintOverride`s, by release.
@@ -89,8 +90,8 @@ pub(super) fn make_patch_sets(
     Ok(())
 }
 
-/// The names of cells, in their order. Of two that ask for the same, the one that is spelled as the
-/// name has it, or else the first.
+/// The names of cells, in their order. Of two that ask for the same name, the one spelled exactly
+/// like it has it, or else the first.
 fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<String>> {
     let mut taken = TakenNames::default();
     let asked: Vec<(String, Option<String>)> = cells
@@ -292,7 +293,7 @@ impl PatchSetMaker<'_> {
         made
     }
 
-    /// The folder with the patches, also where it is not there yet: an absent one has none.
+    /// The folder with the patches, even if it does not exist yet: an absent one has none.
     fn folder(&self) -> String {
         let Cell {
             component, release, ..
@@ -309,7 +310,7 @@ impl PatchSetMaker<'_> {
         self.builder.path_in_repository(&folder)
     }
 
-    /// Adds what the repository has for an image, where the template does not say it.
+    /// Adds what the repository has for an image, unless the template sets it.
     fn complete_build(&self, spec: &mut Value) {
         if self.cell.level == Level::Library {
             return;
@@ -326,7 +327,7 @@ impl PatchSetMaker<'_> {
         {
             let path = builder.path_in_repository(&format!("images/{}", cell.component));
             let dockerfile = build.entry("dockerfile").or_insert_with(|| json!({}));
-            // What else a template says of it, such as its stage, is for this folder.
+            // Anything else that a template says of it, such as its stage, is for this folder.
             if let Value::Object(dockerfile) = dockerfile
                 && ["git", "configMap", "inline"]
                     .iter()
@@ -343,8 +344,8 @@ impl PatchSetMaker<'_> {
         }
     }
 
-    /// Lays over what is more than a template: what single components have, and what services with
-    /// an image are built with.
+    /// Lays over what goes beyond a template: the settings of single components, and what services
+    /// with an image are built with.
     fn lay_over_own(&self, spec: &mut Value) {
         if let Some(own) = self.upstream_override() {
             if let Some(secret) = &own.secret_ref {
@@ -392,7 +393,7 @@ impl PatchSetMaker<'_> {
     }
 }
 
-/// A fault of a field of a `PatchSet`, told at the template that it comes from.
+/// A fault in a field of a `PatchSet`, reported at the template that it comes from.
 fn in_template(fault: VariableFault) -> Refusal {
     let VariableFault { field, message } = fault;
     (format!("spec.template.{field}"), message)

@@ -40,7 +40,7 @@ impl<'a> ReadingRules<'a> {
         })
     }
 
-    /// What to read. The branch is that of the revision that is read, where it is one.
+    /// What to read. `branch` is that of the revision that is read, if it is one.
     #[must_use]
     pub fn options<'b>(&'b self, branch: Option<&'b str>) -> LayoutOptions<'b> {
         LayoutOptions {

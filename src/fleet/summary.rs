@@ -1,4 +1,4 @@
-//! How the `PatchSet`s of a repository do: a matrix, counts, and one line.
+//! How the `PatchSet`s of a repository are doing: a matrix, counts, and one line.
 
 use std::collections::BTreeSet;
 
@@ -28,26 +28,26 @@ pub enum ChildState<'a> {
     Refused(Reason),
 }
 
-/// How the `PatchSet`s of a repository do.
+/// How the `PatchSet`s of a repository are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetSummary {
     /// The first cells of the matrix: those that need attention, and the others by name.
     pub cells: Vec<RepositoryCell>,
     /// How many more there are.
     pub omitted_cells: usize,
-    /// How many do how.
+    /// How many are in which state.
     pub counts: RepositoryCounts,
     /// What Ready is: False where something needs attention, Unknown where something is under way.
     pub ready: Truth,
     /// Why.
     pub reason: Reason,
-    /// What is to be done for the patches; nothing where no `PatchSet` asks for it.
+    /// What is to be done for the patches; `None` if no `PatchSet` asks for it.
     pub upkeep: Option<RepositoryUpkeepStatus>,
     /// The same in one line, for instance `78 of 80 ready; 2 conflict: cinder 2025.2, nova 2026.1`.
     pub message: String,
 }
 
-/// How a `PatchSet` does; what needs attention first.
+/// How a `PatchSet` is doing; what needs attention first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum CellState {
     Conflicting,
@@ -70,7 +70,7 @@ impl CellState {
     }
 }
 
-/// Sums up the `PatchSet`s that are asked for, each with what there is of it.
+/// Sums up the `PatchSet`s that are asked for, each with its state.
 #[must_use]
 pub fn summarize(
     children: &[(&PatchSet, ChildState<'_>)],
@@ -161,7 +161,7 @@ fn cell(asked: &PatchSet, found: ChildState<'_>) -> (CellState, RepositoryCell) 
     cell.applied.clone_from(&status.applied);
     cell.tag = status.image.as_ref().map(|image| image.tag.clone());
     let ready = status.conditions.iter().find(|one| one.type_ == condition::READY);
-    // What is said of a former spec is not said of this one.
+    // What a status says of an earlier spec does not hold for this one.
     let is_current = found
         .metadata
         .generation
@@ -207,7 +207,7 @@ pub fn fails_a_check(fault: &RepositoryFault) -> bool {
     !kinds.any(|kind| fault.kind == kind.as_str())
 }
 
-/// The reasons of faults that are not the folders', which matter before those.
+/// The reasons of faults that are not in the folders; they come before those that are.
 const OWN_FAULTS: [Reason; 2] = [reason::NAME_TAKEN, reason::TEMPLATE_INVALID];
 
 fn fault_reason(faults: &[RepositoryFault]) -> Reason {
@@ -217,7 +217,7 @@ fn fault_reason(faults: &[RepositoryFault]) -> Reason {
     found.unwrap_or(reason::LAYOUT_INVALID)
 }
 
-/// Where the fault is that matters first.
+/// Where the most important fault is.
 fn first_place(faults: &[RepositoryFault]) -> Option<&str> {
     let is_own = |fault: &&RepositoryFault| OWN_FAULTS.iter().any(|reason| fault.kind == reason.as_str());
     let first = faults.iter().find(is_own).or(faults.first())?;
@@ -252,7 +252,7 @@ fn line(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) -> St
             1 => parts.push((format!("1 {one}"), names)),
             count => parts.push((format!("{count} {several}"), names)),
         }
-        // It will pass.
+        // A pending state passes by itself.
         if state == CellState::Pending
             && let Some((_, names)) = parts.last_mut()
         {
@@ -281,7 +281,7 @@ fn line(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) -> St
     texts.join("; ")
 }
 
-/// `: a, b and 3 more`, within some characters; nothing where there is no room for a name.
+/// `: a, b and 3 more`, within `room` characters; nothing if there is no room for a name.
 fn list_names(names: &[String], room: usize) -> String {
     (1..=names.len())
         .rev()

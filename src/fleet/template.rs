@@ -1,4 +1,4 @@
-//! The template of one `PatchSet`: that of all, with those laid over it that are for some.
+//! The template of one `PatchSet`: the general one, with those laid over it that are for some.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::selection::pattern;
 /// The largest template, all overrides included, in bytes of JSON.
 const LARGEST: usize = 256 << 10;
 
-/// What of a spec is for an image, and not for libraries.
+/// What of a spec is for images, and not for libraries.
 const OF_IMAGES: [&str; 3] = ["delivery", "libraries", "constraints"];
 /// The same of a build.
 const OF_IMAGES_BUILD: [&str; 6] = [
@@ -59,7 +59,7 @@ struct MatchedTemplate<'a> {
     template: &'a PatchSetTemplate,
 }
 
-/// A template as it is for one `PatchSet`. What a template removes is null.
+/// The template of one `PatchSet`. What a template removes is null.
 #[derive(Debug, Default)]
 pub(super) struct MergedTemplate {
     pub(super) spec: Value,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ChildState, DesiredObjects, FleetError, FleetSummary, ReadingRules, desired_objects, summarize};
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, RepositoryLayout};
 
-/// Files in memory, by their paths.
+/// Files in memory, by path.
 struct FilesByPath(BTreeMap<String, String>);
 
 impl RepositoryFiles for FilesByPath {
@@ -183,7 +183,7 @@ fn each_component_at_each_release_is_a_patch_set() {
             "mergedPatches": "Fail", "interval": "5m", "timeout": "2m"
         })
     );
-    // Without patches: the folder may come.
+    // Without patches: the folder may be added later.
     let nova = spec_of(&desired, "nova-2025.2");
     assert_eq!(nova["patches"], git("patches/nova/2025.2"));
     assert_eq!(spec_of(&desired, "oslo.messaging-2025.2")["level"], "Library");
@@ -245,7 +245,7 @@ fn a_service_with_an_image_is_built_with_the_libraries_and_constraints_of_its_re
         build["extraPackagesFrom"]["path"],
         "releases/2025.2/extra-packages.yaml"
     );
-    // The library has what is not for an image.
+    // The library has the fields that are not for an image.
     let library = spec_of(&desired, "oslo.messaging-2025.2");
     assert_eq!(
         library["build"],
@@ -404,7 +404,7 @@ fn a_version_that_a_branch_does_not_name_is_told_at_its_field() {
             "TemplateInvalid spec.template.spec.build.source.version: PatchSet nova-2025.2: asks for {version}, and stable/2025.2 of nova 2025.2 names none: write another text for it into spec.overrides"
         ]
     );
-    // What there is of it stays.
+    // Its existing objects stay.
     assert!(!desired.may_be_pruned("nova-2025.2", "2025.2"));
 }
 
@@ -590,7 +590,7 @@ fn constraints_come_from_the_requirements_where_the_repository_has_none() {
         (&spec["interval"], &spec["builtFromSource"]),
         (&json!("1h"), &json!(["glance"]))
     );
-    // Without requirements, the layout's fault is told, and there are none.
+    // Without requirements, the layout's fault is reported, and there are no constraints.
     let without = desired_of(&files, &json!({ "constraints": {} })).unwrap();
     assert_eq!(without.constraint_overrides.len(), 1);
     assert!(faults(&without)[0].starts_with("OverridesWithoutConstraints "));
@@ -742,7 +742,7 @@ fn other_layouts_have_their_own_folders() {
     );
 }
 
-/// A `source-refs.yaml` with so many components.
+/// A `source-refs.yaml` with `count` components.
 fn many_refs(count: usize) -> String {
     let lines: Vec<String> = (0..count).map(|at| format!("c{at}: \"1\"")).collect();
     lines.join("\n")
@@ -839,7 +839,7 @@ fn a_summary_has_the_requests_and_what_is_to_be_done() {
     assert_eq!(summary_of(&sets[3..]).upkeep, None);
 }
 
-/// A PatchSet with a condition Ready.
+/// A PatchSet with a Ready condition.
 fn observed(name: &str, status: &str, reason: &str) -> PatchSet {
     let (component, release) = name.split_once('-').unwrap();
     serde_json::from_value(json!({

@@ -12,7 +12,7 @@ pub(super) struct Variables<'a> {
     pub(super) version: Option<&'a str>,
 }
 
-/// A variable that stands for nothing.
+/// A variable without a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VariableFault {
     /// The field with it.
@@ -24,11 +24,11 @@ pub(super) struct VariableFault {
 const TAGS: &str = "spec.build.image";
 
 impl Variables<'_> {
-    /// Fills in all texts of a value, in place. `field` is where the value stands.
+    /// Fills in all texts of a value, in place. `field` is the path of the value.
     ///
     /// # Errors
     ///
-    /// Where a version is asked for, and the ref names none.
+    /// If a version is asked for, and the ref names none.
     pub(super) fn fill(&self, value: &mut Value, field: &str) -> Result<(), VariableFault> {
         match value {
             Value::String(text) => {
@@ -51,8 +51,8 @@ impl Variables<'_> {
         Ok(())
     }
 
-    /// A text with values in the place of variables; `None` where it has none. What is filled in is
-    /// not looked at again, and `${component}` is a variable of somebody else.
+    /// A text with its variables replaced by values; `None` if it has none. Values are not expanded
+    /// again, and `${component}` is left alone as another tool's variable.
     pub(super) fn filled(&self, text: &str, field: &str) -> Result<Option<String>, VariableFault> {
         let mut filled = String::new();
         let mut rest = text;

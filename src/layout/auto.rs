@@ -11,7 +11,7 @@ use super::ref_template::release_of_branch;
 use super::series::is_patch_name;
 use super::series_file::LISTS;
 
-/// Folders that projects of OpenStack and its neighbours are in on their servers.
+/// Folders that hold the projects of OpenStack and its neighbours on their servers.
 const ORGANISATIONS: [&str; 7] = [
     "airship",
     "openinfra",
@@ -76,7 +76,7 @@ pub(super) fn find_kind(walk: &FolderWalk<'_>, branch: Option<&str>) -> Result<L
     if is_folder(walk, "patches")? {
         let shape = PatchesShape::from_walk(walk)?;
         let kinds = if shape.outer.is_empty() && !shape.has_patches() {
-            // Nothing yet, or what a release has besides.
+            // Empty so far, or with other files of a release.
             if candidates.is_empty() {
                 vec![LayoutKind::ComponentRelease]
             } else {

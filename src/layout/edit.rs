@@ -1,4 +1,4 @@
-//! Changes to a repository's files, as values: they are read, applied and told before anything is
+//! Changes to a repository's files, as values: they are read, applied and shown before anything is
 //! written.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 /// A change to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileEdit<'a> {
-    /// The file has these bytes. Where a link is, a file takes its place: nothing is written
+    /// The file gets these bytes. If there is a link, a file replaces it: nothing is written
     /// through it.
     Write {
         /// The path.
@@ -16,15 +16,15 @@ pub enum FileEdit<'a> {
         /// All that is in the file.
         bytes: &'a [u8],
     },
-    /// The file or link is gone, and so is a folder that has nothing left in it.
+    /// The file or link is removed, and so is a folder that this leaves empty.
     Remove {
         /// The path.
         path: &'a str,
     },
 }
 
-/// Changes to the files of a repository: at most one a path, whole files. A renamed file is removed
-/// and written.
+/// Changes to the files of a repository: whole files, at most one change per path. A renamed file
+/// is removed and written.
 ///
 /// Paths are relative to the repository's root, and have no links on the way to their last name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct RepositoryEdit {
 }
 
 impl RepositoryEdit {
-    /// Has a file hold these bytes.
+    /// Sets the bytes of a file.
     pub fn write(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.files.insert(path.into(), Some(bytes.into()));
     }
@@ -64,16 +64,16 @@ impl RepositoryEdit {
         self.files.is_empty()
     }
 
-    /// Adds what was made over the result of this one: where both change a path, `later` counts.
+    /// Adds changes that were made on top of these: if both change a path, `later` wins.
     pub fn merge(&mut self, later: Self) {
         self.files.extend(later.files);
     }
 
-    /// The changes without those that leave a file as it is.
+    /// The changes without those that leave a file unchanged.
     ///
     /// # Errors
     ///
-    /// Where a file cannot be read.
+    /// If a file cannot be read.
     pub fn without_no_changes(mut self, files: &dyn RepositoryFiles) -> Result<Self, FilesError> {
         let mut same = BTreeSet::new();
         for edit in self.edits() {
@@ -96,7 +96,7 @@ impl RepositoryEdit {
     }
 }
 
-/// What a path without links on its way has.
+/// What is at a path that has no links on the way.
 pub(super) fn kind_at(files: &dyn RepositoryFiles, path: &str) -> Result<Option<FileKind>, FilesError> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let entries = files.entries(folder)?.unwrap_or_default();
@@ -106,7 +106,7 @@ pub(super) fn kind_at(files: &dyn RepositoryFiles, path: &str) -> Result<Option<
         .map(|entry| entry.kind))
 }
 
-/// The files of a repository as they will be.
+/// The files of a repository, as changes leave them.
 #[derive(Clone, Copy)]
 pub struct EditedFiles<'a> {
     files: &'a dyn RepositoryFiles,

@@ -1,4 +1,4 @@
-//! Series that are changed, over all layouts, lists and links.
+//! Changes to series, over all layouts, lists and links.
 
 use patchset_api::LayoutKind;
 
@@ -45,7 +45,7 @@ fn reorder(names: &[&str]) -> SeriesChange {
     }
 }
 
-/// What changes, a line a file.
+/// The changes, one line per file.
 fn told(edit: &RepositoryEdit) -> Vec<String> {
     let told = edit.edits().map(|edit| match edit {
         FileEdit::Write { path, bytes } => format!("{path} = {}", String::from_utf8_lossy(bytes)),
@@ -72,7 +72,7 @@ fn of_folder(files: &MemoryFiles, release: &str) -> ComponentSeries {
     series_of(files, options, release)
 }
 
-/// What the changes come to, and the names and contents of the patches afterwards.
+/// The outcome of the changes, and the names and contents of the patches afterwards.
 fn edited(files: &MemoryFiles, changes: &[SeriesChange]) -> (SeriesEdit, Vec<(String, String)>) {
     let edit = edit_series(files, "", &of_folder(files, "1"), changes).unwrap();
     let after = contents(&EditedFiles::new(files, &edit.edit), "patches/x/1");
@@ -97,7 +97,7 @@ fn list_after(list: &str, text: &str, names: &[&str], changes: &[SeriesChange]) 
     files.extend(names.iter().map(|name| (*name, *name)));
     let files = folder(&files);
     let (edit, after) = edited(&files, changes);
-    // What is read of the result is what was asked for.
+    // Reading the result gives what was asked for.
     let text = EditedFiles::new(&files, &edit.edit).read(&format!("patches/x/1/{list}"), 10_000);
     for (name, bytes) in after {
         let old = edit.renamed.iter().find(|(_, new)| *new == name);
@@ -384,7 +384,7 @@ fn names_that_have_the_order_keep_it() {
         ]
     );
     assert_eq!(edit.renamed.len(), 3);
-    // A name may be taken that another patch gives up.
+    // A patch may take the name that another gives up.
     let swapped = [
         rename("0001-a.patch", "0009-t.patch"),
         rename("0002-b.patch", "0001-a.patch"),
@@ -500,7 +500,7 @@ fn what_others_have_by_links_stays_as_it_is() {
         assert!(edit.edit.at("shared/c.patch").is_none(), "{changes:?}");
         assert!(!edit.notes.is_empty(), "{changes:?}");
     }
-    // A link is changed as the link that it is.
+    // A link is changed as a link.
     let second = of_folder(&files, "2");
     let edit = edit_series(&files, "", &second, &[drop_patch("0002-b.patch")]).unwrap();
     assert_eq!(told(&edit.edit), ["patches/x/2/0002-b.patch goes"]);
@@ -568,7 +568,7 @@ fn later_changes_count() {
     let second = edit_series(&after, "", &layout.series[0], &[drop_patch("a.patch")]).unwrap();
     first.edit.merge(second.edit);
     assert_eq!(told(&first.edit), ["patches/x/1/a.patch goes"]);
-    // What is written as it is changes nothing.
+    // Writing the same content changes nothing.
     let (edit, _) = edited(&files, &[replace("a.patch", "a")]);
     assert!(edit.edit.is_empty());
     assert!(edit.notes.is_empty());

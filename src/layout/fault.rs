@@ -31,7 +31,7 @@ pub enum FaultKind {
     InvalidOverrides,
     /// A component is built from source, and the merged constraints pin it: pip and uv refuse that.
     StillPinned,
-    /// The merged constraints have an entry over which uv refuses the file, and which pip takes.
+    /// The merged constraints have an entry that pip accepts and that makes uv refuse the file.
     RefusedByUv,
     /// A file that lists the patches names one that is not there.
     MissingPatch,
@@ -86,7 +86,7 @@ impl FaultKind {
         !Self::FOR_ATTENTION.contains(&self)
     }
 
-    /// Whether the patches of its folder are not known because of it, so that none may be applied.
+    /// Whether it makes the patches of its folder unknown, so that none may be applied.
     #[must_use]
     pub fn hides_patches(self) -> bool {
         matches!(self, Self::MissingPatch | Self::InvalidSeries | Self::RefusedLink)
@@ -117,7 +117,7 @@ impl LayoutFault {
         }
     }
 
-    /// It with the line that is to blame.
+    /// The fault, with the line that is to blame.
     #[must_use]
     pub fn at_line(self, line: usize) -> Self {
         Self {
@@ -162,7 +162,7 @@ pub enum LayoutError {
         /// Why it is none.
         reason: String,
     },
-    /// The folders are of no kind that is known.
+    /// The folders are of no known kind.
     #[error("{0}")]
     NoLayout(String),
     /// The folders may be of several kinds.
@@ -173,7 +173,7 @@ pub enum LayoutError {
         /// The kinds that it may be.
         candidates: Vec<patchset_api::LayoutKind>,
     },
-    /// What the kind of layout does not say by itself.
+    /// Something that the kind of layout does not say by itself is missing.
     #[error("{0}")]
     MissingOption(String),
     /// Something was asked for that is not there.
@@ -196,7 +196,7 @@ fn either(candidates: &[patchset_api::LayoutKind]) -> String {
     names.join(" or ")
 }
 
-/// What there is, and first what is written much the same.
+/// The known names, the similar ones first.
 fn known_names(name: &str, known: &BTreeSet<String>) -> String {
     let mut similar: Vec<(f64, &str)> = known
         .iter()

@@ -5,7 +5,7 @@
 /// Paths are relative to its root, have `/` between names, and neither `.` nor `..` nor links in
 /// them: those are followed before.
 pub trait RepositoryFiles {
-    /// What is directly in a folder, sorted by the bytes of the names; `None` where there is no such
+    /// What is directly in a folder, sorted by the bytes of the names; `None` if there is no such
     /// folder. The root is "".
     ///
     /// A name that is not UTF-8 is given with replacement characters, as [`FileKind::Other`].
@@ -54,7 +54,7 @@ pub enum FileKind {
 /// Why files could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// More than is read.
+    /// The file is larger than what is read.
     #[error("{path} has more than the {limit} bytes that are read")]
     TooLarge {
         /// The file.
@@ -68,7 +68,7 @@ pub enum FilesError {
         /// The file.
         path: String,
     },
-    /// The place where the files are cannot be used.
+    /// The file or folder cannot be read.
     #[error("{path}: {source}")]
     Unreadable {
         /// The file or folder.

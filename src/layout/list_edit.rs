@@ -1,5 +1,5 @@
-//! Changes to a file that lists patches, with all else in it as it is: comments, white space, line
-//! ends and the options behind names.
+//! Edits a file that lists patches, and keeps all else in it: comments, white space, line ends and
+//! the options after names.
 
 use foreign_text::printable;
 
@@ -11,7 +11,7 @@ const BLANK: [char; 3] = [' ', '\t', '\r'];
 /// Why a list cannot be changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListEditError {
-    /// It is no list that can be read.
+    /// The list cannot be read.
     #[error("{file} cannot be changed: {problem}")]
     Unreadable {
         /// The list.
@@ -36,7 +36,7 @@ struct ListLine<'a> {
     entry: Option<(String, std::ops::Range<usize>)>,
 }
 
-/// A list that is changed.
+/// A list that is being edited.
 pub(super) struct ListEdit<'a> {
     file: &'a str,
     syntax: ListSyntax,
@@ -81,9 +81,8 @@ impl<'a> ListEdit<'a> {
         })
     }
 
-    /// The list with these patches, each by the name that it had, if it had one, and the one that it
-    /// is to have. A new patch comes into the line behind the patch before it, and the last into the
-    /// list's last line.
+    /// The list with these patches, each by its old name, if any, and its new one. A new patch goes
+    /// on the line after the patch before it, and one after all others at the list's end.
     pub(super) fn write(&self, order: &[(Option<&str>, &str)]) -> Result<Vec<u8>, ListEditError> {
         for (origin, name) in order {
             if *origin != Some(*name) {
@@ -106,7 +105,7 @@ impl<'a> ListEdit<'a> {
             if !kept.contains(&name.as_str()) {
                 continue;
             }
-            // What is new before the first patch.
+            // New patches before the first one.
             while let Some((_, name)) = order.next_if(|(origin, _)| origin.is_none()) {
                 self.push_new(&mut text, name);
             }
@@ -116,7 +115,7 @@ impl<'a> ListEdit<'a> {
             if let Some(line) = by_name(origin) {
                 self.push_renamed(&mut text, line, name);
             }
-            // What is new behind a patch that others follow.
+            // New patches after one that others follow.
             let is_last = order.clone().all(|(origin, _)| origin.is_none());
             while let Some((_, name)) = order.next_if(|(origin, _)| origin.is_none() && !is_last) {
                 self.push_new(&mut text, name);

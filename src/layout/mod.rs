@@ -1,8 +1,8 @@
 //! The folders of a team's repository: which have patches and for what, in which order the patches
 //! apply, and what is wrong there.
 //!
-//! Whatever reads folders reads them here, so that every command and the controller see the same:
-//! files come in by [`RepositoryFiles`], from a Git tree, a local folder or a Flux artifact.
+//! Whatever reads folders reads them here, so that every command and the controller see the same;
+//! files come in through [`RepositoryFiles`], from a Git tree, a local folder or a Flux artifact.
 
 mod auto;
 mod edit;

@@ -9,7 +9,7 @@ use git_format_patch::patch_file_name;
 use super::fault::FaultKind;
 use super::series::{Series, SeriesOrder, is_patch_name};
 
-/// How many digits a number has where nothing else is there: as `git format-patch` writes it.
+/// How many digits a number has if there is no other one: as `git format-patch` writes it.
 const DIGITS: usize = 4;
 
 /// The name of a patch's file, without a folder.
@@ -70,7 +70,7 @@ pub(super) struct LeadingNumber<'a> {
 }
 
 impl<'a> LeadingNumber<'a> {
-    /// Reads it of a name without a folder; `None` where it begins with none.
+    /// Reads it from a name without a folder; `None` if it begins with no number.
     pub(super) fn read(name: &'a str) -> Option<Self> {
         let rest = name.trim_start_matches(|c: char| c.is_ascii_digit());
         let digits = name.len() - rest.len();
@@ -82,16 +82,16 @@ impl<'a> LeadingNumber<'a> {
 }
 
 /// The names of patches that are added to a series: `NNNN-subject.patch`, as `git format-patch`
-/// writes it, with the numbers behind those that are there.
+/// writes it, with numbers that follow the existing ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextNames {
-    /// `None` where a list has the order, and its patches have no numbers.
+    /// `None` if a list sets the order, and its patches have no numbers.
     number: Option<usize>,
     digits: usize,
 }
 
 impl NextNames {
-    /// Those behind the patches of a series, and behind patches beside it that a list leaves out.
+    /// Names that follow the patches of a series, and those beside it that a list leaves out.
     #[must_use]
     pub fn after(series: &Series) -> Self {
         let beside = series.faults.iter();
@@ -119,7 +119,7 @@ impl NextNames {
         });
         self.number = self.number.map(|number| number + 1);
         let name = patch_file_name(&prefix, subject.as_bytes());
-        // A subject without a letter and no number leave nothing before the ending.
+        // Without a number, a subject without a letter leaves nothing before the ending.
         PatchFileName(if is_patch_name(&name) {
             name
         } else {

@@ -13,7 +13,7 @@ pub enum RefTemplateError {
     /// It names nothing.
     #[error("the template of refs is empty")]
     Empty,
-    /// A token that is not known, or a brace without another.
+    /// An unknown token, or an unmatched brace.
     #[error("the template of refs {template:?} has {token}: there are {{component}} and {{release}}")]
     Token {
         /// The template.
@@ -29,7 +29,7 @@ impl RefTemplate {
     pub fn reference(&self, component: &str, release: &str) -> String {
         let mut filled = String::new();
         let mut rest = self.0.as_str();
-        // What is filled in is not looked at again.
+        // What is filled in is not expanded again.
         while let Some((before, after)) = rest.split_once('{') {
             filled.push_str(before);
             let (token, after) = after.split_once('}').unwrap_or((after, ""));
@@ -79,8 +79,8 @@ const BEFORE_RELEASE: [&str; 8] = [
     "patches/",
 ];
 
-/// The release that a branch is for: `stable/2025.2` is for 2025.2, and `main` for main. `/` in what
-/// is left becomes `-`, as a release is part of names.
+/// The release that a branch is for: `stable/2025.2` is for 2025.2, and `main` for main. `/` in the
+/// rest becomes `-`, as a release is part of names.
 #[must_use]
 pub fn release_of_branch(branch: &str) -> String {
     let mut release = branch;

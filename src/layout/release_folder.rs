@@ -4,7 +4,7 @@ use patchset_api::source_refs::SourceRefs;
 
 /// The file that says which ref each component is built from.
 pub(super) const REFS: &str = "source-refs.yaml";
-/// The file with what is installed into images besides.
+/// The file with what else is installed into images.
 pub(super) const EXTRA: &str = "extra-packages.yaml";
 /// The release's constraints.
 pub(super) const UPPER: &str = "upper-constraints.txt";
@@ -31,6 +31,6 @@ pub struct ReleaseFolder {
 pub struct ReleaseRefs {
     /// The path of `source-refs.yaml`.
     pub path: String,
-    /// The refs, and the lines that they are in; none where the file cannot be read, which is told.
+    /// The refs and their lines; none if the file cannot be read, which is reported as a fault.
     pub refs: SourceRefs,
 }

@@ -19,7 +19,7 @@ use super::series::{Series, SeriesOrder, is_ignored};
 /// The most bytes of a file that says something about a release.
 const LARGEST_FILE: u64 = 64 << 20;
 
-/// The most that is told of one repository.
+/// The most faults that are reported for one repository.
 const MOST_FAULTS: usize = 10_000;
 
 /// What is read of a repository, and how.
@@ -46,7 +46,7 @@ pub struct RepositoryLayout {
     pub kind: LayoutKind,
     /// Its releases, by their names.
     pub releases: BTreeMap<String, ReleaseFolder>,
-    /// The folders for patches, also those without any.
+    /// The folders for patches, including those without any.
     pub series: Vec<ComponentSeries>,
     /// The components that have a folder `images/<component>`.
     pub images: BTreeSet<String>,
@@ -72,7 +72,7 @@ pub struct ComponentSeries {
     pub reference: Option<String>,
 }
 
-/// A folder, and for what its patches are.
+/// A folder, and what its patches are for.
 struct SeriesFolder {
     component: String,
     release: String,
@@ -81,7 +81,7 @@ struct SeriesFolder {
 }
 
 impl<'a> LayoutOptions<'a> {
-    /// Finds out the layout, and takes the repository's root.
+    /// Detects the layout, and takes the repository's root.
     #[must_use]
     pub fn new(selection: &'a Selection) -> Self {
         Self {
@@ -100,8 +100,8 @@ impl RepositoryLayout {
     ///
     /// # Errors
     ///
-    /// Where the folders are of no kind, or may be of several; where something that is asked for by
-    /// name is not there; where the files cannot be read, or are too many.
+    /// If the folders are of no kind, or may be of several; if something that is asked for by name
+    /// does not exist; if the files cannot be read, or are too many.
     pub fn read(files: &dyn RepositoryFiles, options: &LayoutOptions<'_>) -> Result<Self, LayoutError> {
         let walk = FolderWalk::new(files, options.directory);
         let mut reader = LayoutReader {
@@ -145,8 +145,8 @@ impl RepositoryLayout {
         Ok(layout)
     }
 
-    /// The patches of a component at a release, under any spelling of PEP 503, also where there is
-    /// no folder for them yet; `None` where the layout does not say where that would be.
+    /// The patches of a component at a release, under any spelling of PEP 503, even if there is no
+    /// folder for them yet; `None` if the layout does not say where that would be.
     #[must_use]
     pub fn series_for(
         &self,
@@ -188,7 +188,7 @@ impl RepositoryLayout {
     }
 
     /// The ref that a component is built from at a release: what `source-refs.yaml` of the release
-    /// says, and where there is no such file, what the template makes.
+    /// says or, without such a file, what the template makes.
     #[must_use]
     pub fn reference(
         &self,
@@ -270,9 +270,9 @@ struct LayoutReader<'a, 'w> {
     walk: &'a FolderWalk<'w>,
     options: &'a LayoutOptions<'a>,
     layout: RepositoryLayout,
-    /// What is wrong beside the components that are asked for.
+    /// What is wrong outside the components that are asked for.
     strays: Vec<LayoutFault>,
-    /// The components that there are, spelled as PEP 503 has them.
+    /// The existing components, spelled as PEP 503 has them.
     components: BTreeSet<String>,
     release_names: BTreeSet<String>,
     /// The folders of components at releases.
@@ -372,8 +372,8 @@ impl LayoutReader<'_, '_> {
         Ok(())
     }
 
-    /// The refs; none where they cannot be read, so that the release's patches are not told to lack
-    /// a file that is there.
+    /// The refs; none if they cannot be read, so that the release's patches are not reported as
+    /// lacking a file that exists.
     fn read_refs(&mut self, path: &str) -> Result<SourceRefs, LayoutError> {
         let bytes = read_through_links(self.walk, path, LARGEST_FILE)?;
         let refs = match SourceRefs::parse(&bytes) {
@@ -465,7 +465,7 @@ impl LayoutReader<'_, '_> {
         Ok(())
     }
 
-    /// The folders for patches, and for what they are.
+    /// The folders for patches, and what they are for.
     fn series_folders(&mut self) -> Result<Vec<SeriesFolder>, LayoutError> {
         match self.layout.kind {
             LayoutKind::SingleComponent => self.single_component(),
@@ -501,7 +501,7 @@ impl LayoutReader<'_, '_> {
         let mut found = Vec::new();
         for outer in self.folders("patches", belongs)? {
             if kind == LayoutKind::ComponentRelease {
-                // Also where it has no folder for a release.
+                // Even if it has no folder for a release.
                 self.components.insert(normal_name(&outer));
             }
             let path = format!("patches/{outer}");
@@ -639,7 +639,7 @@ impl LayoutReader<'_, '_> {
             self.fault(FaultKind::ReleaseWithoutRefs, folder, message);
             return;
         };
-        // Where the file cannot be read, or the ref in it, that was told already.
+        // If the file or the ref in it cannot be read, that is already reported.
         if let Err(SourceRefsError::Absent { known, .. }) = refs.refs.get(component)
             && !known.is_empty()
         {

@@ -19,15 +19,15 @@ type NameRule = Box<dyn Fn(&str) -> bool + Send + Sync>;
 enum NameFilter {
     #[default]
     All,
-    /// Each is to be there.
+    /// Each has to exist.
     Named(BTreeSet<String>),
-    /// None has to be there.
+    /// None has to exist.
     Rule(NameRule),
 }
 
 impl Selection {
-    /// These components or packages, under any spelling of PEP 503, and these releases; all where
-    /// none is named. What is named and not there is an error where folders are read.
+    /// These components or packages, under any spelling of PEP 503, and these releases; all if none
+    /// is named. A name that does not exist is an error when folders are read.
     #[must_use]
     pub fn named(components: &[String], releases: &[String]) -> Self {
         let filter = |names: BTreeSet<String>| {
@@ -43,7 +43,7 @@ impl Selection {
         }
     }
 
-    /// The components and releases that these rules take, whatever is there.
+    /// The components and releases that these rules take, whatever exists.
     #[must_use]
     pub fn by_rules(
         component: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Selection {
         matches!(self.components, NameFilter::Named(_))
     }
 
-    /// The components that have to be there, spelled as PEP 503 has them.
+    /// The components that have to exist, spelled as PEP 503 has them.
     pub(super) fn required_components(&self) -> Option<&BTreeSet<String>> {
         self.components.required()
     }
@@ -111,7 +111,7 @@ impl fmt::Debug for NameFilter {
     }
 }
 
-/// A name as PEP 503 spells it, where it is one of a package.
+/// A name as PEP 503 spells it, if it is one of a package.
 pub(super) fn normal_name(name: &str) -> String {
     name.parse::<PackageName>()
         .map_or_else(|_| name.to_owned(), |name| name.to_string())

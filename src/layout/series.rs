@@ -18,7 +18,7 @@ const MOST_FAULTS: usize = 100;
 /// How many of them a note has.
 const MOST_IN_NOTE: usize = 3;
 
-/// How the names of files and folders begin that lie beside others without being read.
+/// Prefixes of the names of files and folders that may lie beside others without being read.
 const IGNORED_PREFIXES: [&str; 12] = [
     "README",
     "OWNERS",
@@ -95,12 +95,12 @@ impl Default for ContentLimits {
 pub struct FolderPatches {
     /// In the order in which they apply.
     pub patches: Vec<PatchInput>,
-    /// What is in the folder besides and is not applied, in a sentence.
+    /// What else is in the folder and is not applied, in a sentence.
     pub note: Option<String>,
 }
 
 impl FolderPatches {
-    /// Reads a folder. One that is not there has no patches.
+    /// Reads a folder. One that does not exist has no patches.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Series {
     /// Reads what a folder has; `None` if there is no such folder. The path may also be that of one
     /// patch.
     ///
-    /// The order is that of `series`, `.patches` or `ORDER` where one of them is there, else that of
-    /// the names as bytes. What is wrong in the folder is in [`faults`](Self::faults).
+    /// The order is that of `series`, `.patches` or `ORDER` if one of them exists, else that of the
+    /// names as bytes. What is wrong in the folder is in [`faults`](Self::faults).
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Series {
         Ok(Some(reader.series))
     }
 
-    /// One patch alone.
+    /// A series of one patch.
     fn single(name: &str, path: String) -> Self {
         Self {
             order: SeriesOrder::ByName,
@@ -227,7 +227,7 @@ impl Series {
         (!note.is_empty()).then(|| note.join("; "))
     }
 
-    /// Reads the patches, and tells what is not applied.
+    /// Reads the patches, and notes what is not applied.
     ///
     /// # Errors
     ///
@@ -247,8 +247,8 @@ impl Series {
     ///
     /// # Errors
     ///
-    /// [`LayoutError::Faulty`] where they are not known, so that none is left out unsaid; where there
-    /// are more, or more bytes, than `limits` allow; where the files cannot be read.
+    /// [`LayoutError::Faulty`] if they are not known, so that none is silently left out; if there
+    /// are more, or more bytes, than `limits` allow; if the files cannot be read.
     pub fn contents(
         &self,
         files: &dyn RepositoryFiles,
@@ -419,7 +419,7 @@ impl FolderReader<'_, '_> {
         Ok(())
     }
 
-    /// Tells what is in the folder, or one below it, and not among the patches.
+    /// Reports what is in the folder, or one below it, and not among the patches.
     fn add_unused_entries(
         &mut self,
         below: &str,
@@ -466,7 +466,7 @@ impl FolderReader<'_, '_> {
                     };
                     self.fault(kind, &name, other_in_words(&entry.name));
                 }
-                // The root of a repository has whatever a repository has.
+                // The root of a repository may hold anything.
                 _ if self.folder.is_empty() => {}
                 _ => self.fault(
                     FaultKind::StrayFile,
@@ -478,7 +478,7 @@ impl FolderReader<'_, '_> {
         Ok(())
     }
 
-    /// Says what there is where a patch would be expected.
+    /// Reports what is there instead of patches.
     fn tell_no_patches(&mut self, entries: &[FolderEntry]) {
         let others: Vec<&str> = entries
             .iter()

@@ -1,8 +1,8 @@
-//! Changes to the patches of one series: what becomes of their files, and of the list that has their
-//! order.
+//! Changes to the patches of one series: what happens to their files, and to the list that sets
+//! their order.
 //!
-//! A change is one of this series alone. What other folders have through links to its files stays as
-//! it is: where a link's file changes, a file with the old bytes takes the link's place.
+//! A change affects this series alone. What other folders have through links to its files stays the
+//! same: if a link's file changes, a file with the old bytes takes the link's place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use super::series::{ContentLimits, SeriesOrder};
 /// A change to a series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeriesChange {
-    /// A patch goes, with its line in the list and the file of its licence (`NAME.license`).
+    /// A patch is removed, with its line in the list and its licence's file (`NAME.license`).
     Drop {
         /// Its name in the series.
         name: String,
@@ -29,24 +29,24 @@ pub enum SeriesChange {
     Replace {
         /// Its name in the series.
         name: String,
-        /// All that its file is to hold.
+        /// The whole content of its file.
         bytes: Vec<u8>,
     },
-    /// A patch comes, behind the others where a list has the order, and else where its name puts it.
+    /// A patch is added, after the others if a list sets the order, else where its name puts it.
     Add {
         /// The name of its file.
         name: PatchFileName,
-        /// All that its file is to hold.
+        /// The whole content of its file.
         bytes: Vec<u8>,
     },
-    /// A patch has another name, in the folder where it is.
+    /// A patch is renamed, in the folder where it is.
     Rename {
         /// Its name in the series.
         name: String,
         /// Its new name, without a folder.
         to: PatchFileName,
     },
-    /// The patches apply in this order. Where names have the order, they get new numbers.
+    /// The patches apply in this order. If names set the order, they get new numbers.
     Reorder {
         /// The names of all patches.
         names: Vec<String>,
@@ -55,18 +55,18 @@ pub enum SeriesChange {
     Renumber,
 }
 
-/// What becomes of the files.
+/// What happens to the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesEdit {
     /// The files.
     pub edit: RepositoryEdit,
     /// The names in the series that patches had, and those that they get, in their order.
     pub renamed: Vec<(String, String)>,
-    /// What is to be told of links and of the order, in sentences.
+    /// Notes on links and on the order, in sentences.
     pub notes: Vec<String>,
 }
 
-/// Why a series cannot be changed so.
+/// Why a series cannot be changed this way.
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesEditError {
     /// No patch has that name.
@@ -87,7 +87,7 @@ pub enum SeriesEditError {
         /// The name.
         name: String,
     },
-    /// Names have the order, and the new names would give another one.
+    /// Names set the order, and the new names would give another one.
     #[error(
         "{folder}: names have the order of the patches, and with these {} would come before {}: choose other names, or write the order into a file series",
         printable(.second, 200), printable(.first, 200)
@@ -100,7 +100,7 @@ pub enum SeriesEditError {
         /// What would come before it.
         second: String,
     },
-    /// An order that has not just the patches that there are.
+    /// An order that does not have exactly the existing patches.
     #[error("{folder}: an order names each patch once, and this one does not: {}", printable(.name, 200))]
     NoOrder {
         /// The series' folder.
@@ -108,7 +108,7 @@ pub enum SeriesEditError {
         /// A patch that is not there, is left out or named twice.
         name: String,
     },
-    /// The list cannot be changed so.
+    /// The list cannot be changed this way.
     #[error(transparent)]
     List(#[from] ListEditError),
     /// The patches are not known, or the files cannot be read.
@@ -122,7 +122,7 @@ impl From<FilesError> for SeriesEditError {
     }
 }
 
-/// What there is, and first what is written much the same.
+/// The similar patches, or else all known ones.
 fn known_patches(name: &str, known: &[String]) -> String {
     let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
     let wanted = base(name);
@@ -144,15 +144,15 @@ fn known_patches(name: &str, known: &[String]) -> String {
     format!("did you mean {}?", similar.join(" or "))
 }
 
-/// Says what becomes of the files where a series is changed.
+/// Works out what happens to the files when a series is changed.
 ///
-/// `directory` is the folder of the repository that the layout was read of. The changes are made one
-/// after the other, and name patches as those before left them. The series' folder may be new.
+/// `directory` is the folder of the repository that the layout was read from. The changes are made
+/// one after the other, and name patches as those before left them. The series' folder may be new.
 ///
 /// # Errors
 ///
-/// Where a change names a patch that is not there, or a name that is taken; where the order would be
-/// another one; where the patches are not known, as a fault of the series says.
+/// If a change names a patch that does not exist, or a name that is taken; if the names would give
+/// another order; if the patches are not known, as a fault of the series says.
 pub fn edit_series(
     files: &dyn RepositoryFiles,
     directory: &str,
@@ -188,12 +188,12 @@ pub fn edit_series(
     editor.finish()
 }
 
-/// A patch as it is to be.
+/// A patch as it will be.
 struct EditedPatch {
     name: String,
-    /// Its name as it is; `None` for a new one.
+    /// Its current name; `None` for a new one.
     origin: Option<String>,
-    /// What its file is to hold; `None` for what it holds.
+    /// The new content of its file; `None` to keep what it has.
     bytes: Option<Vec<u8>>,
 }
 
@@ -206,7 +206,7 @@ struct SeriesEditor<'a, 'w> {
     /// The same without links.
     folder: String,
     patches: Vec<EditedPatch>,
-    /// The names of patches that go.
+    /// The names of the patches that are removed.
     dropped: Vec<String>,
     notes: Vec<String>,
 }
@@ -325,8 +325,8 @@ impl SeriesEditor<'_, '_> {
         Ok(())
     }
 
-    /// Gives each name that begins with a number that of its place, with as many digits as the
-    /// longest has. A series that begins with 0 goes on to do so.
+    /// Gives each name that begins with a number the number of its place, with as many digits as
+    /// the longest has. A series that begins with 0 still does.
     fn renumber(&mut self) {
         let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         let names: Vec<String> = self.patches.iter().map(|patch| base(&patch.name)).collect();
@@ -406,7 +406,7 @@ impl SeriesEditor<'_, '_> {
         })
     }
 
-    /// Checks that names which have the order have the one that is to be.
+    /// Checks that the names, if they set the order, give the one that is wanted.
     fn check_order(&self) -> Result<(), SeriesEditError> {
         if !self.is_by_name() {
             return Ok(());
@@ -424,7 +424,7 @@ impl SeriesEditor<'_, '_> {
         Ok(())
     }
 
-    /// Refuses to write over what is there and is not among the files that move.
+    /// Refuses to overwrite an existing file that is not among those that move.
     fn refuse_written_over(
         &self,
         edit: &RepositoryEdit,
@@ -465,7 +465,7 @@ impl SeriesEditor<'_, '_> {
         Ok(matches!(kind, Some(FileKind::File | FileKind::Link { .. })).then_some(path))
     }
 
-    /// What is to be told where a patch of the series is a link and changes.
+    /// The note if a patch of the series is a link and changes.
     fn note_link(&self, entry: &str) -> Result<Option<String>, SeriesEditError> {
         let Some(FileKind::Link { target }) = kind_at(self.files, entry)? else {
             return Ok(None);
@@ -497,7 +497,7 @@ impl SeriesEditor<'_, '_> {
         Ok(())
     }
 
-    /// Has links of other folders lead to what they led to.
+    /// Keeps what links of other folders lead to.
     fn keep_links(&mut self, edit: &mut RepositoryEdit) -> Result<(), SeriesEditError> {
         let changed: Vec<String> = edit
             .edits()
@@ -505,7 +505,7 @@ impl SeriesEditor<'_, '_> {
                 FileEdit::Write { path, .. } | FileEdit::Remove { path } => path.to_owned(),
             })
             .collect();
-        // What is only new has no link to it.
+        // No link leads to what is only new.
         let mut is_any_there = false;
         for path in &changed {
             is_any_there = is_any_there || kind_at(self.files, path)?.is_some();
@@ -590,7 +590,7 @@ fn join(folder: &str, name: &str) -> String {
     }
 }
 
-/// A folder without links on the way, also where the last of it is not there yet.
+/// A folder with links resolved, even if the end of it does not exist yet.
 fn real_folder(walk: &FolderWalk<'_>, folder: &str) -> Result<String, SeriesEditError> {
     let refused = |reason: String| {
         SeriesEditError::Layout(LayoutError::NoFolder {

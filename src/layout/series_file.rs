@@ -8,20 +8,20 @@ pub(super) const LARGEST: u64 = 1 << 20;
 /// The most patches that a file lists: as many as the engine applies.
 const MOST_PATCHES: usize = 4096;
 
-/// The most that is told of one file.
+/// The most faults that are reported for one file.
 const MOST_FAULTS: usize = 50;
 
 /// How a file lists patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListSyntax {
-    /// A name, and options behind it; `#` begins a comment.
+    /// A name, and options after it; `#` begins a comment.
     Quilt,
-    /// A name a line, which may hold spaces; a line that begins with `#` is a comment.
+    /// One name per line, which may hold spaces; a line that begins with `#` is a comment.
     Names,
 }
 
-/// The files that list patches, the first that is there counts: quilt's and Debian's, Electron's,
-/// and one that others have.
+/// The files that list patches, of which the first that exists counts: quilt's and Debian's,
+/// Electron's, and one that others have.
 pub(super) const LISTS: [(&str, ListSyntax); 3] = [
     ("series", ListSyntax::Quilt),
     (".patches", ListSyntax::Names),

@@ -7,7 +7,7 @@ use patchset_api::LayoutKind;
 
 use super::*;
 
-/// What a path of a repository has.
+/// An entry at a path of a repository.
 #[derive(Clone)]
 enum Content {
     File(Vec<u8>),
@@ -133,13 +133,13 @@ fn patches_and_diffs_are_in_the_order_of_their_names_and_hidden_ones_are_none() 
     );
     assert!(found.blocking_fault().is_none());
     assert!(Series::read(&files, "nothing").unwrap().is_none());
-    // One patch alone, and what is none.
+    // A single patch, and a file that is none.
     assert_eq!(names(&series(&files, "p/b.patch")), ["b.patch"]);
     assert!(matches!(
         Series::read(&files, "p/notes.txt"),
         Err(LayoutError::NoFolder { .. })
     ));
-    // The root of a repository has whatever a repository has.
+    // The root of a repository may have any files.
     let files = MemoryFiles::new([("a.patch", ""), ("Makefile", ""), ("src/x.c", "")]);
     assert_eq!(faults(&series(&files, "").faults), [""; 0]);
     let files = MemoryFiles::new([("Makefile", ""), ("src/x.c", "")]);
@@ -301,7 +301,7 @@ fn hostile_folders_are_bounded() {
     assert!(found.blocking_fault().is_some());
     let files = MemoryFiles::new([("p/series", "\u{feff}a.patch\n"), ("p/a.patch", "")]);
     assert_eq!(names(&series(&files, "p")), ["a.patch"]);
-    // A name that is not UTF-8 is no name that a status could tell.
+    // A status cannot hold a name that is not UTF-8.
     let files = MemoryFiles::new([("p/a.patch", "")]).other("p/\u{fffd}.patch");
     let found = series(&files, "p");
     assert_eq!(faults(&found.faults), ["RefusedLink p/\u{fffd}.patch"]);
@@ -408,7 +408,7 @@ fn each_layout_is_found_out() {
         let layout = read(&files, &options);
         assert_eq!(layout.kind, kind, "{paths:?}");
         assert_eq!(cells(&layout)[0], cell, "{paths:?}");
-        // The same where it is asked for, and below a folder.
+        // The same on request, and below a folder.
         let asked = LayoutOptions { kind, ..options };
         assert_eq!(cells(&read(&files, &asked)), cells(&layout));
         let below: Vec<String> = paths.iter().map(|path| format!("deploy/here/{path}")).collect();
@@ -580,7 +580,7 @@ fn what_is_asked_for_by_name_is_there() {
     let selection = named("Nova", "");
     let layout = read(&files, &LayoutOptions::new(&selection));
     assert_eq!(cells(&layout).len(), 1);
-    // What is wrong beside it is not told.
+    // Other faults beside it are not reported.
     assert_eq!(faults(&layout.faults), ["ReleaseWithoutRefs patches/nova/2025.2"]);
     for (component, release, told) in [
         (
@@ -611,7 +611,7 @@ fn what_is_asked_for_by_name_is_there() {
     );
 }
 
-/// Folders in folders without an end.
+/// Endlessly nested folders.
 struct EndlessFiles;
 
 impl RepositoryFiles for EndlessFiles {

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// The wait after the system refuses a connection, for instance for want of files.
+/// The wait after a connection cannot be accepted, for instance for lack of file descriptors.
 const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What connections may take.
@@ -24,19 +24,19 @@ const ACCEPTS_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub struct ConnectionBounds {
     /// What the log calls the endpoint.
     pub name: &'static str,
-    /// How many connections there are at the same time. More wait in the system's queue.
+    /// How many connections are open at the same time. More wait in the system's queue.
     pub connections: usize,
     /// How long the headers of a request may take.
     pub headers_within: Duration,
     /// What the headers of a request may take, in bytes.
     pub headers: usize,
-    /// How long a connection may be there. It serves one request.
+    /// How long a connection may stay open. It serves one request.
     pub within: Duration,
-    /// How long one may be there whose request asked for a long answer.
+    /// How long a connection may stay open whose request allowed a long answer.
     pub long_within: Duration,
 }
 
-/// The connection that a request came by. Each request has it among its extensions.
+/// The connection that a request came in on. Each request has it among its extensions.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// Who sent it.
@@ -45,7 +45,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Lets the answer take long, such as a stream of events.
+    /// Allows the answer to take long, as a stream of events does.
     pub fn allow_long_answer(&self) {
         self.is_long.store(true, Ordering::Relaxed);
     }

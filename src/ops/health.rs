@@ -10,8 +10,8 @@ use kube::runtime::watcher::{Error, Event};
 const LISTS_WITHIN: Duration = Duration::from_secs(120);
 /// How long a watch may fail before the process counts as not ready.
 const FAILS_FOR: Duration = Duration::from_secs(30);
-/// A watch without a failure for this time works. It is tried again at least each minute while it
-/// fails.
+/// A watch without a failure for this long works. While it fails, it is retried at least once a
+/// minute.
 const RECOVERED_AFTER: Duration = Duration::from_secs(90);
 
 /// How long work has waited although nothing else was begun or ended; `None` where nothing waits.
@@ -27,7 +27,7 @@ pub enum ProcessDuty {
     StandBy,
 }
 
-/// What `/healthz` and `/readyz` tell.
+/// What `/healthz` and `/readyz` report.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<Inner>>);
 
@@ -104,7 +104,7 @@ impl Health {
     ///
     /// # Errors
     ///
-    /// What says that it cannot, in words.
+    /// Why it cannot, in words.
     pub fn alive(&self) -> Result<(), String> {
         match &self.lock().queue {
             Some((longest, stuck)) => match stuck(Instant::now()) {
@@ -236,7 +236,7 @@ mod tests {
         assert!(watch.fault(start).is_some());
         watch.observe(&Ok(Event::<()>::InitDone), start);
         assert_eq!(watch.fault(at(9_999)), None);
-        // A failure or two happen whenever the API server is restarted.
+        // A failure or two happen on every restart of the API server.
         watch.observe(&failed(), at(10_000));
         assert_eq!(watch.fault(at(10_010)), None);
         watch.observe(&failed(), at(10_040));
@@ -246,7 +246,7 @@ mod tests {
         watch.observe(&failed(), at(10_060));
         watch.observe(&failed(), at(10_120));
         assert!(watch.fault(at(10_121)).is_some());
-        // It is tried again more often than that: so it works, and nothing changes.
+        // It retries more often than that: so it works, and nothing changes.
         assert_eq!(watch.fault(at(10_300)), None);
         watch.observe(&Ok(Event::<()>::Init), at(11_000));
         assert_eq!(watch.fault(at(11_060)), None);

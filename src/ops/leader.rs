@@ -3,8 +3,7 @@
 //! This is the algorithm of `k8s.io/client-go/tools/leaderelection`. Clocks of different machines
 //! are never compared: a candidate measures with its own clock how long it has seen the Lease
 //! unchanged, and takes it once that is longer than the Lease lasts. A leader that could not renew
-//! for a shorter time than that ends its work by itself, so that it has ended before another one
-//! begins.
+//! for a shorter time than that stops working by itself, before another one begins.
 
 use std::time::{Duration, Instant};
 
@@ -23,11 +22,11 @@ const LEASE: &str = "patchset-controller";
 /// How many hexadecimal digits of a selector's SHA-256 are in the name of its Lease.
 const SHARD_DIGITS: usize = 10;
 
-/// The most of a wait that chance adds to it, as in client-go: candidates that began together do
-/// not go on together.
+/// The largest share of a wait that chance adds to it, as in client-go, so that candidates that
+/// started together do not stay in step.
 const JITTER: f64 = 1.2;
 
-/// How long giving the Lease back may take.
+/// How long releasing the Lease may take.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long things take. Each is shorter than the one before.
@@ -55,8 +54,8 @@ impl Default for Timing {
 /// The name of the Lease of those who look after the objects of a selector; of all objects where
 /// there is none.
 ///
-/// Controllers of different shards lead side by side, also in one namespace. The chart makes the
-/// same name, for the right to renew it.
+/// Controllers of different shards lead side by side, even in one namespace. The chart makes the
+/// same name, to grant the right to renew it.
 #[must_use]
 pub fn lease_name(selector: Option<&str>) -> String {
     selector.map_or_else(
@@ -73,11 +72,11 @@ pub fn lease_name(selector: Option<&str>) -> String {
 pub struct Candidate {
     /// The name of the Lease ([`lease_name`]).
     pub lease: String,
-    /// A name that no other process has, also none that ran in this one's place before.
+    /// A name that no other process has, not even one that ran in this one's place before.
     pub identity: String,
     /// How long things take.
     pub timing: Timing,
-    /// The time of day. It is written down for people to read, and decides nothing.
+    /// The wall clock. It is recorded for people to read, and decides nothing.
     pub wall_clock: fn() -> Timestamp,
 }
 
@@ -134,7 +133,7 @@ impl Leadership {
         while self.lost.changed().await.is_ok() {}
     }
 
-    /// Gives the Lease back where it is held, so that another replica need not wait for its end.
+    /// Releases the Lease if it is held, so that another replica need not wait for it to expire.
     pub async fn release(self) {
         let _ = self.stop.send(());
         match self.task.await {
@@ -160,7 +159,7 @@ struct Election {
     observed: Option<ObservedLease>,
 }
 
-/// How a try went.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseTry {
     Held,
@@ -168,7 +167,7 @@ enum LeaseTry {
 }
 
 impl Election {
-    /// Tries until the Lease is held. Returns when the try began that took it.
+    /// Tries until the Lease is held. Returns when the successful attempt began.
     async fn acquire(&mut self) -> Instant {
         let timing = self.candidate.timing;
         let mut last_told = String::new();
@@ -185,7 +184,7 @@ impl Election {
         }
     }
 
-    /// Renews the Lease until that fails for too long, or another one holds it.
+    /// Renews the Lease until that fails for too long, or another candidate holds it.
     async fn renew(&mut self, mut renewed: Instant) {
         let timing = self.candidate.timing;
         loop {
@@ -210,7 +209,7 @@ impl Election {
     }
 
     async fn try_to_hold(&mut self) -> kube::Result<LeaseTry> {
-        // As long as what it wrote last is there, the leader need not read.
+        // As long as its last write stands, the leader need not read.
         if let Some(observed) = self.observed.clone()
             && self.is_holder(&observed.lease)
             && is_valid(&observed)
@@ -240,7 +239,7 @@ impl Election {
         Ok(LeaseTry::Held)
     }
 
-    /// Claims the Lease, where it is still as it was seen.
+    /// Claims the Lease, if it has not changed since it was seen.
     async fn replace(&mut self, mut lease: Lease) -> kube::Result<()> {
         lease.spec = Some(self.claim(lease.spec.as_ref()));
         let written = self
@@ -271,7 +270,7 @@ impl Election {
         }
     }
 
-    /// Notes what the Lease is. The time stays where its content is the same.
+    /// Notes the Lease as it is. The time stays if its content is the same.
     fn observe(&mut self, lease: Lease) -> ObservedLease {
         let known = self.observed.take();
         let at = known

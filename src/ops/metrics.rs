@@ -18,7 +18,7 @@ use super::objects::{ObjectSource, Objects, as_gauge};
 pub enum OutcomeLabel {
     /// There was a result, and it was written.
     Changed,
-    /// There was a result, and it stood there already.
+    /// There was a result, and it was stored already.
     Unchanged,
     /// A step failed and will be repeated.
     Failed,
@@ -62,7 +62,7 @@ pub enum PushOutcome {
     Deferred,
     /// No object reads the repository.
     Unconcerned,
-    /// It told of something else than a push.
+    /// It was about something other than a push.
     NoPush,
     /// It could not be read.
     Unreadable,
@@ -82,7 +82,7 @@ struct PushLabels {
     outcome: PushOutcome,
 }
 
-/// What was done at a forge or a branch for patches that are looked after.
+/// What upkeep did at a forge or to a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum UpkeepAct {
     /// Commits were pushed.
@@ -93,11 +93,11 @@ pub enum UpkeepAct {
     Updated,
     /// It was closed.
     Closed,
-    /// Something of this failed.
+    /// One of these failed.
     Failed,
 }
 
-/// Labels of what was done for patches.
+/// Labels of what upkeep did.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpkeepLabels {
     act: UpkeepAct,
@@ -158,16 +158,16 @@ pub struct MirrorTotals {
 /// What became of the events for the notification controller since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotificationTotals {
-    /// They were taken.
+    /// Those that were accepted.
     pub delivered: u64,
-    /// The server had them already.
+    /// Those that the server had already.
     pub duplicates: u64,
-    /// They were given up.
+    /// Those that were given up.
     pub dropped: u64,
 }
 
 impl Metrics {
-    /// Metrics of nothing that was done yet, and of the objects that the source gives.
+    /// Makes metrics that start at zero, and those of the objects that the source gives.
     #[must_use]
     pub fn new(objects: ObjectSource) -> Self {
         let mut all = Registering(Registry::with_prefix("patchset"));
@@ -322,7 +322,7 @@ impl Metrics {
         self.pushes.get_or_create(&PushLabels { outcome }).inc();
     }
 
-    /// Notes what was done for patches that are looked after.
+    /// Counts what upkeep did.
     pub fn count_upkeep_act(&self, act: UpkeepAct) {
         self.upkeep.get_or_create(&UpkeepLabels { act }).inc();
     }
@@ -344,7 +344,7 @@ impl Metrics {
         self.left_out.inner().store(total, Ordering::Relaxed);
     }
 
-    /// Shows of how many Secrets and `ConfigMap`s the contents are in memory, and their bytes.
+    /// Shows how many Secrets and `ConfigMap`s have their contents in memory, and their bytes.
     pub fn set_contents(&self, count: usize, bytes: usize) {
         self.contents.set(as_gauge(count));
         self.contents_bytes.set(as_gauge(bytes));

@@ -10,7 +10,7 @@ pub mod push_server;
 pub mod server;
 pub mod telemetry;
 
-/// Why the process cannot be operated.
+/// Why the process cannot start, or has to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address cannot be listened on.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Gives the objects of now, each as the metrics show it.
+/// Gives the current objects, each as the metrics show it.
 pub type ObjectSource = Box<dyn Fn() -> Box<dyn Iterator<Item = ObjectMetrics>> + Send + Sync>;
 
 /// An object as the metrics show it.
@@ -43,14 +43,14 @@ pub struct ObjectMetrics {
     pub merged: Vec<(&'static str, usize)>,
     /// When upstream merged the first of them, in seconds since the epoch, where that is known.
     pub merged_first: Option<i64>,
-    /// What is to be done for its patches; `None` where nobody asks for that.
+    /// What is to be done for its patches; `None` if upkeep is not asked for.
     pub upkeep: Option<UpkeepMetrics>,
 }
 
 /// What is to be done for the patches of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpkeepMetrics {
-    /// What became of that.
+    /// The state of upkeep.
     pub state: &'static str,
     /// Since when, in seconds since the epoch.
     pub since: i64,
@@ -75,8 +75,8 @@ impl Default for States {
     }
 }
 
-/// The metrics of objects. They are made anew for each answer: kept, those of many objects would
-/// take more memory than the objects.
+/// The metrics of objects. They are made for each answer: kept in memory, those of many objects
+/// would take more than the objects.
 pub(super) struct Objects(pub(super) ObjectSource);
 
 impl fmt::Debug for Objects {
@@ -187,11 +187,11 @@ static FAMILIES: [ObjectFamily; 9] = [
 ];
 
 impl ObjectMetrics {
-    /// The labels of an object of a kind that the metric's name tells.
+    /// The labels of an object; its kind is in the metric's name.
     ///
-    /// Prometheus puts the label `namespace` of what it scrapes on each metric. As in Flux's
-    /// metrics, the object's own is called `exported_namespace`, as it would otherwise become on
-    /// the way.
+    /// Prometheus puts the label `namespace` of the scraped target on each metric. As in Flux's
+    /// metrics, the object's own is called `exported_namespace`, the name that Prometheus would
+    /// otherwise give it.
     fn labels(&self) -> [Label<'_>; 4] {
         [
             ("exported_namespace", &self.namespace),
@@ -207,7 +207,7 @@ impl ObjectMetrics {
     }
 }
 
-/// A sample for each of what is counted.
+/// Gives one sample for each count.
 fn counts(
     object: &ObjectMetrics,
     label: &'static str,

@@ -1,9 +1,8 @@
 //! The HTTP endpoint for pushes: `POST /hook/NAMESPACE/NAME`.
 //!
-//! A request is answered when its body is here, and looked at after that. So the answer tells
-//! nothing, neither by its status nor by its time, of which hooks there are, whether a signature was
-//! good, or whether anybody is concerned: it follows from the request, and from how many others
-//! there are.
+//! A request is answered once its body has arrived, and examined after that. So neither the status
+//! nor the time of the answer reveals which hooks exist, whether a signature was good, or whether
+//! any object is concerned: both follow from the request, and from how many others there are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use super::metrics::{Metrics, PushOutcome};
 
 /// The longest body, in bytes, as Flux's Receivers have it.
 const LONGEST_BODY: usize = 3 << 20;
-/// How many requests are read or wait to be looked at, at the same time.
+/// How many requests are read or wait to be examined, at the same time.
 const AT_ONCE: usize = 16;
 /// How long the body of a request may take.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -37,7 +36,7 @@ const BOUNDS: ConnectionBounds = ConnectionBounds {
     long_within: Duration::ZERO,
 };
 
-/// A push that was received and not looked at.
+/// A push that was received and not examined.
 #[derive(Debug)]
 pub struct ReceivedPush {
     /// The Secret that the path names.
@@ -46,13 +45,13 @@ pub struct ReceivedPush {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// When all of it was here.
+    /// When all of it had arrived.
     pub at: Instant,
     /// Holds its place among the requests.
     _place: OwnedSemaphorePermit,
 }
 
-/// Where received pushes come out.
+/// The channel that received pushes come from.
 pub type ReceivedPushes = mpsc::Receiver<ReceivedPush>;
 
 #[derive(Clone)]
@@ -62,7 +61,7 @@ struct Intake {
     metrics: Metrics,
 }
 
-/// Prepares the endpoint: what serves it until the task is dropped, and the pushes that it takes.
+/// Prepares the endpoint: the future that serves it until it is dropped, and the pushes received.
 pub fn endpoint(
     listener: TcpListener,
     metrics: Metrics,

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 ///
 /// # Errors
 ///
-/// Where the text is no address, or the address is taken.
+/// If the text is not an address, or the address is in use.
 pub async fn listen(address: &str) -> Result<TcpListener, Error> {
     let bound = match address.strip_prefix(':') {
         Some(port) => {

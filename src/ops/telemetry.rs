@@ -10,27 +10,27 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use super::Error;
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Encoding {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable.
     Text,
 }
 
-/// The least important level that is logged.
+/// The lowest level that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// All, down to single requests.
+    /// Everything, down to single requests.
     Trace,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
-    /// What happens.
+    /// Normal events.
     Info,
-    /// What is odd.
+    /// Anything unusual.
     Warn,
-    /// What failed.
+    /// Failures.
     Error,
 }
 
@@ -46,11 +46,11 @@ impl LogLevel {
     }
 }
 
-/// Whether what a module logs may be shown, whatever is asked for.
+/// Whether what a module logs may be shown, whatever level is asked for.
 ///
-/// Other libraries log what they send and receive below `info`, which are credentials and the
-/// contents of Secrets. Below that level only this program and kube are heard, and of kube's client
-/// not the module that logs answers that it cannot parse, at any level.
+/// Below `info`, other libraries log what they send and receive: credentials and the contents of
+/// Secrets. There, only this program and kube are logged. The module of kube's client that logs
+/// answers it cannot parse is never logged, at any level.
 fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     const CLIENT: &str = "kube_client::client";
     let is_in = |crate_name: &str| target.split("::").next() == Some(crate_name);
@@ -69,8 +69,8 @@ fn may_be_shown(target: &str, level: tracing::Level) -> bool {
     is_heard || level <= tracing::Level::INFO
 }
 
-/// Sets up logging for the process. `RUST_LOG`, where it is set, overrules the level, but never
-/// shows what libraries send and receive.
+/// Sets up logging for the process. `RUST_LOG`, if set, overrides the level, but never shows what
+/// libraries send and receive.
 ///
 /// # Errors
 ///
@@ -93,7 +93,7 @@ pub fn init(level: LogLevel, encoding: Encoding) -> Result<(), Error> {
         .map_err(|error| Error::Logging(error.to_string()))
 }
 
-/// Logs where a panic was, instead of printing what it says: that may hold what somebody sent.
+/// Logs where a panic was, without its message, which may hold what somebody sent.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

@@ -1,4 +1,4 @@
-//! The style and the script, and what a page allows.
+//! The style, the script, and the content security policy of a page.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 /// The style of all pages.
 pub const STYLE: &str = include_str!("style.css");
 
-/// The script of all pages: it filters a report, and keeps a served page up to date. A page is read
-/// without it.
+/// The script of all pages: it filters a report, and keeps a served page up to date. Pages can be
+/// read without it.
 pub const SCRIPT: &str = include_str!("page.js");
 
-/// The content security policy of a page that has the style and the script in itself: these two by
-/// their hashes, and nothing else, from nowhere.
+/// The content security policy of a page with inline style and script: it allows these two by their
+/// hashes, and nothing else.
 #[must_use]
 pub fn policy_of_inline() -> String {
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
@@ -34,7 +34,7 @@ mod tests {
         }
     }
 
-    /// The relative luminance of a colour `#rrggbb`, as WCAG 2.2 has it.
+    /// The relative luminance of a colour `#rrggbb`, as defined by WCAG 2.2.
     fn luminance(colour: &str) -> f64 {
         let part = |at: usize| {
             let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();

@@ -5,7 +5,7 @@ use patchset_api::upstream_history::{MergedStatus, UpstreamCommitStatus};
 
 use super::text::web_address;
 
-/// Digits of a commit where it is shown.
+/// How many digits of a commit are shown.
 const SHORT_COMMIT: usize = 9;
 
 /// A commit of an upstream, as far as it is known.
@@ -17,7 +17,7 @@ pub struct CommitView {
     pub subject: String,
     /// Who wrote it.
     pub author: Option<String>,
-    /// The day of it.
+    /// Its date.
     pub date: Option<String>,
     /// Its page on the web.
     pub url: Option<String>,
@@ -50,7 +50,7 @@ impl From<&UpstreamCommitStatus> for CommitView {
     }
 }
 
-/// A name without the address behind it.
+/// An author's name without the address.
 fn name(author: &str) -> String {
     let name = author.split('<').next().unwrap_or_default().trim();
     if name.is_empty() { author } else { name }.to_owned()

@@ -10,7 +10,7 @@ use super::commit::CommitView;
 /// A line of a side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideLine {
-    /// The class of the style: `del` for what is missing, `add` for what is new, or none.
+    /// The CSS class: `del` for what is missing, `add` for what is new, or none.
     pub class: &'static str,
     /// `-`, `+` or a space.
     pub sign: char,
@@ -36,11 +36,11 @@ pub struct ConflictView {
     pub place: String,
     /// The number of the hunk.
     pub hunk: Option<u32>,
-    /// Where upstream has something that resembles it most.
+    /// The line where upstream resembles it most.
     pub nearest: Option<u32>,
     /// Where it would apply with fuzz.
     pub fuzz: Option<String>,
-    /// The lines; none where they are not known.
+    /// The lines; empty if they are unknown.
     pub rows: Vec<ConflictRow>,
     /// Whether the patch was at hand, so that the third side is known.
     pub has_ours: bool,
@@ -146,7 +146,7 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
             rows.push(row);
         }
     }
-    // What follows on the last line, unless lines of the difference are left out.
+    // What follows the last line, unless lines of the difference are left out.
     let rest: Vec<MadeLine> = made.collect();
     if let [MadeLine { before, line: None }] = rest.as_slice() {
         place_ours(&mut rows, before);
@@ -154,7 +154,7 @@ fn rows(difference: &str, hunk: &[String]) -> Vec<ConflictRow> {
     rows
 }
 
-/// Puts lines that the patch adds beside what upstream alone has there, as far as it goes.
+/// Puts lines that the patch adds beside those that only upstream has there, as far as these go.
 fn place_ours(rows: &mut Vec<ConflictRow>, lines: &[String]) {
     let is_free = |row: &&ConflictRow| row.expected.is_none() && row.ours.is_none();
     let free = rows.iter().rev().take_while(is_free).count();
@@ -171,7 +171,7 @@ fn place_ours(rows: &mut Vec<ConflictRow>, lines: &[String]) {
     }
 }
 
-/// One for each line of the preimage, and one for the end.
+/// Returns one for each line of the preimage, and one for the end.
 fn made_lines(hunk: &[String]) -> Vec<MadeLine> {
     let mut made = vec![];
     let mut at = 0;
@@ -215,7 +215,7 @@ fn made_lines(hunk: &[String]) -> Vec<MadeLine> {
     joined(made)
 }
 
-/// Puts what stands between two lines before the one that follows.
+/// Moves what stands between two lines to the line that follows.
 fn joined(made: Vec<MadeLine>) -> Vec<MadeLine> {
     let mut joined: Vec<MadeLine> = Vec::new();
     let mut waiting = Vec::new();

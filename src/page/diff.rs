@@ -13,12 +13,12 @@ const MOST_LINES: usize = 3000;
 /// The most characters of a line that are shown.
 const LONGEST_LINE: usize = 1000;
 
-/// Lines of one kind that follow each other.
+/// Consecutive lines of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffRun {
-    /// The class of the style: `file`, `hunk`, `add`, `del`, or none.
+    /// The CSS class: `file`, `hunk`, `add`, `del`, or none.
     pub class: &'static str,
-    /// The lines, in parts that are coloured by the language.
+    /// The lines, in parts coloured by language.
     pub parts: Vec<TextPart>,
 }
 
@@ -53,7 +53,7 @@ pub struct DiffView {
 }
 
 impl DiffView {
-    /// Reads a patch; one that cannot be read is shown as it is.
+    /// Reads a patch; one that cannot be parsed is shown as plain text.
     #[must_use]
     pub fn read(patch: &[u8], budget: &HighlightBudget<'_>) -> Self {
         let mut view = Self::default();
@@ -139,7 +139,7 @@ fn class_of_line(line: &[u8]) -> &'static str {
     }
 }
 
-/// A line of a patch with its line feed, as a page may have it.
+/// A line of a patch with its line feed, made fit for a page.
 fn shown(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let text = printable_line(&Vec::from_slice(line).into_string_lossy());

@@ -18,7 +18,7 @@ pub enum Section {
 }
 
 impl Section {
-    /// The menu: each with its address and title.
+    /// The menu: each section with its address and title.
     pub const MENU: [(Self, &'static str, &'static str); 4] = [
         (Self::Matrix, "/", "Components"),
         (Self::Overrides, "/overrides", "Overrides"),
@@ -34,7 +34,7 @@ pub struct Frame {
     pub title: String,
     /// Where in the menu it is.
     pub section: Section,
-    /// Who looks; `None` for anybody.
+    /// The viewer; `None` if anonymous.
     pub viewer: Option<String>,
     /// Whether it is kept up to date.
     pub is_live: bool,
@@ -46,6 +46,6 @@ pub struct Frame {
 /// The page of an object: `/patchsets/NAMESPACE/NAME`.
 #[must_use]
 pub fn object_address(plural: &str, namespace: &str, name: &str) -> String {
-    // Names of objects are made of what an address takes as it is.
+    // Names of objects need no escaping in an address.
     format!("/{plural}/{}/{}", slug(namespace), slug(name))
 }

@@ -1,4 +1,4 @@
-//! Colours of the languages in diffs, as classes of the style.
+//! Syntax colouring of diffs, as CSS classes.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,18 +9,18 @@ use super::no_syntax::NoLineReader as LineReader;
 use super::syntax::LineReader;
 use super::text::TextPart;
 
-/// The most bytes of a line that is coloured. What follows on a longer one in its hunk is plain:
-/// who reads a part of a line does not know what the next one is in.
+/// The longest line that is coloured, in bytes. What follows a longer one in its hunk is plain:
+/// without the whole line, the state in which the next one starts is unknown.
 const LONGEST_LINE: usize = 300;
 
-/// How much of a page is coloured by languages. What is beyond is plain.
+/// How much of a page is coloured by language. The rest is plain.
 pub struct HighlightBudget<'a> {
     bytes: Cell<usize>,
     goes_on: &'a dyn Fn() -> bool,
 }
 
 impl<'a> HighlightBudget<'a> {
-    /// So many bytes, and as long as `goes_on` says so, which is asked before each line.
+    /// Allows this many bytes, as long as `goes_on` returns true, which is called before each line.
     #[must_use]
     pub fn new(bytes: usize, goes_on: &'a dyn Fn() -> bool) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl fmt::Debug for HighlightBudget<'_> {
     }
 }
 
-/// Reads the lines of one hunk: what is before the patch and what is after it are two texts.
+/// Reads the lines of one hunk: the file before the patch and the file after it are two texts.
 pub(super) struct HunkHighlighter<'a> {
     budget: &'a HighlightBudget<'a>,
     before: Option<LineReader>,
@@ -67,13 +67,13 @@ impl<'a> HunkHighlighter<'a> {
         }
     }
 
-    /// The parts of a line, which has its sign in front and its line feed behind.
+    /// The parts of a line that starts with its sign and ends with its line feed.
     pub(super) fn read(&mut self, line: String) -> Vec<TextPart> {
         let plain = |text: String| vec![TextPart { class: "", text }];
         if self.after.is_none() {
             return plain(line);
         }
-        // Others are notes of Git's, such as on a line feed that is not there.
+        // Others are Git's notes, such as on a missing line feed.
         let Some((sign @ ("+" | "-" | " "), code)) = line.split_at_checked(1) else {
             return plain(line);
         };
@@ -106,7 +106,7 @@ mod tests {
 
     const GOES_ON: &dyn Fn() -> bool = &|| true;
 
-    /// The parts of lines as `class:text`, those without a class left out.
+    /// The parts of lines as `class:text`, without those that have no class.
     fn coloured(path: &str, budget: &HighlightBudget<'_>, lines: &[&str]) -> Vec<String> {
         let mut highlighter = HunkHighlighter::new(path, budget);
         let mut told = Vec::new();
@@ -143,7 +143,7 @@ mod tests {
             ]
         );
         assert_eq!(coloured("etc/api.conf", &budget, &lines), [""; 0]);
-        // A string that only one side begins is not one on the other.
+        // A string that begins only on one side is no string on the other.
         let lines = ["-x = \"\"\"", "+x = 1", " return 2"];
         let told = coloured("a.py", &HighlightBudget::new(1000, GOES_ON), &lines);
         assert_eq!(told, ["str:\"\"\"", "num:1", "kw:return", "num:2"]);

@@ -20,7 +20,7 @@ pub struct Matrix<'a> {
     pub releases: Vec<&'a str>,
     /// The rows, by the component's name.
     pub rows: Vec<MatrixRow<'a>>,
-    /// How many series do how, from the worst.
+    /// How many series have each standing, from the worst.
     pub counts: Vec<(Standing, usize)>,
 }
 

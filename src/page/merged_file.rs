@@ -7,13 +7,13 @@ use patchset_api::constraint_override::OverrideState;
 
 use super::override_view::OverrideView;
 
-/// Lines that are shown before and behind what an override did.
+/// How many lines are shown before and after what an override did.
 const CONTEXT: usize = 3;
 
 /// Fewer unchanged lines than this are not worth a click.
 const LEAST_COLLAPSED: usize = 4;
 
-/// Bytes of unchanged lines that are shown; what is beyond is counted.
+/// The most bytes of unchanged lines that are shown; what exceeds them is counted.
 const MOST_BYTES: usize = 512 << 10;
 
 /// The most characters of a line that are shown.
@@ -33,7 +33,7 @@ pub struct MergedRun {
 /// A part of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergedPart {
-    /// Lines as upstream has them, near to what an override did.
+    /// Lines as upstream has them, near what an override did.
     Near(MergedRun),
     /// Lines as upstream has them, far from that.
     Far {
@@ -46,7 +46,7 @@ pub enum MergedPart {
     Override {
         /// The id of its place on the page; empty where it is in the line before.
         id: String,
-        /// The class of the style: `add`, `del`, or none.
+        /// The CSS class: `add`, `del`, or none.
         class: &'static str,
         /// The line, with its number and sign.
         text: String,
@@ -65,10 +65,10 @@ pub struct MergedFileView {
 }
 
 impl MergedFileView {
-    /// Arranges a file; `id` begins the ids of its parts.
+    /// Arranges a file; the ids of its parts start with `id`.
     #[must_use]
     pub fn new(id: &str, text: &str, overrides: &[OverrideView]) -> Self {
-        // The lines of pip.
+        // Lines end where they do for pip.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let lines: Vec<&str> = text.lines().collect();
         let mut marks: BTreeMap<usize, Vec<&OverrideView>> = BTreeMap::new();
@@ -119,7 +119,7 @@ impl MergedFileWriter<'_> {
         shown(line.copied().unwrap_or_default())
     }
 
-    /// Pushes the lines up to one, which is not among them.
+    /// Pushes the lines from `from` up to, but not including, `to`.
     fn push_unchanged(&mut self, from: usize, to: usize) {
         let is_first = self.parts.is_empty();
         let is_last = to > self.lines.len();
@@ -201,7 +201,7 @@ impl MergedFileWriter<'_> {
     }
 }
 
-/// A line as a page may have it: an address in it that may hold a login is left out.
+/// A line made fit for a page: an address in it that may hold a login is left out.
 fn shown(line: &str) -> String {
     let printed = printable_line(line);
     let mut shown = String::with_capacity(printed.len());
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use upper_constraints::{ConstraintsFile, Overrides, merge};
 
-    /// What upstream and overrides come to, each part as lines of text.
+    /// The result of upstream and overrides, each part as lines of text.
     fn view(base: &str, overrides: &str) -> Vec<String> {
         let base = ConstraintsFile::parse(base.as_bytes()).unwrap();
         let merged = merge(&base, &Overrides::parse(overrides.as_bytes()).unwrap(), &[]).unwrap();

@@ -1,11 +1,11 @@
 //! The page: components × releases at a glance, and each series of patches in full.
 //!
-//! What is shown is made as values first ([`SeriesView`], [`OverridesView`], …), by small adapters:
-//! those from the resources' statuses are here, that from `patchset check` is where its results are.
-//! The templates below `templates/` make HTML of them. They are compiled into the program by
-//! [`askama`], which escapes every value by itself and finds what is misspelt when it is compiled;
-//! nothing of a patch or a status ever is markup. A page is whole without a script and without
-//! anything from elsewhere.
+//! Small adapters turn what is shown into values first ([`SeriesView`], [`OverridesView`], …):
+//! those from the resources' statuses are here, the one from `patchset check` is next to its
+//! results. The templates in `templates/` turn the values into HTML. [`askama`] compiles them into
+//! the program, escapes every value by itself, and finds misspelt names at compile time; nothing
+//! from a patch or a status is ever markup. A page is complete without a script and loads nothing
+//! from elsewhere.
 
 mod assets;
 mod commit;

@@ -11,7 +11,7 @@ pub enum Need {
     Nobody,
     /// Others come first: the patches before it.
     Waits,
-    /// A tool: a refresh makes it anew, or it is removed.
+    /// A tool: the patch is refreshed or removed.
     Tool,
     /// A person.
     Person,
@@ -30,7 +30,7 @@ impl Need {
         }
     }
 
-    /// The class of the style.
+    /// The CSS class.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {

@@ -9,14 +9,14 @@ use super::series::SeriesView;
 /// How many patches that need a person are shown before the matrix; the others are a click away.
 const FIRST: usize = 6;
 
-/// The patches that somebody has to do something about, with their series.
+/// The patches that need action, with their series.
 #[derive(Clone, Debug, Default)]
 pub struct Needs<'a> {
     /// The first that need a person.
     pub first: Vec<(&'a SeriesView, &'a PatchView)>,
     /// The others that do.
     pub more: Vec<(&'a SeriesView, &'a PatchView)>,
-    /// Those that a tool mends.
+    /// Those that a tool can mend.
     pub tool: Vec<(&'a SeriesView, &'a PatchView)>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Needs<'a> {
         self.first.is_empty() && self.tool.is_empty()
     }
 
-    /// What a tool does with how many.
+    /// What a tool does, and with how many patches.
     #[must_use]
     pub fn tool_in_words(&self) -> String {
         let merged = self.tool.iter();

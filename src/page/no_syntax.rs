@@ -1,8 +1,8 @@
-//! What stands in for languages where the program is built without them.
+//! Stands in for languages if the program is built without them.
 
 use super::text::TextPart;
 
-/// There is none.
+/// A reader that never exists.
 #[derive(Clone)]
 pub(super) enum NoLineReader {}
 

@@ -60,7 +60,7 @@ pub struct PatchView {
     pub name: String,
     /// Where its file is on the web.
     pub url: Option<String>,
-    /// What became of it.
+    /// Its state.
     pub state: PatchState,
     /// The same in words.
     pub result: &'static str,
@@ -93,7 +93,7 @@ pub struct PatchView {
 }
 
 impl PatchView {
-    /// A patch as a status tells of it. `refreshed` says how to get it made anew.
+    /// A patch as a status reports it. `refreshed` says how to get a refreshed one.
     #[must_use]
     pub fn new(
         id: String,
@@ -133,7 +133,7 @@ impl PatchView {
         }
     }
 
-    /// The commit that it does not fit because of.
+    /// The commit that broke it.
     #[must_use]
     pub fn broken_by(&self) -> Option<&CommitView> {
         let reverted = self.reverted.as_ref().map(|(_, by)| by);
@@ -141,7 +141,7 @@ impl PatchView {
         broken.or(reverted)
     }
 
-    /// What a search looks in.
+    /// The text that a search covers.
     #[must_use]
     pub fn searched_text(&self) -> String {
         let mut text = format!("{} {} {}", self.name, self.subject, self.author);

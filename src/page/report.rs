@@ -32,9 +32,9 @@ pub struct ReportPage {
     pub is_ok: bool,
     /// What was found, in a line.
     pub summary: String,
-    /// What all is compared to, in words.
+    /// What the check is compared to, in words.
     pub base: Option<String>,
-    /// What was changed since then, in words.
+    /// What changed since then, in words.
     pub changes: Vec<String>,
     /// The patches of each component at each release.
     pub series: Vec<SeriesView>,
@@ -42,16 +42,16 @@ pub struct ReportPage {
     pub overrides: Vec<OverridesView>,
     /// What is wrong with the folders.
     pub faults: Vec<FaultView>,
-    /// What keeps the search of a component's history from being whole.
+    /// Why the search of a component's history is incomplete.
     pub notes: Vec<String>,
 }
 
 impl ReportPage {
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, askama::Error> {
         let needs = Needs::find(&self.series);
         let waiting = self.count(Standing::Person);

@@ -5,7 +5,7 @@ use patchset_api::status::PatchState;
 use super::need::Need;
 use super::patch::PatchView;
 
-/// How a component at a release does, from the best.
+/// How a component at a release is doing, from the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
     /// All is as it should be.
@@ -22,7 +22,7 @@ impl Standing {
     /// All of them, from the worst.
     pub const ALL: [Self; 4] = [Self::Person, Self::Tool, Self::Pending, Self::Good];
 
-    /// The class of the style, and the value in an address.
+    /// The CSS class, and the value in an address.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Standing {
         }
     }
 
-    /// The same in words, behind how many do so.
+    /// The same in words, to follow a count.
     #[must_use]
     pub fn words_of_many(self, count: &usize) -> &'static str {
         match self {
@@ -68,17 +68,17 @@ impl Standing {
 /// How many patches of a series are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// They apply.
+    /// Those that apply.
     pub applied: usize,
-    /// All.
+    /// All of them.
     pub total: usize,
-    /// They do not apply.
+    /// Those that do not apply.
     pub conflicting: usize,
-    /// They cannot be read.
+    /// Those that cannot be read.
     pub malformed: usize,
-    /// They wait for others.
+    /// Those that wait for others.
     pub blocked: usize,
-    /// Upstream has them.
+    /// Those that upstream has.
     pub merged: usize,
 }
 
@@ -139,7 +139,7 @@ pub struct SeriesView {
     pub reference: Option<String>,
     /// Where the patches are.
     pub folder: Option<String>,
-    /// How it does.
+    /// How it is doing.
     pub standing: Standing,
     /// What is wrong besides patches, in a sentence.
     pub failure: Option<String>,
@@ -147,7 +147,7 @@ pub struct SeriesView {
     pub tally: Tally,
     /// The tag of the image.
     pub tag: Option<String>,
-    /// Since when it does as it does.
+    /// Since when it has this standing.
     pub since: Option<String>,
     /// The patches, in order.
     pub patches: Vec<PatchView>,
@@ -156,7 +156,7 @@ pub struct SeriesView {
 }
 
 impl SeriesView {
-    /// How a series does by its patches alone.
+    /// The standing of a series by its patches alone.
     #[must_use]
     pub fn standing_of_patches(patches: &[PatchView]) -> Standing {
         match patches.iter().map(|patch| patch.need).max() {

@@ -9,7 +9,7 @@ use super::text::TextPart;
 /// The syntaxes, which are read when the first file is coloured.
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
 
-/// The languages that are coloured. The others cost more time than they tell.
+/// The languages that are coloured. Others cost more time than they are worth.
 const LANGUAGES: [&str; 15] = [
     "Bourne Again Shell (bash)",
     "C",
@@ -28,8 +28,8 @@ const LANGUAGES: [&str; 15] = [
     "YAML",
 ];
 
-/// What is coloured how: the beginning of a scope, and the class of the style, or none. Of scopes
-/// within each other the innermost counts; of two lines that fit, the first.
+/// How scopes are coloured: the beginning of a scope, and its CSS class, or none. Of nested scopes
+/// the innermost counts; of two lines that match, the first.
 const CLASSES: [(&str, &str); 19] = [
     ("meta.interpolation", ""),
     ("keyword.operator.logical", "kw"),
@@ -106,7 +106,7 @@ fn syntax(ending: &str) -> Option<&'static SyntaxReference> {
     LANGUAGES.contains(&found.name.as_str()).then_some(found)
 }
 
-/// Puts a text behind others. White space has no colour, and a line feed is in no part with one.
+/// Appends a text. White space has no colour, and a line feed is never in a coloured part.
 fn push(parts: &mut Vec<TextPart>, class: &'static str, text: &str) {
     let visible = text.trim_end();
     for (class, text) in [

@@ -1,20 +1,20 @@
-//! Texts of others as pages may have them.
+//! Foreign texts, made fit for pages.
 
 use url::Url;
 
-/// The most characters of a text of others that stands in a line.
+/// The most characters of a foreign text within a line.
 pub const LONGEST_TEXT: usize = 2048;
 
 /// A part of a text that is shown in one way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextPart {
-    /// The class of the style, or none.
+    /// The CSS class, or none.
     pub class: &'static str,
     /// The text.
     pub text: String,
 }
 
-/// An address that a link may lead to: of the web, and nothing that a browser would run.
+/// An address that a link may lead to: `http` or `https`, nothing that a browser would run.
 #[must_use]
 pub fn web_address(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;

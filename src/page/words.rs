@@ -3,7 +3,7 @@
 use patchset_api::status::{PatchState, PatchStatus};
 use patchset_api::upstream_history::RefreshState;
 
-/// What became of a patch: what follows on its name.
+/// What became of a patch, worded to follow its name.
 #[must_use]
 pub fn result(state: PatchState) -> &'static str {
     match state {
@@ -16,8 +16,8 @@ pub fn result(state: PatchState) -> &'static str {
     }
 }
 
-/// Why a patch does not apply: the place where it does not fit, or a sentence; `None` where nothing
-/// is told. What comes from the patch is quoted by `quote`.
+/// Why a patch does not apply: the place where it does not fit, or a sentence; `None` if the status
+/// has neither. `quote` quotes what comes from the patch.
 pub fn cause(status: &PatchStatus, quote: impl Fn(&str) -> String) -> Option<String> {
     let conflict = status.conflict.as_ref();
     if let Some((conflict, hunk, line)) =
@@ -31,15 +31,15 @@ pub fn cause(status: &PatchStatus, quote: impl Fn(&str) -> String) -> Option<Str
     cause.map(|cause| quote(cause.trim_end_matches('.')))
 }
 
-/// Whether a patch made anew would apply.
+/// Whether a refreshed patch would apply.
 #[must_use]
 pub fn is_mended_by_refresh(status: &PatchStatus) -> bool {
     let refresh = status.refresh.map(|refresh| refresh.state);
     matches!(refresh, Some(RefreshState::Needed | RefreshState::Available))
 }
 
-/// What to do about a patch; empty where there is nothing to do. `refreshed` says how to get it
-/// made anew.
+/// What to do about a patch; empty if there is nothing to do. `refreshed` says how to get a
+/// refreshed one.
 #[must_use]
 pub fn remedy(status: &PatchStatus, refreshed: &'static str) -> &'static str {
     match status.state {

@@ -12,12 +12,12 @@ use super::conditions::seconds;
 /// The wait before the second attempt at a build; doubled for each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 
-/// What is seen of the Job or run that an attempt started.
+/// What an attempt's Job or run is seen to be doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptState {
-    /// It is at work, or waits for a node. What holds it up is told, where that is known.
+    /// It runs, or waits for a node; with what holds it up, where that is known.
     Active(Option<String>),
-    /// It says that it is done.
+    /// It reports success.
     Succeeded,
     /// It failed.
     Failed {
@@ -26,9 +26,9 @@ pub enum AttemptState {
         /// The last lines of its log.
         log: Option<String>,
     },
-    /// It is not there any more.
+    /// It does not exist any more.
     Gone,
-    /// It could not begin, and the spec asks for another by now.
+    /// It could not begin, and the spec asks for a different one by then.
     Outdated,
 }
 
@@ -39,7 +39,7 @@ pub enum Decision {
     Start(u32),
     /// Wait for the attempt under way.
     Follow,
-    /// Start the next attempt when this time is over.
+    /// Start the next attempt after this time.
     Retry(Duration),
     /// All attempts failed: wait for a person.
     GiveUp,
@@ -61,9 +61,9 @@ pub fn begin_attempt(number: u32, name: String, previous: Option<&Attempt>, now:
     }
 }
 
-/// An attempt, after what was seen of it. An attempt that ended stays as it is.
+/// An attempt, updated by what was seen of it. One that has ended stays the same.
 ///
-/// A Job that succeeded although the registry has no such image has failed.
+/// A Job that succeeded without such an image in the registry counts as failed.
 #[must_use]
 pub fn end_attempt(attempt: Attempt, seen: &AttemptState, target: &str, now: Timestamp) -> Attempt {
     if attempt.finished_at.is_some() {
@@ -94,8 +94,8 @@ pub fn end_attempt(attempt: Attempt, seen: &AttemptState, target: &str, now: Tim
     }
 }
 
-/// An attempt when somebody asks for another try: what failed before does not count, also where the
-/// next attempt has to wait for its turn.
+/// An attempt when another try is requested: earlier failures do not count, even if the next
+/// attempt has to wait for its turn.
 #[must_use]
 pub fn forgive_failures(attempt: Attempt) -> Attempt {
     if attempt.finished_at.is_none() {
@@ -107,7 +107,7 @@ pub fn forgive_failures(attempt: Attempt) -> Attempt {
     }
 }
 
-/// Decides, given the last attempt.
+/// Decides what to do, given the last attempt.
 #[must_use]
 pub fn decide_next(attempt: Option<&Attempt>, retries: u32, now: Timestamp) -> Decision {
     let Some(attempt) = attempt else {
@@ -196,7 +196,7 @@ mod tests {
             begin_attempt(4, "job-4".into(), Some(&forgiven), at(300)).failures,
             0
         );
-        // What ended stays as it was told.
+        // What has ended stays as reported.
         assert_eq!(
             end_attempt(third.clone(), &AttemptState::Gone, "i:t", at(400)),
             third
@@ -217,7 +217,7 @@ mod tests {
             }
         };
         assert_eq!([1, 2, 3, 4, 7, 8, 99].map(waits), [10, 20, 40, 80, 640, 900, 900]);
-        // A clock that was put back makes the wait no longer.
+        // A clock that was set back does not lengthen the wait.
         let attempt = Attempt {
             failures: 1,
             finished_at: Some(seconds(at(1000))),

@@ -16,13 +16,13 @@ pub fn after_failures(failures: u32, interval: Duration) -> Duration {
     doubled.min(LONGEST).min(interval.max(SHORTEST))
 }
 
-/// The first wait while something is under way elsewhere, of which nobody may tell.
+/// The first wait while something is under way elsewhere that may not report its end.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
 
 /// The longest of these waits.
 const RAREST_LOOK: Duration = Duration::from_secs(120);
 
-/// The wait after so many looks in a row (1 after the first) at something that is under way
+/// The wait after this many looks in a row (1 after the first) at something that is under way
 /// elsewhere: doubled each time up to two minutes, and never longer than `interval`.
 #[must_use]
 pub fn after_looks(looks: u32, interval: Duration) -> Duration {
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(jitter(minute, 5, 1.0), Duration::from_secs(63));
         assert_eq!(jitter(minute, 0, 0.9), minute);
         assert_eq!(jitter(minute, 5, 0.5), minute);
-        // What is no share is taken for the nearest one.
+        // An invalid share counts as the nearest valid one.
         assert_eq!(jitter(minute, 200, 0.0), Duration::ZERO);
         assert_eq!(jitter(minute, 200, 1.0), minute * 2);
         assert_eq!(jitter(minute, 5, -3.0), Duration::from_secs(57));

@@ -1,4 +1,4 @@
-//! Whether the image that is planned is there, and since when it is the wanted one.
+//! Whether the planned image exists, and since when it has been the wanted one.
 
 use image_references::{Digest, ImageReference};
 use jiff::{SignedDuration, Timestamp};
@@ -10,11 +10,11 @@ use super::conditions::seconds;
 /// The label of an image that says what it was built from.
 pub const INPUTS_LABEL: &str = "patching.c5c3.io/inputs";
 
-/// Puts a time into the tag that sorts: the moment when its image became the wanted one. The time
+/// Puts a time into the sortable tag: the moment when its image became the wanted one. The time
 /// stays the same for as long as the image is wanted.
 ///
-/// An image that became the wanted one later always has a later time, also where a clock was put
-/// back or two become it within a second.
+/// An image that became the wanted one later always has a later time, even if a clock was put back
+/// or two become it within a second.
 pub fn set_tag_time(planned: &mut BuildStatus, known: &PatchSetStatus, now: Timestamp) {
     let time = known_time(planned, known).unwrap_or_else(|| {
         let latest = former_times(planned, known).map(|former| former.time).max();
@@ -24,8 +24,8 @@ pub fn set_tag_time(planned: &mut BuildStatus, known: &PatchSetStatus, now: Time
     put_time(planned, time);
 }
 
-/// Puts the time into the tag that sorts, if the status has it because the image is the wanted one
-/// already.
+/// Puts the time into the sortable tag if the status has it because the image is already the wanted
+/// one.
 pub fn set_tag_time_if_known(planned: &mut BuildStatus, known: &PatchSetStatus) {
     if let Some(time) = known_time(planned, known) {
         put_time(planned, time);
@@ -40,7 +40,7 @@ fn put_time(planned: &mut BuildStatus, time: Timestamp) {
     }
 }
 
-/// When an image became the wanted one, as the status tells it.
+/// When an image became the wanted one, according to the status.
 struct FormerTime {
     /// Whether it is the one that is planned.
     is_planned: bool,
@@ -69,11 +69,10 @@ fn known_time(planned: &BuildStatus, known: &PatchSetStatus) -> Option<Timestamp
     former.find(|former| former.is_planned).map(|former| former.time)
 }
 
-/// The variable for the time in a tag that sorts.
+/// The variable for the time in a sortable tag.
 pub const TIME: &str = "{time}";
 
-/// Whether the image that the status tells was built from these inputs, and its further tags are
-/// those that are wanted.
+/// Whether the image in the status was built from these inputs and has the wanted further tags.
 #[must_use]
 pub fn is_built(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     status.image.as_ref().is_some_and(|image| {
@@ -92,7 +91,7 @@ pub fn is_planned_image(image: &ImageStatus, build: &BuildStatus) -> bool {
             .is_some_and(|target| target.given_name() == image.repository && target.tag() == Some(&image.tag))
 }
 
-/// The image as the status tells it, once the registry has it.
+/// The image as the status records it, once the registry has it.
 #[must_use]
 pub fn image(
     build: &BuildStatus,
@@ -115,8 +114,8 @@ pub fn image(
     }
 }
 
-/// Whether nothing is left to do about an image that was built: it was looked into, was tested, and
-/// has the document on its patches, as far as the spec asks for that.
+/// Whether nothing is left to do for a built image: it was looked into and tested, and has the
+/// document on its patches, as far as the spec asks for that.
 #[must_use]
 pub fn is_complete(build: &Build, planned: &BuildStatus, image: &ImageStatus) -> bool {
     (!build.is_checked() || image.installed.is_some())
@@ -138,7 +137,7 @@ mod tests {
     use patchset_api::build::SortableTag;
     use patchset_api::image_test::ImageTestsStatus;
 
-    /// A plan with a tag that sorts, from some inputs, whose time is not put in yet.
+    /// A plan from some inputs with a sortable tag, whose time is not filled in yet.
     fn undated(inputs: &str) -> BuildStatus {
         BuildStatus {
             inputs_digest: inputs.into(),
@@ -184,14 +183,14 @@ mod tests {
         let known = built(&first);
         assert_eq!(sortable(&dated("a", &known, 200)), sortable(&first));
 
-        // That holds before the image is there, too.
+        // That also holds before the image exists.
         let awaited = PatchSetStatus {
             build: Some(Box::new(first.clone())),
             ..PatchSetStatus::default()
         };
         assert_eq!(sortable(&dated("a", &awaited, 200)), sortable(&first));
 
-        // A build that did not come to an end took nothing from the image before.
+        // An unfinished build took nothing from the previous image.
         let mut asked = known.clone();
         asked.build = Some(Box::new(dated("b", &known, 300)));
         assert_eq!(
@@ -200,7 +199,7 @@ mod tests {
         );
         assert_eq!(sortable(&dated("a", &asked, 400)), sortable(&first));
 
-        // One that did makes the image of before a later one, even where the clock was put back.
+        // A finished one makes the earlier image a later one, even if the clock was set back.
         let second = built(asked.build.as_ref().unwrap());
         assert_eq!(
             sortable(&dated("a", &second, 400)),
@@ -264,7 +263,7 @@ mod tests {
         assert!(!is_complete(&build, &planned, &image), "it was not looked into");
         image.installed = Some(Vec::new());
 
-        // A test that has no result yet, and an image that waits for one.
+        // A test without a result, and an image that waits for one.
         let test = serde_json::json!({ "name": "unit", "from": "Image", "command": ["true"] });
         build.tests = vec![serde_json::from_value(test).unwrap()];
         assert!(!is_complete(&build, &planned, &image));

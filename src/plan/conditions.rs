@@ -18,8 +18,8 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Starts from the conditions as they are. `now` is cut to whole seconds, because the API keeps
-    /// no more.
+    /// Starts from the existing conditions. `now` is cut to whole seconds, because the API keeps no
+    /// more.
     #[must_use]
     pub fn from_previous(previous: &[Condition], generation: i64, now: Timestamp) -> Self {
         let Time(now) = seconds(now);
@@ -30,8 +30,8 @@ impl Conditions {
         }
     }
 
-    /// Sets a condition. Its time changes only with its truth, as the API conventions ask. Of the
-    /// message, which may hold the words of others, a bounded part is kept that no terminal obeys.
+    /// Sets a condition. Its time changes only with its truth, as the API conventions ask. The
+    /// message may quote foreign text: it is bounded, and cleaned of what a terminal would obey.
     pub fn set(&mut self, type_: &str, truth: Truth, reason: Reason, message: &str) {
         let position = self.list.iter().position(|c| c.type_ == type_);
         let since = position
@@ -52,7 +52,7 @@ impl Conditions {
         }
     }
 
-    /// Removes a condition, where it is there.
+    /// Removes a condition, if it is set.
     pub fn remove(&mut self, type_: &str) {
         self.list.retain(|c| c.type_ != type_);
     }
@@ -71,7 +71,7 @@ pub fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
-/// A text of at most so many characters; one that is cut ends in `…`.
+/// A text, cut to at most `longest` characters; a cut one ends in `…`.
 #[must_use]
 pub fn shortened(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {

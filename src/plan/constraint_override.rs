@@ -18,7 +18,7 @@ use super::texts::shortened;
 /// The largest merged file in bytes. A ConfigMap holds 1 MiB with all its keys.
 const LARGEST: usize = (1 << 20) - 1024;
 
-/// How many entries are told over which uv refuses a file.
+/// How many of the entries that make uv refuse a file are listed.
 const MOST_REFUSED: usize = 20;
 
 /// What the sources say; known before anything is merged.
@@ -30,7 +30,7 @@ pub struct ConstraintSources {
     pub overrides: String,
     /// A digest over all that the result follows from.
     pub inputs_digest: InputsDigest,
-    /// By whom the sources are signed, in words, where that was looked at.
+    /// Who signed the sources, in words, where that was checked.
     pub signatures: Option<String>,
 }
 
@@ -43,20 +43,20 @@ pub enum MergeDecision {
     Refused(MergeRefusal),
 }
 
-/// What the status tells of a merge.
+/// What the status says of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// Where the merged file is.
     pub file: MergedFile,
     /// Each override, and each package that is built from source.
     pub results: Vec<OverrideStatus>,
-    /// How many more there are, for which the list has no room.
+    /// How many more there are that the list has no room for.
     pub omitted_results: Option<u32>,
     /// How many overrides there are.
     pub overrides: u32,
     /// How many of them need attention.
     pub need_attention: u32,
-    /// Entries over which uv refuses the merged file.
+    /// Entries that make uv refuse the merged file.
     pub refused_by_uv: Vec<RefusedEntry>,
 }
 
@@ -81,12 +81,11 @@ impl From<upper_constraints::Error> for MergeRefusal {
     }
 }
 
-/// Merges both files as a spec asks for; the overrides' file is not looked at where the spec has
-/// entries.
+/// Merges both files as a spec asks for; the overrides' file is ignored if the spec has entries.
 ///
 /// # Errors
 ///
-/// Where one cannot be read, or the merged file cannot stand alone.
+/// If one cannot be read, or the merged file cannot stand alone.
 pub fn merge_files(
     spec: &ConstraintOverrideSpec,
     base: &[u8],
@@ -108,11 +107,11 @@ pub fn merge_files(
     Ok(merged)
 }
 
-/// Whether a merged file can stand alone in a ConfigMap.
+/// Checks that a merged file can stand alone in a ConfigMap.
 ///
 /// # Errors
 ///
-/// Where upstream's file reads other files, or the merged one is too large.
+/// If upstream's file reads other files, or the merged one is too large.
 fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRefusal> {
     if let Some(Include { line, text }) = includes.first() {
         return Err(MergeRefusal {
@@ -134,11 +133,11 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRef
     Ok(())
 }
 
-/// What the status tells of a merge into a key of a ConfigMap, with a list of results of at most
+/// What the status says of a merge into a key of a ConfigMap, with a list of results of at most
 /// `room` bytes.
 #[must_use]
 pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Summary {
-    // That upstream does not pin a package which is built from source is nothing to tell.
+    // A package that is built from source and that upstream does not pin is not worth a line.
     let is_told = |outcome: &&Outcome| outcome.line.is_some() || outcome.state == OverrideState::Removed;
     let outcomes = merged.outcomes.iter().filter(is_told);
     let results = outcomes.map(|outcome| OverrideStatus {
@@ -170,7 +169,7 @@ pub fn summary(merged: &Merged, config_map: &str, key: &str, room: usize) -> Sum
     }
 }
 
-/// The first of some entries, with what is short enough for a status.
+/// The first few entries, with their texts cut to what a status takes.
 fn bounded(entries: Vec<RefusedEntry>) -> Vec<RefusedEntry> {
     let first = entries.into_iter().take(MOST_REFUSED);
     let bounded = first.map(|entry| RefusedEntry {
@@ -181,7 +180,7 @@ fn bounded(entries: Vec<RefusedEntry>) -> Vec<RefusedEntry> {
     bounded.collect()
 }
 
-/// The entries of a merged file over which uv refuses it, and which pip takes.
+/// The entries of a merged file that pip accepts and that make uv refuse the file.
 #[must_use]
 pub fn refused_by_uv(merged: &[u8]) -> Vec<RefusedEntry> {
     let Ok(file) = ConstraintsFile::parse(merged) else {
@@ -202,7 +201,7 @@ fn upstream_pin(pinned: &Pinned) -> UpstreamPin {
     }
 }
 
-/// A value as the status takes it: whole. A list that becomes too long by it loses entries.
+/// A value as the status takes it: whole. A list that it makes too long loses entries.
 fn value(text: &str) -> String {
     if is_plain(text) {
         text.to_owned()
@@ -211,7 +210,7 @@ fn value(text: &str) -> String {
     }
 }
 
-/// The merged file as the status has it, where the last merge succeeded.
+/// The merged file in the status, if the last merge succeeded.
 #[must_use]
 pub fn current_merged_file(previous: &ConstraintOverrideStatus) -> Option<&MergedFile> {
     last_refusal(previous)
@@ -290,7 +289,7 @@ fn take_summary(status: &mut ConstraintOverrideStatus, summary: Summary) {
     status.refused_by_uv = summary.refused_by_uv;
 }
 
-/// The verdict of the last merge, where there was none to write.
+/// The verdict of the last merge, if it left no file to write.
 ///
 /// A failure to write the file is no verdict: the next attempt merges again.
 fn last_refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
@@ -310,8 +309,8 @@ fn last_refusal(previous: &ConstraintOverrideStatus) -> Option<Verdict> {
     })
 }
 
-/// The verdict on merged constraints. They are good even where an override is useless; that is
-/// told.
+/// The verdict on merged constraints. They are good even if an override is useless, which is
+/// reported.
 fn verdict(status: &ConstraintOverrideStatus) -> Verdict {
     let overrides = status.overrides.unwrap_or_default();
     let entries = status.config_map.as_ref().map_or(0, |file| file.entries);
@@ -370,7 +369,7 @@ mod tests {
         }
     }
 
-    /// What a merge into `f` of the ConfigMap `c` tells.
+    /// The decision on a merge into `f` of the ConfigMap `c`.
     fn merged(base: &str, overrides: &str) -> MergeDecision {
         let base = ConstraintsFile::parse(base.as_bytes()).unwrap();
         let overrides = Overrides::parse(overrides.as_bytes()).unwrap();
@@ -473,7 +472,7 @@ mod tests {
             told(base, "a===2\nb===2\n").0,
             "2 overrides merged; 2 packages are pinned"
         );
-        // What upstream pins so already is redundant.
+        // What upstream already pins like this is redundant.
         let (text, status) = told(base, "a===1\nb===2\n");
         let first = &status.results[0];
         assert_eq!((first.package.as_str(), status.need_attention), ("a", Some(1)));

@@ -10,8 +10,8 @@ use patchset_api::delivery::{Approval, Delivery, DeliveryConfigMap, DeliveryStat
 /// The annotation by which an image is approved: its tag, digest or reference.
 pub const APPROVED: &str = "patching.c5c3.io/approved";
 
-/// What the keys of a ConfigMap begin with: what the spec says, or the component with `_` for all
-/// that a variable of Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
+/// The prefix of a ConfigMap's keys: the spec's, or the component with `_` in place of whatever a
+/// variable of Flux's `postBuild` cannot have (`^[_[:alpha:]][_[:alpha:][:digit:]]*$`).
 #[must_use]
 pub fn key_prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     if let Some(prefix) = &config_map.prefix {
@@ -28,7 +28,7 @@ pub fn key_prefix(config_map: &DeliveryConfigMap, component: &str) -> String {
     }
 }
 
-/// The keys and values of an image.
+/// The keys and values that a ConfigMap has for an image.
 #[must_use]
 pub fn config_map_data(prefix: &str, image: &ImageReference) -> BTreeMap<String, String> {
     [
@@ -45,9 +45,8 @@ pub fn config_map_data(prefix: &str, image: &ImageReference) -> BTreeMap<String,
     .collect()
 }
 
-/// Whether an image may be brought to its place, by what the status tells at that moment: it is the
-/// newest one, and was delivered before or is approved; or it was delivered, and nothing newer may
-/// be.
+/// Whether the status, at that moment, allows an image to be brought to its place: it is the newest
+/// one, and was delivered before or is approved; or it was delivered, and nothing newer may be.
 #[must_use]
 pub fn may_be_in_place(
     delivery: &Delivery,

@@ -1,4 +1,4 @@
-//! A conflict as people read it: what a hunk expects and what stands there, line by line.
+//! A conflict as people read it: what a hunk expects and what the file has, line by line.
 
 use std::borrow::Cow;
 
@@ -24,10 +24,10 @@ pub enum LineSide {
 pub struct ComparedLine<'a> {
     /// Where it stands.
     pub side: LineSide,
-    /// Its number in the file, from 1; that of the line behind it where it is not there.
+    /// Its number in the file, from 1; that of the line after it if the file lacks it.
     pub line: usize,
-    /// The line, as it is. Where the two sides differ in white space alone, it is visible: `→` is a
-    /// tab, `·` a space and `␍` a carriage return.
+    /// The line. If the two sides differ in white space alone, it is made visible: `→` is a tab,
+    /// `·` a space and `␍` a carriage return.
     pub text: Cow<'a, str>,
 }
 
@@ -76,7 +76,7 @@ pub fn compare(rejection: &Rejection) -> Vec<ComparedLine<'_>> {
         (rejection.line, found.collect())
     });
     let mut lines = aligned(&expected, &found, first);
-    // What is around the hunk may be left out, but for what stands in the place of expected lines.
+    // Lines around the hunk may be left out, except those in place of expected lines.
     trim(&mut lines);
     lines.reverse();
     trim(&mut lines);
@@ -127,8 +127,8 @@ fn aligned<'a>(expected: &[&'a str], found: &[&'a str], first: usize) -> Vec<Com
     lines
 }
 
-/// Removes the lines at the start that only the file has, but for as many as the hunk has there
-/// that the file has not.
+/// Removes the leading lines that only the file has, except as many as the hunk has there that the
+/// file lacks.
 fn trim(lines: &mut Vec<ComparedLine<'_>>) {
     let start = lines
         .iter()
@@ -147,7 +147,7 @@ fn trim(lines: &mut Vec<ComparedLine<'_>>) {
     });
 }
 
-/// Puts each expected line beside the one that stands in its place, where there are as many of both.
+/// Puts each expected line next to the one in its place, where there are as many of both.
 fn paired<'a>(lines: &[ComparedLine<'a>]) -> Vec<ComparedLine<'a>> {
     let is_both = |line: &ComparedLine<'_>| line.side == LineSide::Both;
     let runs = lines.chunk_by(|one, other| is_both(one) == is_both(other));
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!((differences_within(1 << 20), differences_within(0)), (1, 0));
     }
 
-    /// A conflict of a hunk that expects these lines and changes the one that is marked.
+    /// A conflict of a hunk that expects these lines and changes the marked one.
     fn shown(file: &str, expected: &[&str], changed: &str) -> Vec<String> {
         let mut store = MemoryStore::new();
         let files = [("f", EntryMode::Regular, file)];
@@ -243,7 +243,7 @@ mod tests {
             told,
             ["2 one", "3 two", "4+new", "5 three", "6 four", "7 five", "8 six"]
         );
-        // Near its start, where the rest of the hunk is what stands in its place.
+        // Near its start, where the rest of the hunk follows in its place.
         let file = "zero\none\nnew\ntwo\nthree\nfour\nfive\nsix\nseven\n";
         let told = shown(file, &["one", "two", "three", "four", "five", "six"], "four");
         assert_eq!(

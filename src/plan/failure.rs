@@ -42,12 +42,12 @@ impl Step {
     }
 }
 
-/// What may make it go away.
+/// What may resolve a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// Another attempt, after a wait that grows.
     Backoff,
-    /// The same, but the first time at once: what was looked at is out of date.
+    /// The same, but immediately the first time: what was read is out of date.
     Anew,
     /// Another attempt, after this time.
     After(Duration),
@@ -80,7 +80,7 @@ impl Failure {
         }
     }
 
-    /// The same failure as one of another step, which it kept from being done.
+    /// The same failure, attributed to another step that it prevented.
     #[must_use]
     pub fn of_step(self, step: Step) -> Self {
         Self { step, ..self }

@@ -1,6 +1,6 @@
 //! The search for what upstream did with the patches of a series: which ones it merged, which
-//! commit broke the others, and which of them a refresh mends. Callers bring the upstream's objects
-//! and how much of them may be looked at.
+//! commit broke the others, and which of them a refresh mends. Callers supply the upstream's
+//! objects and say how much of them may be read.
 
 use git_apply_engine::{ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState, Sequence};
 use patch_refresh::{
@@ -19,7 +19,7 @@ pub struct AppliedPatches<'a> {
     pub patches: &'a [PatchInput],
     /// How they are read.
     pub options: &'a Options,
-    /// Onto what each was applied.
+    /// What each was applied to.
     pub sequence: Sequence,
 }
 
@@ -31,13 +31,13 @@ pub struct HistorySearch<'a, S> {
     pub tip: Oid,
     /// The series.
     pub series: AppliedPatches<'a>,
-    /// Of each patch, the commit on which it applied last, as far as it is known.
+    /// For each patch, the commit on which it last applied, where known.
     pub last_applied: &'a [Option<Oid>],
     /// How much of the history is searched.
     pub bounds: Bounds,
-    /// Of how many patches the commit is looked for that broke them.
+    /// How many patches get a search for the commit that broke them.
     pub most_breakers: usize,
-    /// Where blobs are that patches name, if it is tried what a refresh makes of them.
+    /// Where to find the blobs that patches name; `None` if no refresh is to be tried.
     pub refresh_from: Option<&'a dyn FindBlob>,
 }
 
@@ -47,7 +47,7 @@ pub enum SearchError {
     /// Commits could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// The patches could not be made anew.
+    /// The patches could not be refreshed.
     #[error(transparent)]
     Refresh(#[from] RefreshError),
 }
@@ -119,7 +119,7 @@ impl<S: Commits + Objects> HistorySearch<'_, S> {
         Ok(())
     }
 
-    /// The tree of a commit that is among those known.
+    /// The tree of a known commit.
     fn tree(&self, commit: Oid) -> Result<Oid, HistoryError> {
         let known = self.store.commit(commit)?;
         known
@@ -140,7 +140,7 @@ impl FindBlob for FullIds<'_> {
     }
 }
 
-/// A series that was applied, and is to be made anew.
+/// An applied series that is to be refreshed.
 pub struct SeriesRefresh<'a> {
     /// The upstream's trees and files.
     pub objects: &'a dyn Objects,
@@ -148,16 +148,16 @@ pub struct SeriesRefresh<'a> {
     pub base: Oid,
     /// The series.
     pub series: AppliedPatches<'a>,
-    /// What became of each patch: what upstream has is left out.
+    /// The report on each patch: what upstream has is left out.
     pub reports: &'a [PatchReport],
-    /// Of each patch, the tree on which it applied last, as far as it is known.
+    /// For each patch, the tree on which it last applied, where known.
     pub last_applied: &'a [Option<Oid>],
-    /// Where blobs are that patches name.
+    /// Where to find the blobs that patches name.
     pub blobs: &'a dyn FindBlob,
 }
 
 impl SeriesRefresh<'_> {
-    /// Makes the patches anew, as far as they can be.
+    /// Refreshes the patches that can be.
     ///
     /// # Errors
     ///
@@ -245,7 +245,7 @@ mod tests {
         let mut store = MemoryStore::new();
         let file = "new\none\ntwo\nthree\n";
         let base = store.add_files([("sub/f", EntryMode::Regular, file)]).unwrap();
-        // Paths without a letter in front, below a folder.
+        // Paths without a leading letter, below a folder.
         let engine = Options {
             strip: Some(0),
             directory: "sub".into(),
@@ -271,7 +271,7 @@ mod tests {
         let RefreshOutcome::Refreshed { how, .. } = &refreshed[0].outcome else {
             panic!("{refreshed:?}");
         };
-        // It begins at the first line, where the file has another.
+        // It begins at the first line, where the file has another one.
         assert_eq!(*how, RefreshKind::Fuzz);
     }
 

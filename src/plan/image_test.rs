@@ -1,4 +1,4 @@
-//! Which test of an image is next, and what came of those that ran.
+//! Which test of an image is next, and the results of those that ran.
 
 use foreign_text::printable_lines;
 use image_references::Digest;
@@ -14,8 +14,7 @@ use super::build::is_planned_image;
 use super::conditions::{seconds, shortened};
 use super::inputs_hasher::InputsHasher;
 
-/// Names the computation that a test's digest follows from; changed where the same test is run in
-/// another way.
+/// Names the computation behind a test's digest; changed when the same test is run in another way.
 const COMPUTATION: &str = "image-test/1";
 
 /// How many results of former tests are kept: those of some images with all their tests.
@@ -24,7 +23,7 @@ const HISTORY: usize = 24;
 /// The longest sentence on a test, in characters.
 const LONGEST_MESSAGE: usize = 400;
 
-/// How many names of tests that failed a sentence has.
+/// How many failed tests a sentence names.
 const MOST_NAMED: usize = 3;
 
 /// A test of a spec, and what identifies it.
@@ -32,7 +31,7 @@ const MOST_NAMED: usize = 3;
 pub struct PlannedTest<'a> {
     /// The test.
     pub test: &'a ImageTest,
-    /// What is in the file that is handed over; `None` if none is.
+    /// The content of the file that is handed over; `None` if none is.
     pub excludes: Option<String>,
     /// A digest over what is run.
     pub test_digest: InputsDigest,
@@ -41,7 +40,7 @@ pub struct PlannedTest<'a> {
 impl<'a> PlannedTest<'a> {
     /// A test with what it takes besides the image.
     ///
-    /// What says how often it runs again and what its failure means is no part of what is run.
+    /// How often it is retried and what its failure means have no part in its digest.
     #[must_use]
     pub fn new(test: &'a ImageTest, source: Option<&str>, excludes: Option<String>) -> Self {
         let run = ImageTest {
@@ -73,12 +72,12 @@ impl<'a> PlannedTest<'a> {
     }
 }
 
-/// Whether somebody asks for another try of what failed.
+/// Whether another try of what failed is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormerFailures {
-    /// What failed stays so.
+    /// Failed tests stay failed.
     Stand,
-    /// What failed runs again.
+    /// Failed tests run again.
     AreForgiven,
 }
 
@@ -93,8 +92,8 @@ pub enum NextTest {
     Run(usize),
 }
 
-/// Brings the results in step with the tests that are asked for, and says what is next. What the
-/// status tells of the same test of the same image stands, whatever happened in between.
+/// Brings the results in line with the requested tests, and says what is next. A known result of
+/// the same test of the same image stands, whatever happened in between.
 pub fn next_test(
     tests: &[PlannedTest<'_>],
     image: &Recorded<Digest>,
@@ -140,7 +139,7 @@ fn new_result(planned: &PlannedTest<'_>, image: &Recorded<Digest>) -> ImageTestS
     }
 }
 
-/// What the history has of a test of an image.
+/// The result that the history has of a test of an image.
 fn remembered(
     planned: &PlannedTest<'_>,
     image: &Recorded<Digest>,
@@ -152,7 +151,7 @@ fn remembered(
     Some(ImageTestStatus {
         outcome: record.outcome,
         message: Some(record.message.clone()),
-        // Another attempt has another number: a Job of the last one may be there.
+        // Another attempt gets another number: the Job of the last one may still exist.
         attempt: Some(Attempt {
             finished_at: Some(record.finished_at.clone()),
             failures: u32::from(record.outcome == TestOutcome::Failed),
@@ -162,7 +161,7 @@ fn remembered(
     })
 }
 
-/// A test that failed, before it runs again.
+/// A failed test, reset to run again.
 fn forgiven(result: ImageTestStatus) -> ImageTestStatus {
     ImageTestStatus {
         outcome: TestOutcome::Pending,
@@ -178,16 +177,16 @@ fn forgiven(result: ImageTestStatus) -> ImageTestStatus {
 pub struct TestEnd {
     /// What became of its Job.
     pub job: AttemptState,
-    /// What it wrote of the tests that it is made of, or why that cannot be read; `None` if the
-    /// spec does not ask for it.
+    /// Its report on the tests that it consists of, or why that cannot be read; `None` if the spec
+    /// does not ask for one.
     pub report: Option<Result<TestReport, String>>,
 }
 
-/// Puts the end of an attempt into a result. A test that passed is over; one that failed is when
-/// [`give_up`] says so.
+/// Records the end of an attempt in a result. A test that passed is over; one that failed is over
+/// when [`give_up`] says so.
 ///
-/// A Job that succeeded has failed where it wrote that tests failed, or that none ran: an exit code
-/// is easily lost on its way.
+/// A Job that succeeded counts as failed if it reports that tests failed, or that none ran: an exit
+/// code is easily lost on its way.
 pub fn end_test(result: &mut ImageTestStatus, end: TestEnd, now: Timestamp) {
     let Some(mut attempt) = result.attempt.take() else {
         return;
@@ -223,7 +222,7 @@ pub fn end_test(result: &mut ImageTestStatus, end: TestEnd, now: Timestamp) {
     result.attempt = Some(attempt);
 }
 
-/// What a report says against a test, in words.
+/// The failure that a report shows, in words.
 fn told_failure(report: &TestReport) -> Option<String> {
     if report.tests == 0 {
         return Some("it ran no tests".to_owned());
@@ -270,7 +269,7 @@ pub fn give_up(result: &mut ImageTestStatus) {
     result.outcome = TestOutcome::Failed;
 }
 
-/// Puts a test that is over into the history, where its like is not there.
+/// Puts a test that is over into the history, in place of an older record of the same test.
 pub fn remember_test(status: &mut ImageTestsStatus, at: usize, now: Timestamp) {
     let Some(result) = status
         .results
@@ -299,8 +298,8 @@ pub fn remember_test(status: &mut ImageTestsStatus, at: usize, now: Timestamp) {
     status.history.truncate(HISTORY);
 }
 
-/// The tests of a plan that follows on another: all of it where the same is built, and else what
-/// came of former tests.
+/// The tests of a plan that follows another: all of them if the same is built, otherwise only the
+/// history.
 #[must_use]
 pub fn carried_on(before: Option<&BuildStatus>, is_same: bool) -> Option<ImageTestsStatus> {
     let before = before?.tests.as_ref()?;
@@ -313,7 +312,7 @@ pub fn carried_on(before: Option<&BuildStatus>, is_same: bool) -> Option<ImageTe
     })
 }
 
-/// The image that is planned and was found, and that does not count until it is tested.
+/// The planned image that was found, and does not count until it is tested.
 #[must_use]
 pub fn awaiting_image(planned: &BuildStatus) -> Option<Box<ImageStatus>> {
     let image = planned.tests.as_ref()?.awaiting.clone()?;
@@ -326,14 +325,14 @@ pub fn awaiting_image(planned: &BuildStatus) -> Option<Box<ImageStatus>> {
     })
 }
 
-/// Whether a build is asked to be tested.
+/// Whether a build asks for tests.
 #[must_use]
 pub fn is_tested(build: &Build) -> bool {
     let actions = build.github_actions.as_ref();
     !build.tests.is_empty() || actions.is_some_and(|actions| actions.conclusion() == RunConclusion::Test)
 }
 
-/// What came of the tests of an image that counts.
+/// The test results of an image that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestsVerdict {
     /// All passed.
@@ -342,7 +341,7 @@ pub enum TestsVerdict {
     Reported(String),
 }
 
-/// What came of the tests of an image that counts, in a sentence.
+/// The test results of an image that counts, in a sentence.
 #[must_use]
 pub fn tests_verdict(tests: Option<&ImageTestsStatus>) -> TestsVerdict {
     let results = tests.map_or(&[][..], |tests| &tests.results);
@@ -445,7 +444,7 @@ mod tests {
         );
         assert_eq!(status.results[2].message.as_deref(), Some("never"));
         status.results[2].report = Some(TestReport::default());
-        // Somebody asks for another try: what passed is not run again.
+        // Another try is requested: what passed is not run again.
         let forgiven = FormerFailures::AreForgiven;
         assert_eq!(next_test(&tests, &image, &mut status, forgiven), NextTest::Run(1));
         let again = &status.results[2];
@@ -482,7 +481,7 @@ mod tests {
         run(&mut status, 0, PASSED);
         assert_eq!(next_test(&tests, &second, &mut status, stand), NextTest::Run(0));
         run(&mut status, 0, failed("broken"));
-        // Back to what was tested before: by the history, passed and failed alike.
+        // Back to what was tested before: from the history, whether passed or failed.
         let failures =
             |status: &ImageTestsStatus| status.results[0].attempt.as_ref().map(|attempt| attempt.failures);
         assert_eq!(next_test(&tests, &first, &mut status, stand), NextTest::AllOver);
@@ -499,7 +498,7 @@ mod tests {
             Decision::Start(2)
         );
         assert_eq!(status.history.len(), 2);
-        // What does not change what is run is no other test, and all else is.
+        // A change that does not affect what is run makes no other test; any other change does.
         let patient = test(&json!({ "name": "other", "retries": 5, "onFailure": "Report" }));
         let same = PlannedTest::new(&patient, Some("r/s@sha256:00"), Some("a\n".to_owned()));
         assert_eq!(same.test_digest, tests[0].test_digest);
@@ -610,7 +609,7 @@ mod tests {
                 &mut status,
                 FormerFailures::Stand,
             );
-            // One that is not over is not remembered.
+            // An unfinished one is not remembered.
             remember_test(&mut status, 0, at(number));
             run(&mut status, 0, failed(&"long ".repeat(1000)));
         }
@@ -649,7 +648,7 @@ mod tests {
             (&awaiting.moving_tags, &awaiting.sortable_tag, &awaiting.digest),
             (&planned.moving_tags, &planned.sortable_tag, &found.digest)
         );
-        // One of another plan is none.
+        // One of another plan does not count.
         planned.inputs_digest = "others".into();
         assert_eq!(awaiting_image(&planned), None);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchset_api::build::{InstalledStatus, Origin};
 use upper_constraints::PackageName;
 
-/// How many distributions are told.
+/// How many distributions are listed.
 const MOST: usize = 64;
 
 /// A distribution in an image.
@@ -31,19 +31,19 @@ pub struct FoundPlatform {
 /// What an image has of what it was built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// The distributions, as they are told.
+    /// The distributions, as the status lists them.
     pub installed: Vec<InstalledStatus>,
     /// Why the image does not count, where it does not.
     pub stock: Option<String>,
 }
 
-/// Looks for the distributions that contexts are the source of. `wanted` has their names by those
-/// of the contexts.
+/// Looks for the distributions that contexts are the source of. `wanted` has their names by
+/// context.
 ///
 /// One counts as installed from its source if one place says so, whatever else there is: an
-/// operating system's own packages may be below. One that is nowhere is told and lets the image
-/// count: a builder may keep it elsewhere, and a library may be needed for the build alone. Where
-/// it is not told what a distribution comes from, that is no reason to refuse the image.
+/// operating system's own packages may be underneath. One that is not found is reported and lets
+/// the image count: a builder may keep it elsewhere, and a library may be needed only for the
+/// build. An unknown origin is no reason to refuse the image.
 #[must_use]
 pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundPlatform]) -> Judged {
     let mut seen_on: BTreeMap<(Origin, String, Option<String>), Vec<String>> = BTreeMap::new();
@@ -79,7 +79,7 @@ pub fn judge(image: &str, wanted: &BTreeMap<String, String>, platforms: &[FoundP
             platforms,
         })
         .collect();
-    // What a person has to look at comes first where not all can be told.
+    // What needs a person comes first, in case not all can be listed.
     installed.sort_by_key(|one| !matches!(one.origin, Origin::Index | Origin::Url));
     installed.truncate(MOST);
     installed.sort_by(|a, b| (&a.name, &a.version, a.origin).cmp(&(&b.name, &b.version, b.origin)));

@@ -17,15 +17,15 @@ use super::summary::summary;
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<S, D> {
-    /// A step could not be done. What was resolved before it is told.
+    /// A step could not be done; with what was resolved before it.
     Failed(Failure, Option<S>),
-    /// The inputs are those of the status as it stands: its results hold.
+    /// The inputs are those of the current status: its results hold.
     Unchanged(S),
     /// There is a result.
     Done(S, D),
 }
 
-/// What the object asks for, as far as every status depends on it.
+/// What an object asks for, as far as every status depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedFor<'a> {
     /// `metadata.generation`.
@@ -34,17 +34,17 @@ pub struct AskedFor<'a> {
     pub requested_at: Option<&'a str>,
 }
 
-/// Whether something of the sources has to be signed.
+/// Whether any of the sources have to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignaturePolicy {
-    /// Nothing is to be signed.
+    /// Nothing has to be signed.
     NotRequired,
     /// The spec asks for signatures.
     Required,
 }
 
 impl SignaturePolicy {
-    /// What a spec asks for that has these.
+    /// The policy of a spec with these verifications.
     pub fn asked_by<'a>(mut verifications: impl Iterator<Item = &'a Verification>) -> Self {
         match verifications.next() {
             Some(_) => Self::Required,
@@ -53,8 +53,8 @@ impl SignaturePolicy {
     }
 }
 
-/// Whether results that follow from verified sources may stand: nothing is to be signed, or it was
-/// found to be.
+/// Whether results may stand by the signature policy: nothing has to be signed, or the sources were
+/// verified.
 #[must_use]
 pub fn is_verified(status: &impl Observed, policy: SignaturePolicy) -> bool {
     policy == SignaturePolicy::NotRequired
@@ -78,8 +78,8 @@ pub fn has_verified_results_of(
     has_results_of(status, inputs) && is_verified(status, policy)
 }
 
-/// Whether a status tells of this generation with these inputs. The revisions that it names stay
-/// then: a commit that changes other files is no news.
+/// Whether a status is of this generation with these inputs. Then the revisions that it names stay:
+/// a commit that changes only other files is no news.
 #[must_use]
 pub fn tells_of(status: &impl Observed, generation: Option<i64>, inputs: &InputsDigest) -> bool {
     has_results_of(status, inputs) && generation == Some(status.observed_generation())
@@ -127,7 +127,7 @@ pub trait Observed: Clone {
     fn observe(&mut self, generation: i64, handled: Option<String>, conditions: Vec<Condition>);
     /// Sets the conditions alone.
     fn set_conditions(&mut self, conditions: Vec<Condition>);
-    /// Puts into a few words what the conditions and the results say.
+    /// Sums up the conditions and the results in a few words.
     fn summarise(&mut self) {}
 }
 
@@ -177,7 +177,7 @@ observed!(PatchRepositoryStatus,);
 
 /// The status at the start of work on a new generation.
 ///
-/// Nothing where this generation was seen before: then the status stays until there is a result.
+/// `None` if this generation was seen before: then the status stays until there is a result.
 #[must_use]
 pub fn begin_generation<S: Observed>(previous: &S, generation: i64, now: Timestamp) -> Option<S> {
     if conditions::find(previous.conditions(), condition::READY)
@@ -205,7 +205,7 @@ pub struct Settling<'a, S> {
 }
 
 impl<'a, S: Observed> Settling<'a, S> {
-    /// Starts from the status as it is.
+    /// Starts from the current status.
     #[must_use]
     pub fn from_previous(previous: &S, asked: AskedFor<'a>, now: Timestamp) -> Self {
         Self {
@@ -215,7 +215,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         }
     }
 
-    /// Tells that the sources were resolved.
+    /// Records that the sources were resolved.
     pub fn mark_resolved(&mut self, message: &str) {
         self.conditions.set(
             condition::SOURCE_RESOLVED,
@@ -225,8 +225,8 @@ impl<'a, S: Observed> Settling<'a, S> {
         );
     }
 
-    /// Tells by whom the sources are signed, where that was looked at in this attempt. What was
-    /// told before stays otherwise, unless nothing is to be signed.
+    /// Records who signed the sources, if this attempt checked that. Otherwise what was recorded
+    /// before stays, unless nothing has to be signed.
     pub fn mark_verified(&mut self, policy: SignaturePolicy, signatures: Option<&str>) {
         if let Some(message) = signatures {
             let reason = reason::SUCCEEDED;
@@ -281,7 +281,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), next)
     }
 
-    /// The status where there is a result. A bad one is Stalled, and looked at again after the
+    /// The status when there is a result. A bad one is Stalled, and checked again after the
     /// interval.
     #[must_use]
     pub fn into_judged(mut self, step: Step, verdict: &Verdict) -> (S, Next) {
@@ -319,7 +319,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         self.conditions.remove(step.condition());
     }
 
-    /// The status where a step waits for something elsewhere.
+    /// The status while a step waits for something elsewhere.
     #[must_use]
     pub fn into_waiting(mut self, step: Step, reason: Reason, message: &str) -> (S, Next) {
         let conditions = &mut self.conditions;
@@ -330,8 +330,8 @@ impl<'a, S: Observed> Settling<'a, S> {
         (self.finish(), Next::Soon)
     }
 
-    /// The status where all steps are done, and Ready says what that means. Something that is under
-    /// way is Reconciling; what is bad is Stalled, unless it is tried again without anybody's doing.
+    /// The status when all steps are done, with what that means for Ready. What is under way is
+    /// Reconciling; what is bad is Stalled, unless it is retried without anybody's doing.
     #[must_use]
     pub fn into_concluded(mut self, ready: &Verdict) -> S {
         let Verdict {
@@ -361,7 +361,7 @@ impl<'a, S: Observed> Settling<'a, S> {
         self.finish()
     }
 
-    /// The status where what it tells holds still.
+    /// The status when what it says still holds.
     #[must_use]
     pub fn into_same(self) -> S {
         self.finish()
@@ -379,7 +379,7 @@ impl<'a, S: Observed> Settling<'a, S> {
     }
 }
 
-/// How often the same happened to an object in a row, this time included.
+/// How many times in a row the same happened to an object, this time included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Streak {
     /// Attempts that failed.
@@ -428,7 +428,7 @@ mod tests {
         Settling::from_previous(previous, asked, at(100))
     }
 
-    /// Conditions as `Type=Status/Reason`, in their order.
+    /// Conditions as `Type=Status/Reason`, in order.
     fn shown(status: &PatchSetStatus) -> Vec<String> {
         let conditions = status.conditions.iter();
         let shown = conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason));
@@ -472,7 +472,7 @@ mod tests {
             }
             let (before, _) = settling(&stalled()).into_failed(&retried(step, Retry::Backoff));
             let (status, next) = settling(&before).into_failed(&retried(step, Retry::WhenChanged));
-            // A source is wrong by what the spec says; all else may change where it is.
+            // A wrong source is the spec's fault; everything else may change without the spec.
             let expected = if step == Step::Source {
                 Next::Change
             } else {
@@ -540,7 +540,7 @@ mod tests {
                 "SourceResolved=False/InvalidSpec"
             ]
         );
-        // What was found is of the generation before, until there is a result.
+        // What was found belongs to the generation before, until there is a result.
         assert_eq!(begun.observed_generation, 2);
         assert_eq!(begin_generation(&begun, 3, at(300)), None);
     }

@@ -12,7 +12,7 @@ const OBJECT_BYTES: usize = 1_200_000;
 const MOST_LIST_BYTES: usize = 256 << 10;
 const LEAST_LIST_BYTES: usize = 16 << 10;
 
-/// How many bytes as JSON the list in the status of an object may have, by what its spec has.
+/// How many bytes of JSON the list in an object's status may have, given the object's spec.
 #[must_use]
 pub fn for_list(spec: &impl Serialize) -> usize {
     OBJECT_BYTES
@@ -25,8 +25,7 @@ fn json_bytes(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |json| json.len().saturating_add(1))
 }
 
-/// Which of some entries fit into `room` bytes, and the bytes that they leave: those of the lowest
-/// rank first.
+/// Which entries fit into `room` bytes, the lowest ranks first, and how many bytes they leave.
 fn fitting<T: Serialize>(entries: &[T], room: usize, rank: impl Fn(&T) -> u8) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|at| entries.get(*at).map(&rank));
@@ -43,8 +42,8 @@ fn fitting<T: Serialize>(entries: &[T], room: usize, rank: impl Fn(&T) -> u8) ->
     (fitting, left)
 }
 
-/// Keeps the entries that fit into `room` bytes, in their order and those of the lowest rank first,
-/// and tells how many do not.
+/// Keeps the entries that fit into `room` bytes, the lowest ranks first but in the given order, and
+/// returns how many do not fit.
 pub(super) fn keep<T: Serialize>(
     entries: Vec<T>,
     room: usize,
@@ -59,14 +58,14 @@ pub(super) fn keep<T: Serialize>(
     (entries.collect(), (omitted > 0).then_some(omitted))
 }
 
-/// Keeps what fits of patches into `room` bytes, in their order: each with its state if possible,
-/// then the messages and at last the lines of those that do not apply.
+/// Keeps as much of the patches as fits into `room` bytes, in their order: each with its state if
+/// possible, then the messages, and last the lines of those that do not apply.
 pub(super) fn keep_patches(
     patches: &[PatchStatus],
     room: usize,
 ) -> (Vec<PatchStatus>, Option<OmittedPatches>) {
     let bare: Vec<PatchStatus> = patches.iter().map(without_texts).collect();
-    // However many there are, the first that does not apply has its lines.
+    // However many there are, the first that does not apply keeps its lines.
     let texts = room / 4;
     let (order, left) = fitting(&bare, room - texts, attention_rank);
     let mut left = left + texts;
@@ -106,7 +105,7 @@ fn attention_rank(patch: &PatchStatus) -> u8 {
 }
 
 fn without_texts(patch: &PatchStatus) -> PatchStatus {
-    // Nothing is to be done for the others.
+    // The others need no upkeep.
     let is_for_upkeep = patch.state != PatchState::Clean;
     PatchStatus {
         offset: patch.offset,
@@ -185,7 +184,7 @@ mod tests {
             assert_eq!(count(state) + omitted.count(state), 1000, "{state:?}");
         }
         assert_eq!(omitted.count(PatchState::Conflict), 0);
-        // What upstream has in another form comes before what it has as it is.
+        // What upstream has in another form comes before what it has unchanged.
         let differing = kept.iter().filter(|patch| patch.is_merged_differing()).count();
         assert_eq!(differing + usize::try_from(omitted.differing).unwrap(), 500);
         let merged = kept
@@ -194,8 +193,8 @@ mod tests {
             .count();
         assert_eq!(differing, merged.min(500));
 
-        // Where there is room for all, all is told; where there is for the texts of some, those
-        // that do not apply have them.
+        // With room for everything, all is listed; with room for some texts, the patches that do
+        // not apply have theirs.
         assert_eq!(keep_patches(&patches, 1 << 24), (patches.clone(), None));
         let (kept, omitted) = keep_patches(&patches, 1 << 20);
         assert_eq!((kept.len(), omitted), (3000, None));

@@ -9,7 +9,7 @@ use crate::layout::{
     ContentLimits, FileKind, FilesError, FolderEntry, FolderPatches, LayoutError, RepositoryFiles,
 };
 
-/// Where a spec has its patches, in words; nothing where it has them itself.
+/// Where a spec's patches are, in words; `None` if they are in the spec itself.
 #[must_use]
 pub fn describe_location(patches: &Patches) -> Option<String> {
     let folder = |path: &str| match path {
@@ -35,7 +35,7 @@ pub fn describe_location(patches: &Patches) -> Option<String> {
 ///
 /// # Errors
 ///
-/// Where a key lists patches that are not there.
+/// If a key lists patches that do not exist.
 pub fn of_config_map(data: &BTreeMap<String, Vec<u8>>) -> Result<FolderPatches, LayoutError> {
     FolderPatches::read(&ConfigMapFiles(data), "", &ALL_KEYS)
 }

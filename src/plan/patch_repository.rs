@@ -15,20 +15,20 @@ pub struct RepositorySources {
     pub revision: String,
     /// A digest over all that the objects follow from.
     pub inputs_digest: InputsDigest,
-    /// By whom the source is signed, in words, where that was looked at.
+    /// Who signed the source, in words, where that was checked.
     pub signatures: Option<String>,
 }
 
-/// What a look at a repository and its objects gave.
+/// The result of a look at a repository and its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryProgress {
     /// How the folders are named.
     pub layout: LayoutKind,
-    /// Whether the objects are as the folders ask for them.
+    /// Whether the objects match what the folders ask for.
     pub objects: Verdict,
     /// Why not all of them could be written; they are tried again.
     pub failure: Option<Failure>,
-    /// How many objects there are, and how they do.
+    /// How many objects there are, and in which state.
     pub counts: RepositoryCounts,
     /// Each component at each release, as far as there is room.
     pub cells: Vec<RepositoryCell>,
@@ -82,7 +82,7 @@ pub fn settle(
             (status.faults, status.omitted_faults) = (progress.faults, progress.omitted_faults);
             status.upkeep = progress.upkeep;
             if let Some(failure) = progress.failure {
-                // Not all is done that these inputs ask for.
+                // Not everything that these inputs ask for is done.
                 status.inputs_digest = None;
                 return settling.into_failed(&failure);
             }
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Conditions as `Type=Status/Reason`, in their order.
+    /// Conditions as `Type=Status/Reason`, in order.
     fn shown(status: &PatchRepositoryStatus) -> Vec<String> {
         let conditions = status.conditions.iter();
         let shown = conditions.map(|c| format!("{}={}/{}", c.type_, c.status, c.reason));

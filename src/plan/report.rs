@@ -29,7 +29,7 @@ const SHOWN_CHARACTERS: usize = 2048;
 /// The longest name of a patch, in characters.
 const NAME_CHARACTERS: usize = 256;
 
-/// The bytes at the start of a patch whose headers are told.
+/// How many bytes at the start of a patch are searched for headers.
 const HEADER_BYTES: usize = 64 << 10;
 
 /// The longest value of a header, in characters, and the most bugs and CVE numbers of a patch.
@@ -42,7 +42,7 @@ const MERGED_BYTES: usize = 4 << 10;
 /// Bytes of the patches that a candidate breaks, with the commits that did it.
 const BROKEN_BYTES: usize = 8 << 10;
 
-/// That a patch applies in reverse.
+/// The evidence that a patch applies in reverse.
 fn taken_back() -> MergedStatus {
     MergedStatus {
         commit: None,
@@ -56,7 +56,7 @@ fn taken_back() -> MergedStatus {
     }
 }
 
-/// Each patch of a series.
+/// The status of each patch of a series.
 #[must_use]
 pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
     let mut detailed = 0;
@@ -87,14 +87,14 @@ pub fn patches(reports: &[PatchReport]) -> Vec<PatchStatus> {
         .collect()
 }
 
-/// Says of each patch which bytes were looked at. `inputs` has the same patches in the same order.
+/// Adds to each patch the id of its bytes. `inputs` has the same patches in the same order.
 pub fn add_ids(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
     for (patch, input) in patches.iter_mut().zip(inputs) {
         patch.blob = Some(Recorded::new(Oid::of_blob(&input.bytes)));
     }
 }
 
-/// Says of each patch what its headers and message say. `inputs` has the same patches in the same
+/// Adds to each patch what its headers and message say. `inputs` has the same patches in the same
 /// order.
 pub fn add_headers(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
     for (patch, input) in patches.iter_mut().zip(inputs) {
@@ -113,8 +113,8 @@ pub fn add_headers(patches: &mut [PatchStatus], inputs: &[PatchInput]) {
     }
 }
 
-/// Says of each patch since when it is as it is: with the same bytes in the same state, under this
-/// name or, where it was renamed, another.
+/// Adds to each patch since when it has been in this state with the same bytes, under this name or,
+/// if it was renamed, another.
 pub fn add_since(patches: &mut [PatchStatus], previous: &[PatchStatus], now: Timestamp) {
     let mut known: HashMap<(Option<&str>, &str), &PatchStatus> = HashMap::new();
     for patch in previous {
@@ -239,7 +239,7 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
     })
 }
 
-/// What a hunk expects and what stands there, line by line; nothing where either is empty.
+/// What a hunk expects and what the file has, line by line; `None` if either is empty.
 fn difference(rejection: &Rejection) -> Option<String> {
     let lines: Vec<String> = compare(rejection)
         .iter()
@@ -389,7 +389,7 @@ mod tests {
         add_since(&mut same, &first, at(200));
         assert_eq!(same, first);
 
-        // A renamed one is the same; one with other bytes or in another state is not.
+        // A renamed patch is the same; one with other bytes or in another state is not.
         let mut moved = patches(&[
             ("3.patch", "a", Merged),
             ("2.patch", "b", Conflict),
@@ -398,7 +398,7 @@ mod tests {
         add_since(&mut moved, &first, at(300));
         assert_eq!(times(&moved), [100, 300, 300]);
 
-        // Two with the same bytes are told apart by their names.
+        // Two with the same bytes are distinguished by name.
         let mut twins = patches(&[("1.patch", "a", Merged), ("2.patch", "a", Clean)]);
         add_since(&mut twins, &[], at(400));
         let mut again = patches(&[("1.patch", "a", Clean), ("2.patch", "a", Clean)]);
@@ -443,7 +443,7 @@ mod tests {
         }
     }
 
-    /// What a candidate tells of patches.
+    /// A candidate's status for these patches.
     fn candidate_of(patches: &[PatchStatus]) -> CandidateStatus {
         candidate("stable".to_owned(), None, patches, Some("no answer".to_owned()))
     }

@@ -1,4 +1,4 @@
-//! What matters most of a `PatchSet`'s status, short enough for a column of `kubectl get`.
+//! What matters most in a `PatchSet`'s status, short enough for a column of `kubectl get`.
 
 use foreign_text::printable;
 use patchset_api::conditions;
@@ -10,7 +10,7 @@ use super::upstream_history::SHORT_COMMIT;
 /// The longest summary, in characters: with the other columns it fits a terminal of 120.
 const LONGEST: usize = 40;
 
-/// The status in a few words; nothing before there is a result.
+/// The status in a few words; `None` before there is a result.
 #[must_use]
 pub fn summary(status: &PatchSetStatus) -> Option<String> {
     let ready = conditions::find(&status.conditions, condition::READY)?;
@@ -45,7 +45,7 @@ fn of_ready(status: &PatchSetStatus) -> String {
     }
 }
 
-/// A patch by the beginning of its name, and what is the matter with it.
+/// The beginning of a patch's name, and what is wrong with the patch.
 fn of_failure(patch: &PatchStatus) -> String {
     let broken_by = patch
         .conflict

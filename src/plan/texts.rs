@@ -1,4 +1,4 @@
-//! Texts of others as a status takes them.
+//! Foreign texts, as a status takes them.
 
 use foreign_text::printable;
 

@@ -26,11 +26,10 @@ const MESSAGE_SUBJECT: usize = 80;
 /// Digits of a commit in a message.
 pub(super) const SHORT_COMMIT: usize = 7;
 
-/// Seconds that a commit may be older than the date of the patch that it is: clocks differ.
+/// How many seconds older a commit may be than the date of the patch it contains: clocks differ.
 pub const CLOCK_SLACK: i64 = 24 * 60 * 60;
 
-/// How many seconds back a server's history is searched where nothing tells when a patch was
-/// written.
+/// How many seconds back a server's history is searched if nothing says when a patch was written.
 pub const UNDATED: i64 = 400 * 24 * 60 * 60;
 
 /// The first second of the year 10000: the API takes no later times.
@@ -43,9 +42,9 @@ pub struct PatchHistory {
     pub finding: Finding,
     /// The commit that changed what its first rejected hunk expects.
     pub broken_by: Option<UpstreamCommit>,
-    /// What a refresh would make of it; nothing where that was not tried.
+    /// What a refresh would make of it; `None` if that was not tried.
     pub refresh: Option<RefreshStatus>,
-    /// Where it would apply with fuzz; nothing where that was not tried.
+    /// Where it would apply with fuzz; `None` if that was not tried.
     pub fuzz: Option<FuzzyFit>,
 }
 
@@ -115,7 +114,7 @@ pub fn add_history(patches: &mut [PatchStatus], history: &[PatchHistory], links:
     }
 }
 
-/// Whether a patch in this state may be upstream all the same.
+/// Whether a patch in this state may be upstream nonetheless.
 #[must_use]
 pub fn may_be_merged(state: PatchState) -> bool {
     matches!(state, PatchState::Conflict | PatchState::Blocked)
@@ -178,7 +177,7 @@ pub fn evidence_in_words(by: Evidence) -> &'static str {
     }
 }
 
-/// A commit as the status has it. Its texts are those of others: printable, and bounded.
+/// A commit as the status has it. Its texts are foreign: made printable, and bounded.
 fn commit_status(commit: &UpstreamCommit, links: CommitLinks<'_>) -> UpstreamCommitStatus {
     let author = shortened(&commit.author);
     let url = commit_url(links.upstream, commit, links.template);
@@ -192,7 +191,7 @@ fn commit_status(commit: &UpstreamCommit, links: CommitLinks<'_>) -> UpstreamCom
     }
 }
 
-/// A commit's date; nothing where the API does not take it.
+/// A commit's date; `None` if the API does not take it.
 fn date(seconds: i64) -> Option<Time> {
     let is_told = (0..END_OF_TIMES).contains(&seconds);
     is_told
@@ -206,7 +205,7 @@ pub fn commit_in_words(commit: &UpstreamCommitStatus) -> String {
     status_in_words(&commit.commit, &commit.subject, commit.date.as_ref())
 }
 
-/// The commit by which upstream has a patch, in words; nothing where it is not known.
+/// The commit by which upstream has a patch, in words; `None` if it is not known.
 #[must_use]
 pub fn merged_in_words(merged: &MergedStatus) -> Option<String> {
     let subject = merged.subject.as_deref().unwrap_or_default();
@@ -219,8 +218,7 @@ fn status_in_words(commit: &str, subject: &str, date: Option<&Time>) -> String {
     in_words(commit, &subject, date.map(|Time(date)| *date))
 }
 
-/// A commit in words, as [`commit_in_words`] has it. The subject is printable, and as long as it
-/// may be.
+/// A commit in words, like [`commit_in_words`]. The subject has to be printable and bounded.
 #[must_use]
 pub fn in_words(commit: &str, subject: &str, date: Option<Timestamp>) -> String {
     let short: String = commit.chars().take(SHORT_COMMIT).collect();
@@ -228,7 +226,7 @@ pub fn in_words(commit: &str, subject: &str, date: Option<Timestamp>) -> String 
     format!("{short} '{subject}'{}", date.unwrap_or_default())
 }
 
-/// The last revision of the upstream on which a patch of this name applied, as a status tells it.
+/// The last revision of the upstream on which a patch of this name applied, according to a status.
 #[must_use]
 pub fn last_applied<'a>(previous: &'a PatchSetStatus, name: &str) -> Option<&'a Recorded<Revision>> {
     let known = previous.patches.iter().find(|patch| patch.name == name)?;

@@ -9,7 +9,7 @@ use patchset_api::{InputsDigest, Recorded, Revision};
 use super::tags::{TagError, TagValues, Tags, follow_patches_revision};
 use crate::plan::inputs_hasher::InputsHasher;
 
-/// Names the computation that builds follow from; changed where the same inputs give another image.
+/// Names the computation that builds follow from; changed if the same inputs give another image.
 const COMPUTATION: &str = "build/2";
 
 /// The name of the context that holds the constraints.
@@ -35,7 +35,7 @@ pub(super) struct BuildInputs<'a> {
     pub(super) known: Option<&'a BuildStatus>,
     /// The folder with the Dockerfile, as an image.
     pub(super) dockerfile: Option<&'a Recorded<ImageReference>>,
-    /// All contexts, that of the source too.
+    /// All contexts, including that of the source.
     pub(super) contexts: &'a BTreeMap<String, Recorded<ImageReference>>,
     /// All arguments.
     pub(super) args: &'a BTreeMap<String, String>,
@@ -89,8 +89,8 @@ pub(super) fn plan_build(build: &Build, inputs: BuildInputs<'_>) -> Result<Build
     })
 }
 
-/// The patches' revision when these inputs were first seen, so that a commit that changes none of them
-/// is no other image. On another branch, it is another.
+/// The patches' revision when these inputs were first seen, so that a commit that changes none of
+/// them makes no other image. Another branch does.
 fn first_revision(inputs: &BuildInputs<'_>, digest: Option<&InputsDigest>) -> Option<Revision> {
     let current = inputs.patches_revision;
     let known = inputs.known.filter(|known| Some(&known.inputs_digest) == digest);
@@ -166,7 +166,7 @@ mod tests {
 
     const CONTEXTS: [(&str, &str); 2] = [("oslo.messaging", "r/l@sha256:01"), ("glance", "r/s@sha256:00")];
 
-    /// Images that were built before are found by it.
+    /// The digest must not change: images built earlier are found by it.
     #[test]
     fn the_inputs_digest_is_the_same_for_good() {
         let planned = made("x", CONTEXTS, "ldap");

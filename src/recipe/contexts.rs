@@ -16,8 +16,8 @@ use crate::plan::{Failure, Step};
 pub(super) struct Contexts {
     /// Libraries and further images, by their digests.
     pub(super) images: BTreeMap<String, Recorded<ImageReference>>,
-    /// The constraints without the pins of what is built from source, where there are any. They
-    /// belong into an image that becomes the context [`CONSTRAINTS`].
+    /// The constraints without the pins of what is built from source, where there are any. They go
+    /// into an image that becomes the context [`CONSTRAINTS`].
     pub(super) constraints: Option<String>,
 }
 

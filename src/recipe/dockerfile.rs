@@ -9,7 +9,7 @@ use source_images::layer::{Contents, File};
 
 use super::FolderContents;
 
-/// Returns the folder that the keys of a ConfigMap are; `None` if none of them is the Dockerfile.
+/// Returns the keys of a ConfigMap as a folder; `None` if none of them is the Dockerfile.
 #[must_use]
 pub fn files_of_config_map(source: &DockerfileSource, data: &BTreeMap<String, Vec<u8>>) -> Option<Vec<File>> {
     let files = data.iter().map(|(name, content)| File {

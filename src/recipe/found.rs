@@ -68,7 +68,7 @@ pub struct Library {
     pub component: String,
     /// Its source image by digest.
     pub source: Recorded<ImageReference>,
-    /// The Python distribution that it is the source of; `None` if it says of none.
+    /// The Python distribution that it is the source of; `None` if it names none.
     pub distribution: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl Library {
 pub enum BaseImage {
     /// By its digest.
     Pinned(ImageReference),
-    /// By a tag. What that stands for was not looked up.
+    /// By a tag that was not looked up.
     Unpinned(ImageReference),
 }
 

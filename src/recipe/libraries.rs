@@ -16,8 +16,8 @@ pub enum LibrariesError {
     TooMany,
 }
 
-/// All libraries that `root` is built with, each once, those that it names first. `needs` has the
-/// names that a library has in its own `libraries`; none for one that is not there.
+/// All libraries that `root` is built with, each once, starting with those that it names. `needs`
+/// returns the names in a library's own `libraries`; none if it does not exist.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn all_libraries(
 
 struct LibraryWalk<'a, F> {
     needs: &'a F,
-    /// The way from the root.
+    /// The path from the root.
     path: Vec<String>,
     /// Those whose libraries were all seen.
     done: BTreeSet<String>,

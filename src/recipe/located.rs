@@ -1,4 +1,4 @@
-//! Where something is that a spec names.
+//! Where something that a spec names is.
 
 /// Something that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]

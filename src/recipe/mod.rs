@@ -1,8 +1,8 @@
 //! What an image is built from: given all that was found for it, the source images that the build
 //! takes, and the build.
 //!
-//! The controller and `patchset build-plan` only find; what follows from that is described here, so
-//! that both come to the same digests. [`Recipe::describe`] is the way in.
+//! The controller and `patchset build-plan` only find the inputs; what follows from them is decided
+//! here, so that both arrive at the same digests. [`Recipe::describe`] is the entry point.
 
 mod build;
 mod contexts;
@@ -69,9 +69,9 @@ pub struct Recipe {
     pub component: String,
     /// The images to publish, in this order.
     pub parts: Vec<RecipePart>,
-    /// The build as the status has it, without what follows from earlier ones. Where `unpinned`
-    /// names a context, the inputs are not known: the digest over them is empty, and tags that
-    /// would tell it are missing.
+    /// The build as the status has it, without what follows from earlier ones. If `unpinned` names
+    /// a context, the inputs are unknown: the digest over them is empty, and tags that would
+    /// contain it are missing.
     pub build: BuildStatus,
     /// The contexts that are named by a tag whose image was not looked up.
     pub unpinned: BTreeSet<String>,
@@ -83,7 +83,7 @@ pub enum RecipeError {
     /// An image cannot be described.
     #[error(transparent)]
     Image(#[from] source_images::Error),
-    /// What was found does not go together.
+    /// What was found does not fit together.
     #[error(transparent)]
     Plan(#[from] Failure),
 }
@@ -93,7 +93,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Where a tree cannot be read or is refused, the version is not one, contexts do not go
+    /// Where a tree cannot be read or is refused, the version is not one, contexts do not fit
     /// together, what is built from source would stay pinned, or a tag cannot be made.
     pub fn describe(found: BuildFindings<'_>) -> Result<Self, RecipeError> {
         let (spec, build) = (found.spec, found.build);
@@ -221,7 +221,7 @@ mod tests {
     const BASE: &str = "r/base@sha256:0000000000000000000000000000000000000000000000000000000000000002";
     const LIBRARY: &str = "r/source@sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
-    /// What is found for a build; `change` makes something else of it.
+    /// Describes the findings for a build after `change`.
     fn described(change: impl FnOnce(&mut OwnedFindings)) -> Result<Recipe, RecipeError> {
         let mut given = OwnedFindings::new();
         change(&mut given);
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// Makes something else of what is found.
+    /// A change to the findings.
     type Change = fn(&mut OwnedFindings);
 
     fn digest(change: impl FnOnce(&mut OwnedFindings)) -> InputsDigest {
@@ -392,8 +392,8 @@ mod tests {
         for (what, change) in changes {
             assert_ne!(digest(change), plain, "{what}");
         }
-        // Neither its tag is part of it, nor an argument that one of the spec replaces, nor a pin
-        // that is taken away.
+        // Neither its tag is part of it, nor an argument that the spec replaces, nor a pin that is
+        // removed.
         let same: [Change; 3] = [
             |given| given.spec["build"]["image"]["tag"] = json!("x"),
             |given| drop(given.arguments.insert("A".into(), "other".into())),

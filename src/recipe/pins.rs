@@ -1,7 +1,7 @@
-//! Pins of what is built from source: they are taken away, and where one stays, nothing is built.
+//! Pins of what is built from source: they are removed, and if one remains, nothing is built.
 //!
-//! pip and uv put the stock wheel over a patched library that stays pinned to another version, and
-//! say nothing.
+//! pip and uv silently put the stock wheel over a patched library that stays pinned to another
+//! version.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use super::CONSTRAINTS;
 /// The annotation by which Flux's users ask for the work to be done again.
 const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
 
-/// Returns the `forceAt` by which a build was asked for. Taking the annotation away does not bring
+/// Returns the `forceAt` by which a build was asked for. Removing the annotation does not bring
 /// back what was built before it.
 #[must_use]
 pub fn last_request(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Option<String> {
@@ -20,8 +20,8 @@ pub fn last_request(patch_set: &PatchSet, known: Option<&PatchSetStatus>) -> Opt
         .or_else(before)
 }
 
-/// Returns what is different from the build that the status tells, given the upstream's commit that
-/// is planned for.
+/// Returns what differs between the planned build and the one in the status, given the upstream's
+/// commit that is planned for.
 #[must_use]
 pub fn build_reasons(
     known: &PatchSetStatus,
@@ -70,10 +70,10 @@ pub fn build_reasons(
     reasons
 }
 
-/// Whether what was built before is of another commit.
+/// Whether the last build is of another commit.
 ///
-/// Where patches did not apply in between, the status is at the new commit already, and the image
-/// is not.
+/// If patches did not apply in between, the status is at the new commit already, and the image is
+/// not.
 fn has_moved(known: &PatchSetStatus, commit: Oid) -> bool {
     let before = match (&known.image, &known.upstream) {
         (Some(image), _) => image.revision.value().map(|revision| revision.commit),

@@ -22,17 +22,17 @@ pub enum TagError {
         "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{patchesBranch}}, {{patchesSha}}, {{release}} and {{inputs}}"
     )]
     Unknown(String),
-    /// The version is asked for and not known.
+    /// The version is asked for, but unknown.
     #[error(
         "build.image.tag asks for {{version}}, and the upstream's ref is no tag that names one: set build.source.version, or use {{ref}}"
     )]
     NoVersion,
-    /// The patches' commit is asked for, and they are not in Git.
+    /// The patches' commit is asked for, but they are not in Git.
     #[error(
         "build.image asks for {0} of the patches' repository, and the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
     )]
     NoPatchesCommit(&'static str),
-    /// The patches' branch is asked for, and their commit was named by itself.
+    /// The patches' branch is asked for, but their commit was named by itself.
     #[error(
         "build.image asks for {0} of the patches' repository, and its commit was named without a branch: set patches.git.ref.branch, or leave it out"
     )]
@@ -40,15 +40,15 @@ pub enum TagError {
     /// A brace without its partner.
     #[error("build.image.tag has a brace without its partner")]
     Braces,
-    /// A tag that moves is that of the image.
+    /// A moving tag is the image's own.
     #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
     Moving(String),
-    /// The time is asked for in a tag that is not for it.
+    /// The time is asked for in a tag that cannot have it.
     #[error(
         "{{time}} is for build.image.sortableTag alone: the image's own tag has to be the same for the same inputs, and tags that move need none"
     )]
     Time,
-    /// What came out is not a tag.
+    /// The result is not a tag.
     #[error(
         "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
     )]
@@ -69,8 +69,8 @@ pub(super) struct TagValues<'a> {
     pub(super) inputs_digest: Option<&'a InputsDigest>,
 }
 
-/// The tags of an image. One that tells inputs which are not known is missing, and all are where
-/// the image's own is.
+/// The tags of an image. A tag that contains unknown inputs is missing, and all are if the image's
+/// own is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tags {
     /// The image's own.
@@ -85,7 +85,7 @@ impl Tags {
         let own = make_tag(image.tag(), values, None)?;
         let mut sortable = None;
         if let Some(template) = &image.sortable_tag {
-            // Whether it is a tag shows with a time.
+            // Only with a time does it show whether it is a valid tag.
             make_tag(template, values, Some("00000000000000"))?;
             let made = fill_template(template, values, Some(TIME))?;
             sortable = Some(SortableTag {
@@ -161,7 +161,7 @@ fn make_tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result
     Ok(tag)
 }
 
-/// A template with values in the place of its variables. Inputs that are not known are zeros.
+/// Fills in the variables of a template. Unknown inputs become zeros.
 fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
     let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
     let mut tag = String::new();
@@ -306,7 +306,7 @@ mod tests {
         };
         let sortable = Some(sortable);
         assert_eq!(made[2], Tags { sortable, ..known });
-        // What is wrong with it shows all the same.
+        // Its own faults show all the same.
         let invalid = Tags::of_image(&image("-{inputs}", &[], None), unknown).unwrap_err();
         assert_eq!(invalid, TagError::Invalid("-000000000000".into()));
     }

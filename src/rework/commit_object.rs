@@ -17,8 +17,8 @@ pub struct PatchCommit {
 const NOBODY: (&str, &str) = ("unknown", "unknown@localhost");
 
 impl PatchCommit {
-    /// Reads what a patch says of itself. `undated` is when a patch was written that does not say
-    /// it, in seconds since the epoch.
+    /// Reads what a patch says of itself. `undated` is the time of a patch that does not say when
+    /// it was written, in seconds since the epoch.
     #[must_use]
     pub fn read(name: &str, text: &CommitText, undated: i64) -> Self {
         let written = text.written.unwrap_or(WrittenAt {

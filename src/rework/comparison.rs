@@ -8,10 +8,10 @@ use super::fingerprint::{ChangedFile, ChangedHunk, PatchFingerprint};
 use super::line_count::LineCount;
 use super::pairing::pair_patches;
 
-/// The most lines of a hunk that is gone that are told.
+/// The most lines of a lost hunk that are reported.
 const MOST_LINES: usize = 20;
 
-/// Two versions of a series beside each other.
+/// Two versions of a series side by side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeriesComparison {
@@ -30,12 +30,12 @@ pub struct ComparedPatch {
     /// Its number and name in the new version, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<(usize, String)>,
-    /// Its subject, in the new version where it is there.
+    /// Its subject, from the new version if it is there.
     pub subject: String,
     /// How both are related.
     pub relation: PatchRelation,
-    /// What changed, as a diff of messages and diffs without line numbers; nothing where both are
-    /// the same or one is not there.
+    /// What changed, as a diff of messages and diffs without line numbers; `None` if both are the
+    /// same or one is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<String>,
     /// What the new version does not have.
@@ -63,8 +63,8 @@ pub enum PatchRelation {
 pub struct LostPart {
     /// The file.
     pub path: String,
-    /// The line where the hunk's preimage started; nothing where all that was done to the file is
-    /// gone.
+    /// The line where the hunk's preimage started; `None` if everything that was done to the file
+    /// is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// What became of it.
@@ -81,7 +81,7 @@ pub enum HunkFate {
     Gone,
     /// Some of its lines are.
     Partly,
-    /// None of its lines is, and another hunk stands where it stood.
+    /// None of its lines is, and another hunk has taken its place.
     Replaced,
     /// Another patch, or another file, has all of it.
     Moved {
@@ -93,7 +93,7 @@ pub enum HunkFate {
 }
 
 impl SeriesComparison {
-    /// The patches of which something is gone.
+    /// The patches that lost something.
     pub fn losses(&self) -> impl Iterator<Item = &ComparedPatch> {
         self.patches.iter().filter(|patch| {
             let is_gone = |part: &LostPart| part.fate == HunkFate::Gone;
@@ -113,8 +113,8 @@ impl ComparedPatch {
 
 /// Compares two versions of a series.
 ///
-/// What counts are the lines that patches remove and add, wherever they stand, so that a patch that
-/// was carried over to other context loses nothing. A hunk is gone where none of its lines is left.
+/// Only the lines that patches remove and add count, wherever they are, so that a patch carried
+/// over to different context loses nothing. A hunk is gone if none of its lines is left.
 #[must_use]
 pub fn compare_series(old: &[PatchInput], new: &[PatchInput], options: &Options) -> SeriesComparison {
     let read = |patches: &[PatchInput]| -> Vec<PatchFingerprint> {
@@ -288,7 +288,7 @@ fn is_replaced(hunk: &ChangedHunk, file: &ChangedFile, own_files: &[&ChangedFile
     })
 }
 
-/// The lines of a hunk by which it is known: those with a letter or digit, or all where none has.
+/// The lines that identify a hunk: those with a letter or digit, or all if none has.
 fn telling(hunk: &ChangedHunk) -> Vec<&[u8]> {
     let says_something = |line: &&[u8]| line.iter().any(u8::is_ascii_alphanumeric);
     let telling: Vec<&[u8]> = hunk.changes().filter(says_something).collect();

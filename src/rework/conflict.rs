@@ -1,4 +1,4 @@
-//! The files of a conflict, for whoever solves it.
+//! The files of a conflict, for whoever resolves it.
 
 use git_apply_engine::{Objects, Oid, PatchInput};
 use patch_refresh::{
@@ -6,7 +6,7 @@ use patch_refresh::{
     three_way_files,
 };
 
-/// Why the files of a conflict cannot be told.
+/// Why the files of a conflict cannot be determined.
 pub type ConflictFileError = RefreshError;
 
 /// A file of a patch that does not apply, in the versions that are merged.
@@ -16,7 +16,7 @@ pub struct ConflictFile {
     pub path: String,
     /// The file for which the patch was made.
     pub base: Option<FileVersion>,
-    /// The file that is there.
+    /// The current file.
     pub ours: Option<FileVersion>,
     /// The base with the patch.
     pub theirs: Option<FileVersion>,
@@ -24,14 +24,14 @@ pub struct ConflictFile {
     pub source: VersionSource,
     /// Why the diff does not apply; `None` where it does.
     pub error: Option<String>,
-    /// The file that is there with the patch merged into it, and conflicts marked in it; `None` where
-    /// it is not a text on all sides.
+    /// The current file with the patch merged into it and conflicts marked; `None` if it is not
+    /// text on all sides.
     pub merged: Option<Vec<u8>>,
     /// How many conflicts are marked in it.
     pub conflicts: usize,
 }
 
-/// Gives the files of a patch in the versions that are merged, sorted by their paths.
+/// Returns the files of a patch in the versions that are merged, sorted by path.
 ///
 /// # Errors
 ///

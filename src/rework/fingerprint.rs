@@ -1,4 +1,4 @@
-//! By what a patch is known again in another version of its series.
+//! What identifies a patch in another version of its series.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use patch_headers::{CommitText, PatchIdentity};
 
 use super::commit_object::commit_message;
 
-/// What a patch is known by, and what it does without line numbers.
+/// What identifies a patch, and what it does, without line numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchFingerprint {
     /// Its file's name.
@@ -17,7 +17,7 @@ pub struct PatchFingerprint {
     pub(super) message: String,
     pub(super) author: Option<String>,
     pub(super) change_ids: Vec<String>,
-    /// The commit that it was made of.
+    /// The commit that it was made from.
     pub(super) commit: Option<String>,
     pub(super) files: Vec<ChangedFile>,
 }
@@ -42,7 +42,7 @@ pub(super) struct ChangedHunk {
 }
 
 impl ChangedHunk {
-    /// The lines that go or come.
+    /// The removed and added lines.
     pub(super) fn changes(&self) -> impl Iterator<Item = &[u8]> {
         let lines = self.lines.iter().map(Vec::as_slice);
         lines.filter(|line| line.starts_with(b"-") || line.starts_with(b"+"))
@@ -68,7 +68,7 @@ impl PatchFingerprint {
         }
     }
 
-    /// All lines that go or come.
+    /// All removed and added lines.
     pub(super) fn changes(&self) -> impl Iterator<Item = &[u8]> {
         let hunks = self.files.iter().flat_map(|file| &file.hunks);
         hunks.flat_map(ChangedHunk::changes)

@@ -30,7 +30,7 @@ impl<'a> LineCount<'a> {
     }
 }
 
-/// Lines of one text after the other.
+/// Counts the lines of a text.
 impl<'a> FromIterator<&'a [u8]> for LineCount<'a> {
     fn from_iter<T: IntoIterator<Item = &'a [u8]>>(lines: T) -> Self {
         let mut count = Self::default();

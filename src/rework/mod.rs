@@ -1,6 +1,5 @@
-//! What becomes of a series that somebody reworks: which patch is which in two versions of it, what
-//! is gone, how a changed patch is written back into its file, and what is to be known of a
-//! conflict.
+//! Compares and writes back a series that was reworked: which patch is which in two versions of it,
+//! what is gone, how a changed patch is written back into its file, and the files of a conflict.
 
 mod commit_object;
 mod comparison;

@@ -6,16 +6,17 @@ use std::hash::Hash;
 use super::fingerprint::PatchFingerprint;
 use super::line_count::LineCount;
 
-/// How many of the lines that two patches change have to be the same, in percent, so that one is
-/// taken for the other where nothing else tells.
+/// How many of the lines that two patches change have to be the same, in percent, for one to be
+/// taken for the other if nothing else decides.
 const LEAST_COMMON: usize = 50;
 
-/// Says of each new patch which old one it is; `None` for one that came.
+/// Returns for each new patch which old one it is; `None` for one that was added.
 ///
 /// `known` has pairs that are certain, by their numbers among old and new ones. The others are
-/// paired by what identifies them, the most certain first: the commit that they were made of, the
-/// same `Change-Id`s, message, subject with author, changed lines, name, and at last by most of the
-/// changed lines. What stands for several is passed over, and then taken in order.
+/// paired by what identifies them, the most certain first: the commit that they were made from, the
+/// same `Change-Id`s, message, subject with author, changed lines, name, and finally by most of the
+/// changed lines. A key that several patches share is skipped in a first round, and matched in
+/// order in a second.
 #[must_use]
 pub fn pair_patches(
     old: &[PatchFingerprint],
@@ -55,7 +56,7 @@ pub fn pair_patches(
     pairing.of_new
 }
 
-/// What becomes of a key that several patches of a side have.
+/// What to do with a key that several patches of a side share.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeated {
     PassedOver,
@@ -111,7 +112,7 @@ impl<'a> Pairing<'a> {
         }
     }
 
-    /// Pairs what has most lines in common, the most similar first.
+    /// Pairs those with the most lines in common, the most similar first.
     fn by_lines(&mut self) {
         let mut found = Vec::new();
         let counted = |patch: &'a PatchFingerprint| patch.changes().collect::<LineCount<'a>>();

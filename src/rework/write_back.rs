@@ -7,13 +7,13 @@ use git_apply_engine::{
 use patch_headers::HeadForm;
 use patch_refresh::replace_diffstat;
 
-/// The most files of a patch for each of which it is tried whether its diff can stay.
+/// The most files in a patch for which each diff is applied to see whether it can stay.
 const MOST_TRIED: usize = 64;
 
-/// A patch whose commit is another than it was.
+/// A patch whose commit has changed.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangedPatch<'a> {
-    /// Its file as it is, and how it is read.
+    /// Its current file, and how it is read.
     pub original: &'a PatchInput,
     /// How the patches are read.
     pub options: &'a Options,
@@ -23,22 +23,22 @@ pub struct ChangedPatch<'a> {
     pub before: Oid,
     /// The tree after it.
     pub after: Oid,
-    /// Whether its author or message is another.
+    /// Whether its author or message has changed.
     pub head: HeadChange<'a>,
 }
 
-/// What becomes of what stands before the diffs.
+/// What happens to the text before the diffs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadChange<'a> {
     /// It stays.
     Kept,
-    /// It is the commit's.
+    /// It becomes that of the commit.
     Message {
-        /// How the patch says it.
+        /// The form in which the patch has it.
         form: HeadForm,
-        /// The message that it had.
+        /// The old message.
         old: &'a str,
-        /// The message that it has.
+        /// The new message.
         new: &'a str,
     },
 }
@@ -54,23 +54,23 @@ pub enum WriteBackError {
         /// Why.
         message: String,
     },
-    /// What was written does not do what the commit does.
+    /// The written patch does not do what the commit does.
     #[error(
         "{name}: what the commit does cannot be written in the way the file is written (names with -p{strip}): write the file anew with git format-patch"
     )]
     NotTheSame {
         /// Its name.
         name: String,
-        /// How many leading components its names have too many.
+        /// By how many leading components its names are too long.
         strip: usize,
     },
 }
 
-/// Gives the file of a changed patch.
+/// Returns the file of a changed patch.
 ///
-/// The diffs of files for which nothing changed stay as they are; the others are those of `git
-/// format-patch` with names and ids as long as the file has them. The result was applied, and gives
-/// the commit's tree.
+/// The diffs of files for which nothing changed stay as they are; the others are those of
+/// `git format-patch`, with names and ids as long as in the file. The result has been applied, and
+/// gives the commit's tree.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ pub fn write_back(objects: &dyn Objects, changed: &ChangedPatch<'_>) -> Result<V
     if writer.gives_the_tree(&text) {
         return Ok(text);
     }
-    // What the file has besides may be what is wrong with it.
+    // What else the file contains may be what is wrong with it.
     let whole = writer.plain_text();
     if writer.gives_the_tree(&whole) {
         return Ok(whole);
@@ -116,7 +116,7 @@ struct Parts<'a> {
     /// What stands before the first diff.
     head: &'a [u8],
     sections: Vec<FileSection<'a>>,
-    /// What stands behind the last.
+    /// What stands after the last.
     trailer: &'a [u8],
 }
 
@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Where a binary diff ends: behind the empty line of its last block.
+/// Where a binary diff ends: after the empty line of its last block.
 fn binary_end(text: &[u8]) -> usize {
     let is_mail_end = |line: &[u8]| line == b"-- \n" || line.starts_with(b"From ");
     let mut end = 0;
@@ -181,7 +181,7 @@ fn binary_end(text: &[u8]) -> usize {
 struct Style {
     /// What stands in front of names: `a/` and `b/`, or nothing.
     prefixes: [Vec<u8>; 2],
-    /// How many digits of ids it has; nothing where it names none.
+    /// How many digits its ids have; `None` if it has none.
     digits: Option<usize>,
     /// Whether its diffs begin with `diff --git`.
     is_git: bool,
@@ -191,7 +191,7 @@ impl Style {
     fn read(original: &Parts<'_>, engine: &Options) -> Self {
         let strip = engine.strip.unwrap_or_else(|| {
             let first = original.sections.first();
-            // `git apply` strips nothing of a plain diff whose names have no folder.
+            // `git apply` strips nothing from a plain diff whose names have no folder.
             let names_folder = |section: &FileSection<'_>| {
                 let name = section.diff.header.split(|byte| *byte == b'\n');
                 let mut name =
@@ -230,7 +230,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// The file, with all of the original that can stay.
+    /// The file, with as much of the original as can stay.
     fn text(&self) -> Vec<u8> {
         if self.has_files_twice() {
             return self.plain_text();
@@ -252,7 +252,7 @@ impl Writer<'_> {
         text
     }
 
-    /// The file with the commit's diffs, of the original its head and end alone.
+    /// The file with the commit's diffs, and only the head and end of the original.
     fn plain_text(&self) -> Vec<u8> {
         let mut text = self.head();
         for at in 0..self.fresh.sections.len() {
@@ -276,7 +276,7 @@ impl Writer<'_> {
         all.windows(2).any(|two| two.first() == two.last())
     }
 
-    /// The commit's diff of the file that a diff of the original is of.
+    /// The commit's diff of the same file as a diff of the original.
     fn fresh_of(&self, section: &FileSection<'_>) -> Option<usize> {
         let names = |diff: &FileDiff<'_>| diff.new_path.clone().or_else(|| diff.old_path.clone());
         let wanted = names(&section.diff);
@@ -343,7 +343,7 @@ impl Writer<'_> {
             })
         };
         if let Some(names) = line.strip_prefix(b"diff --git ") {
-            // Both names are the same but for their prefixes, or stand behind `rename`.
+            // Both names are the same except for their prefixes, or follow `rename`.
             let middle = names.windows(3).position(|part| part == b" b/");
             if let Some(middle) = middle
                 && let (Some(first), Some(second)) = (names.get(..middle), names.get(middle + 3..))
@@ -485,7 +485,7 @@ fn text_head(head: &[u8], old: &str, new: &str) -> Vec<u8> {
     }
 }
 
-/// A mail's head up to and with the line `---`, and what stands behind it.
+/// A mail's head up to and including the line `---`, and what follows it.
 fn split_head(head: &[u8]) -> (&[u8], &[u8]) {
     let mut end = 0;
     for line in head.split_inclusive(|byte| *byte == b'\n') {
@@ -497,7 +497,7 @@ fn split_head(head: &[u8]) -> (&[u8], &[u8]) {
     (head, b"")
 }
 
-/// The diffstat of a mail of `git format-patch`, without the empty line behind it.
+/// The diffstat of a mail of `git format-patch`, without the empty line after it.
 fn stat_of(behind: &[u8]) -> &[u8] {
     behind.strip_suffix(b"\n").unwrap_or(behind)
 }
@@ -551,7 +551,7 @@ fn is_edit(diff: &FileDiff<'_>) -> bool {
     diff.change == FileChange::Modify && !diff.is_binary && keeps_mode
 }
 
-/// A line `index` with ids of so many digits.
+/// An `index` line with its ids cut to this many digits.
 fn shortened(line: &[u8], digits: usize) -> Vec<u8> {
     let Some(rest) = line.strip_prefix(b"index ") else {
         return line.to_vec();
@@ -570,7 +570,8 @@ fn shortened(line: &[u8], digits: usize) -> Vec<u8> {
     [b"index ", old.as_slice(), b"..", &new, rest].concat()
 }
 
-/// The header of a diff with the ids of another one of the same file, as long as they are.
+/// The header of a diff with the ids of another diff of the same file, cut to the length of its
+/// own.
 fn with_ids(header: &[u8], fresh: &FileDiff<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     for line in header.split_inclusive(|byte| *byte == b'\n') {

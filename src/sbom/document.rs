@@ -73,8 +73,8 @@ pub struct Overridden {
 }
 
 impl Overridden {
-    /// Returns what an override did; `None` if it pinned nothing anew. `from` has upstream's pins,
-    /// and `to` what is pinned in their place.
+    /// Returns what an override did; `None` if it pinned nothing new. `from` has upstream's pins,
+    /// and `to` the pins that replace them.
     #[must_use]
     pub fn from_override(
         package: &str,
@@ -166,7 +166,7 @@ pub(super) fn patched_component(
     }
     let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
     let patched = (!names.is_empty()).then(|| format!("patched with {}", names.join(", ")));
-    // No commits of the pedigree: those are what a component has besides its ancestor, and the
+    // Not as commits of the pedigree: those are what a component has besides its ancestor, and the
     // ancestor has these.
     let left_out = left_out.iter().map(|LeftOutPatch { name, commit }| {
         let commit = commit.as_ref().map(|commit| format!(" as {commit}"));
@@ -238,7 +238,7 @@ pub enum SpecificationVersion {
 }
 
 impl SpecificationVersion {
-    /// As documents have it.
+    /// The version as documents write it.
     const fn as_str(self) -> &'static str {
         match self {
             Self::V1_5 => "1.5",
@@ -251,7 +251,7 @@ impl SpecificationVersion {
 /// Writes the document of a component, of the patched libraries that it is built with and of
 /// overridden packages, as JSON.
 ///
-/// Equal input gives equal bytes: the serial number follows from it, and there is no time.
+/// Equal input gives equal bytes: the serial number follows from it, and there is no timestamp.
 ///
 /// # Errors
 ///
@@ -364,7 +364,7 @@ fn pypi_purl(name: &str, version: &str) -> Result<Purl, Error> {
 }
 
 fn parse_purl(text: &str) -> Result<Purl, Error> {
-    // The library takes any text for one.
+    // The library accepts any text as one.
     let checked: GenericPurl<String> = text
         .parse()
         .map_err(|error: ParseError| purl_error(text, &error))?;

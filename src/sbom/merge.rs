@@ -7,11 +7,11 @@ use upper_constraints::PackageName;
 
 use super::{Error, Overridden, Patched, SpecificationVersion, document};
 
-/// Merges a component's pedigree and the overridden packages into a document, and gives it with
-/// everything else in it unchanged.
+/// Merges a component's pedigree and the overridden packages into a document, and returns it with
+/// everything else unchanged.
 ///
-/// A component that is there already, also below another, by its package URL without qualifiers or
-/// by its name and version, gets properties, and what its pedigree lacks; one that is not is added.
+/// A component that the document has already, at any depth, by its package URL without qualifiers
+/// or by its name and version, gets properties and what its pedigree lacks; others are added.
 ///
 /// # Errors
 ///
@@ -84,8 +84,8 @@ fn references(value: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Gives a component of the document, or those below it, the pedigree and properties of the same
-/// component here; whether one is the same.
+/// Gives the same component of the document, at any depth, the pedigree and properties of the one
+/// here; returns whether there is one.
 fn enrich(theirs: &mut Value, ours: &Value) -> bool {
     let is_this = is_same(theirs, ours);
     let Some(theirs) = theirs.as_object_mut() else {
@@ -111,7 +111,7 @@ fn enrich(theirs: &mut Value, ours: &Value) -> bool {
             .entry("properties")
             .or_insert_with(|| Value::Array(Vec::new()));
         if let Some(list) = list.as_array_mut() {
-            // Of a name that may be there several times, all are ours.
+            // A name may occur several times: all its values are ours.
             list.retain(|one| !more.iter().any(|new| new.get("name") == one.get("name")));
             list.extend(more.iter().cloned());
         }

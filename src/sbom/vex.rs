@@ -33,7 +33,7 @@ struct Resolution {
     components: BTreeSet<String>,
 }
 
-/// By whom and when statements are made.
+/// Who makes statements, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// A person or an organization.
@@ -105,7 +105,7 @@ impl Resolutions {
         to_json(&document)
     }
 
-    /// Writes the statements as an in-toto attestation about the image, which is not signed.
+    /// Writes the statements as an unsigned in-toto attestation about the image.
     ///
     /// # Errors
     ///

@@ -32,9 +32,9 @@ const LONGEST_NOTE: usize = 1024;
 
 /// Publishes an event on an object.
 ///
-/// Events are deduplicated by whoever calls: one for a change, none for a repetition. Each goes out
-/// through a recorder of its own, because a shared one folds events that differ in their note alone
-/// into a series that shows only the first note.
+/// The caller deduplicates events: one for a change, none for a repetition. Each goes out through a
+/// recorder of its own, because a shared one folds events that differ only in their note into a
+/// series that shows only the first note.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
-//! What waits to be sent, by the namespace that it is of: each namespace has its turn, and where
-//! there is no room left, the one that takes most loses what it added last. So no namespace delays
-//! or displaces what another has to say.
+//! A queue of what waits to be sent, by namespace: namespaces take turns, and if there is no room
+//! left, the one that takes most loses what it added last. So no namespace delays or displaces what
+//! another has to say.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +31,7 @@ struct WaitingEvents<T> {
     bytes: usize,
 }
 
-/// What waits of one namespace, each item with its size in bytes.
+/// What waits in one namespace, each item with its size in bytes.
 #[derive(Debug)]
 struct NamespaceQueue<T> {
     items: VecDeque<(usize, T)>,
@@ -53,8 +53,8 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Adds an item of a size in bytes. Returns what there is no room for: the items that were
-    /// added last by the namespaces that take most, which may be this one.
+    /// Adds an item of the given size in bytes. Returns what does not fit: the last items of the
+    /// namespaces that take most, which may include this one.
     pub(super) fn push(&self, namespace: &str, size: usize, item: T) -> Vec<T> {
         let mut displaced = Vec::new();
         {
@@ -71,8 +71,8 @@ impl<T> FairQueue<T> {
         displaced
     }
 
-    /// Waits for the next item, each namespace in its turn and its items in their order. For one
-    /// task alone.
+    /// Waits for the next item, each namespace in its turn and its items in their order. Only one
+    /// task may call this.
     pub(super) async fn next(&self) -> T {
         loop {
             let added = self.added.notified();
@@ -119,7 +119,7 @@ impl<T> WaitingEvents<T> {
         Some(item)
     }
 
-    /// By its part of whichever limit it takes more of.
+    /// Weighs each namespace by whichever limit it takes the larger share of.
     fn take_last_of_largest(&mut self, limits: QueueLimits) -> Option<T> {
         let weight = |queue: &NamespaceQueue<T>| {
             (queue.items.len() * limits.bytes.max(1)).max(queue.bytes.saturating_mul(limits.items.max(1)))

@@ -1,7 +1,7 @@
 //! The one writer of status.
 //!
-//! Status is written whole, by server-side apply under one field manager, and only where it differs
-//! from what stands there, and only while what it follows from still stands there.
+//! Status is written whole, by server-side apply under one field manager, only if it differs from
+//! the stored one, and only while what it follows from is still stored.
 
 pub mod events;
 mod fair_queue;
@@ -20,10 +20,10 @@ pub enum Error {
     /// The status cannot be written as JSON.
     #[error("cannot write the status as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// There can be no HTTP client.
+    /// The HTTP client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Http(#[from] reqwest::Error),
-    /// Events go to an address that is not connected to.
+    /// Events go to an address that must not be connected to.
     #[error("--events-addr: {0}")]
     Address(#[from] guarded_egress::RefusedAddress),
     /// Others changed the object again and again.

@@ -1,9 +1,9 @@
 //! Flux's notification controller: the changes for which there are Kubernetes Events, in Flux's own
-//! format (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the manners of its
+//! format (`Event` of `github.com/fluxcd/pkg/apis/event/v1beta1`, and the behaviour of its
 //! `runtime/events` recorder).
 //!
-//! Nobody waits for it: what is recorded goes into a queue with an end, and one task posts it, the
-//! namespaces taking turns. What cannot be posted is counted and dropped.
+//! Nothing waits for it: events go into a bounded queue, and one task posts them, the namespaces
+//! taking turns. What cannot be posted is counted and dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ use super::fair_queue::{FairQueue, QueueLimits};
 use super::{Error, FIELD_MANAGER};
 use crate::plan::conditions::shortened;
 
-/// Annotations of an object that begin so go with its events.
+/// Annotations of an object with this prefix go with its events.
 pub(crate) const FLUX_EVENT_GROUP: &str = "event.toolkit.fluxcd.io/";
 /// The longest message, in characters (`MaxLength` of the type).
 const LONGEST_MESSAGE: usize = 39_000;
@@ -41,11 +41,11 @@ const QUEUE: QueueLimits = QueueLimits {
 };
 /// How long one request may take, as in Flux.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an event is worth telling while the server cannot be reached.
+/// How long an event is worth posting while the server cannot be reached.
 const WORTH: Duration = Duration::from_secs(300);
-/// How often an event is posted to a server that answers with a fault of its own, as in Flux.
+/// How many times an event is posted to a server that answers with a fault of its own, as in Flux.
 const ANSWERED: u32 = 5;
-/// How often it is logged at most that events were dropped.
+/// The least time between two log lines about dropped events.
 const COMPLAIN: Duration = Duration::from_secs(60);
 
 /// Where events are posted; the empty text is nowhere.
@@ -95,7 +95,7 @@ struct Event {
 }
 
 impl Event {
-    /// What its texts take, in bytes.
+    /// The size of its texts, in bytes.
     fn size(&self) -> usize {
         let metadata = self.metadata.iter().map(|(name, value)| name.len() + value.len());
         self.message.len() + self.reason.len() + metadata.sum::<usize>()
@@ -128,11 +128,11 @@ impl EventContext {
 /// What became of the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// They were taken.
+    /// Those that were accepted.
     pub delivered: u64,
-    /// The server had them already.
+    /// Those that the server had already.
     pub duplicates: u64,
-    /// They were given up.
+    /// Those that were given up.
     pub dropped: u64,
 }
 
@@ -170,19 +170,19 @@ impl Counts {
 }
 
 impl Notifier {
-    /// A notifier and the work that posts what it is given; nothing where the address is empty.
+    /// Makes a notifier and the future that posts its events; `None` if the address is empty.
     ///
     /// # Errors
     ///
-    /// Where no HTTP client can be made.
+    /// If no HTTP client can be made.
     pub fn new(address: &Address) -> Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>, Error> {
         let Some(url) = address.0.clone() else {
             return Ok(None);
         };
         Destinations::NAMED.check(&url)?;
         guarded_egress::tls::ensure_provider();
-        // A system without certificate authorities, as small images are, has no use for them over
-        // plain HTTP.
+        // A system without certificate authorities, such as a small image, needs none for plain
+        // HTTP.
         let client = client_settings()
             .build()
             .or_else(|_| client_settings().tls_certs_only([]).build())?;
@@ -192,8 +192,8 @@ impl Notifier {
         Ok(Some((Self { queue, counts }, work)))
     }
 
-    /// Has an event posted. Never waits: where the queue is full, the last event of the namespace
-    /// that takes most is dropped.
+    /// Queues an event. Never waits: if the queue is full, the last event of the namespace that
+    /// takes most is dropped.
     pub fn post(&self, regarding: ObjectReference, note: &Note, about: EventContext) {
         let now = jiff::Timestamp::now();
         let event = Event {
@@ -240,13 +240,13 @@ fn client_settings() -> ClientBuilder {
         .user_agent(crate::USER_AGENT)
 }
 
-/// What a server made of an event.
+/// How a server answered an event.
 #[derive(Debug, PartialEq, Eq)]
 enum Receipt {
     Taken,
-    /// The notification controller answers so to what it was told a short while ago.
+    /// The notification controller received the same event a short while ago.
     Duplicate,
-    /// It may be taken when it is posted again.
+    /// It may be accepted when posted again.
     Fault(String),
     Refused(String),
 }
@@ -274,7 +274,7 @@ async fn post_all(client: Client, url: Url, queue: Arc<FairQueue<(Instant, Event
     }
 }
 
-/// Posts one event until it is taken, refused or not worth telling any more.
+/// Posts one event until it is accepted, refused, or not worth posting any more.
 async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> Result<Receipt, String> {
     let body = serde_json::to_vec(event).map_err(|error| error.to_string())?;
     let mut waits = ExponentialBuilder::default()

@@ -9,27 +9,26 @@ use serde_json::json;
 
 use super::{Error, FIELD_MANAGER};
 
-/// How often a write is tried while others change the rest of the object.
+/// How many times a write is tried while others change the rest of the object.
 const TRIES: usize = 5;
 
-/// What became of a status.
+/// The outcome of a write.
 #[derive(Debug)]
 pub enum Written<K> {
-    /// It stands there: the object as the API server then holds it.
+    /// It is stored: the object as the API server then holds it.
     Stored(Box<K>),
-    /// Somebody else wrote the status since it was read. Theirs stands.
+    /// Another writer changed the status since it was read. Theirs stays.
     Overtaken,
     /// The object is gone, or another one has its name.
     Gone,
 }
 
-/// Applies a status where the object is of the version given, or its status is still the one that
-/// was known.
+/// Applies a status if the object has the given version, or if its status is still the known one.
 ///
-/// What was concluded from one status never replaces another one, so that of two controllers the
-/// one that was held up does not write what it knew before. Changes of spec and metadata do not
-/// count: who works on the newer spec writes again. The uid goes along, so that a status never
-/// lands on an object that was deleted and made again meanwhile.
+/// What follows from one status never replaces another one: of two controllers, the one that was
+/// held up does not write what it knew before. Changes of spec and metadata do not count: whoever
+/// works on the newer spec writes again. The uid is sent along, so that a status never lands on an
+/// object that was deleted and recreated meanwhile.
 ///
 /// # Errors
 ///
@@ -63,7 +62,7 @@ where
         match api.patch_status(&name, &parameters, &Patch::Apply(&body)).await {
             Ok(stored) => return Ok(Written::Stored(Box::new(stored))),
             Err(kube::Error::Api(error)) if error.is_not_found() => return Ok(Written::Gone),
-            // Fields of other managers are taken: only the version or the uid can differ.
+            // Fields of other managers are taken over: only the version or the uid can conflict.
             Err(kube::Error::Api(error)) if error.is_conflict() => {}
             Err(error) => return Err(error.into()),
         }

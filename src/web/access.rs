@@ -16,7 +16,7 @@ use super::reviews::{self, NoAnswer};
 use super::stores::ShownKind;
 use super::viewer::User;
 
-/// How long an answer of the API server counts.
+/// How long an answer of the API server stays valid.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 /// How many tokens are remembered.
 const TOKENS: NonZero<usize> = NonZero::new(1024).unwrap();
@@ -29,10 +29,10 @@ const MOST_NAMESPACES: usize = 500;
 /// The longest token, in bytes.
 const LONGEST_TOKEN: usize = 16 << 10;
 
-/// Who asks for what.
+/// Who wants to list what, and where.
 type Question = ([u8; 32], ShownKind, Option<String>);
 
-/// What was answered lately, and when.
+/// Recent answers, and when they were given.
 type Remembered<K, V> = Mutex<LruCache<K, (Instant, V)>>;
 
 /// What viewers may see.
@@ -72,7 +72,7 @@ impl ViewerAccess {
         }
     }
 
-    /// Whose token it is; `None` where it is nobody's.
+    /// The user whose token it is; `None` if it is nobody's.
     pub(super) async fn user_of_token(&self, token: &SecretString) -> Result<Option<User>, NoAnswer> {
         let text = token.expose_secret();
         if text.is_empty() || text.len() > LONGEST_TOKEN {
@@ -88,8 +88,8 @@ impl ViewerAccess {
         Ok(user)
     }
 
-    /// Whether a user may list a kind, in a namespace or in all. What the API server does not
-    /// answer is not allowed.
+    /// Whether a user may list a kind, in a namespace or in all. No answer from the API server
+    /// counts as no.
     pub(super) async fn may_list(&self, user: &User, kind: ShownKind, namespace: Option<&str>) -> bool {
         let key = (user.fingerprint(), kind, namespace.map(ToOwned::to_owned));
         if let Some(answer) = remembered(&self.answers, &key) {
@@ -107,7 +107,7 @@ impl ViewerAccess {
         }
     }
 
-    /// Those of some namespaces whose objects of a kind a viewer may list, with those that anybody
+    /// Of some namespaces, those whose objects of a kind a viewer may list, and those that anybody
     /// may look at.
     pub(super) async fn visible(
         &self,

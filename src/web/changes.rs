@@ -13,7 +13,7 @@ pub enum ChangedObject {
     ConstraintOverride(String),
     /// A `PatchRepository` of a namespace.
     PatchRepository(String),
-    /// More than could be kept: any object.
+    /// More changes than could be kept: any object.
     Any,
 }
 
@@ -29,5 +29,5 @@ impl ChangedObject {
     }
 }
 
-/// Where the changes from now on come from, for each page anew.
+/// Makes a stream of the changes from that moment on, one for each page.
 pub type Changes = dyn Fn() -> BoxStream<'static, ChangedObject> + Send + Sync;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// What is shorter is sent as it is, in bytes.
+/// The shortest answer that is compressed, in bytes.
 const LEAST: usize = 1 << 10;
 
 /// Whether the client takes gzip.
@@ -29,14 +29,14 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether another site had the browser ask. It gets answers as they are: by the length of a
-/// compressed one it could guess at what stands beside words of its own.
+/// Whether another site made the browser ask. It gets uncompressed answers: from the length of a
+/// compressed one it could guess what stands next to words of its own.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     matches!(site, Some(b"cross-site" | b"same-site"))
 }
 
-/// Compresses pages, styles and scripts for who takes that. Streams are left alone.
+/// Compresses pages, styles and scripts for clients that accept it. Leaves streams alone.
 pub(super) async fn compress(request: Request, next: Next) -> Response {
     let is_wanted = takes_gzip(request.headers()) && !is_from_elsewhere(request.headers());
     let mut response = next.run(request).await;
@@ -57,7 +57,7 @@ pub(super) async fn compress(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    // It was made here, and is in memory.
+    // The body was made here, and is in memory.
     let Ok(plain) = to_bytes(body, usize::MAX).await else {
         return Response::from_parts(head, Body::empty());
     };

@@ -35,7 +35,7 @@ use crate::page::resources::{
 };
 use crate::page::{Frame, HighlightBudget, RenderError, SCRIPT, STYLE, Section};
 
-/// How long a page that is open is told of changes before it has to ask anew.
+/// How long an open page receives changes before it has to ask again.
 const STREAMS_WITHIN: Duration = Duration::from_secs(600);
 /// What connections may take.
 const BOUNDS: ConnectionBounds = ConnectionBounds {
@@ -48,18 +48,18 @@ const BOUNDS: ConnectionBounds = ConnectionBounds {
 };
 /// The longest body of a request, in bytes.
 const LONGEST_BODY: usize = 32 << 10;
-/// How many pages that are open are told of changes.
+/// How many open pages receive changes.
 const STREAMS: usize = 128;
-/// How many of them one viewer may have; all that are not logged in are one.
+/// How many of them one viewer may have; all viewers who are not logged in count as one.
 const STREAMS_OF_ONE: usize = 16;
 /// How many pages are made at the same time.
 const PAGES_AT_ONCE: usize = 4;
-/// How many bytes of diffs one page has coloured by their languages, and for how long.
+/// How many bytes of diffs one page colours by language, and for how long.
 const COLOURED_BYTES: usize = 256 << 10;
 const COLOURS_WITHIN: Duration = Duration::from_secs(1);
-/// How long changes are gathered before they are told.
+/// How long changes are gathered before they are sent.
 const GATHERS_FOR: Duration = Duration::from_millis(300);
-/// How long it is taken for granted who a viewer with an open page is.
+/// How long the identity of a viewer with an open page is taken for granted.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// What a page may load: its own style and script.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -100,7 +100,7 @@ impl Site {
         }
     }
 
-    /// Who asks, by a proxy's word, a token, or a session; `None` for anybody.
+    /// Who asks, according to a proxy, a token, or a session; `None` if anonymous.
     async fn user(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Option<User>, NoAnswer> {
         if let Some(user) = self.options.user_of_proxy(headers, peer) {
             return Ok(Some(user));
@@ -127,8 +127,8 @@ impl Site {
         }
     }
 
-    /// The frame around the page of an object, given its namespace and name, for who may list its
-    /// kind there.
+    /// The frame around the page of an object, given its namespace and name, for a viewer who may
+    /// list its kind there.
     async fn frame_of_object(
         &self,
         viewer: &Viewer,
@@ -149,7 +149,7 @@ impl Site {
             ShownKind::PatchSets => stores::namespaces(&self.stores.patch_sets),
             ShownKind::ConstraintOverrides => stores::namespaces(&self.stores.constraint_overrides),
             ShownKind::PatchRepositories => stores::namespaces(&self.stores.repositories),
-            // They are not listed: they are part of what is.
+            // They are not listed: they are shown within what is.
             ShownKind::ConfigMaps => BTreeSet::new(),
         };
         let anonymous = &self.options.anonymous;
@@ -170,7 +170,7 @@ impl Site {
             || self.access.may_list(user, kind, Some(namespace)).await
     }
 
-    /// Makes a page, where that is not asked of too many at once.
+    /// Makes a page, after a wait if too many are being made.
     async fn page(
         &self,
         make: impl FnOnce() -> Result<String, RenderError> + Send + 'static,
@@ -199,7 +199,7 @@ struct Viewer {
 enum Refusal {
     /// It is not known who asks.
     NotLoggedIn,
-    /// There is none, or the viewer may not see it.
+    /// It does not exist, or the viewer may not see it.
     NotFound,
     /// The API server does not answer.
     Unavailable,
@@ -316,7 +316,7 @@ pub async fn serve(listener: TcpListener, site: Site) {
     bounded_server::serve(listener, router, BOUNDS).await;
 }
 
-/// Adds to every answer what browsers are to hold it to.
+/// Adds to every answer the headers that restrict what browsers do with it.
 async fn guarded(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
@@ -332,7 +332,7 @@ async fn guarded(mut response: Response) -> Response {
     response
 }
 
-/// Finds out who asks. Where nothing is open to everybody, nobody gets past this.
+/// Finds out who asks. Unless some namespace is open to everybody, anonymous requests end here.
 async fn with_viewer(
     State(site): State<Arc<Site>>,
     Extension(connection): Extension<Connection>,
@@ -460,7 +460,7 @@ async fn constraint_override(
         .await?;
     let object = stores::find(&site.stores.constraint_overrides, &namespace, &name, Clone::clone);
     let object = object.ok_or(Refusal::NotFound)?;
-    // It is in a ConfigMap, which not everybody may read who may list the object.
+    // It is in a ConfigMap, which not everybody who may list the object may read.
     let is_shown = site
         .may_see(viewer.user.as_ref(), ShownKind::ConfigMaps, &namespace)
         .await;
@@ -514,7 +514,7 @@ async fn login(
     login_page(user.as_ref(), StatusCode::OK, None, LoginForm::Offered)
 }
 
-/// Whether a form was sent from a page of this site, as far as the browser says it.
+/// Whether a form was sent from a page of this site, as far as the browser says.
 fn is_own_form(headers: &HeaderMap) -> bool {
     let site = headers
         .get("sec-fetch-site")
@@ -623,8 +623,8 @@ struct OpenPage {
 }
 
 impl OpenPage {
-    /// Waits until something changed that the viewer may see; `None` where they are no longer who
-    /// they were.
+    /// Waits until something changed that the viewer may see; `None` if they are not the same user
+    /// any more.
     async fn next_change(&mut self) -> Option<()> {
         loop {
             let first = self.changes.next().await?;
@@ -672,7 +672,7 @@ async fn events(
         known_at: tokio::time::Instant::now(),
         _place: place,
     };
-    // Browsers pass over an event without data.
+    // Browsers ignore an event without data.
     let stream = futures::stream::unfold(page, |mut page| async move {
         page.next_change().await?;
         Some((Ok(Event::default().event("changed").data("something")), page))

@@ -1,4 +1,4 @@
-//! Viewers who gave a token by the form: the browser has a random number, and the token stays here.
+//! Viewers who entered a token: the browser has a random number, and the token stays here.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use rand::RngCore;
 use rand::rngs::OsRng;
 use secrecy::SecretString;
 
-/// How many there may be; the one that was away longest goes first.
+/// How many there may be; the least recently used goes first.
 const SESSIONS: NonZero<usize> = NonZero::new(256).unwrap();
 
 /// How long one lasts.
 pub(super) const LASTS: Duration = Duration::from_secs(3600);
 
-/// The name of the cookie. Browsers take one whose name begins so only for this host, its whole
-/// site, and marked as secure.
+/// The name of the cookie. Browsers accept one with this prefix only for this host alone, for its
+/// whole site, and marked as secure.
 pub(super) const COOKIE: &str = "__Host-patchset";
 
 /// The sessions.
@@ -29,7 +29,7 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Begins one, and gives its number.
+    /// Begins a session, and returns its number.
     pub(super) fn begin(&self, token: SecretString) -> String {
         let mut bytes = [0; 32];
         OsRng.fill_bytes(&mut bytes);
@@ -39,7 +39,7 @@ impl Sessions {
         id
     }
 
-    /// Its token.
+    /// The token of a session.
     pub(super) fn token(&self, id: &str) -> Option<SecretString> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (begun, token) = sessions.get(id)?;
@@ -50,7 +50,7 @@ impl Sessions {
         None
     }
 
-    /// Ends one.
+    /// Ends a session.
     pub(super) fn end(&self, id: &str) {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.pop(id);

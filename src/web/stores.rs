@@ -31,7 +31,7 @@ pub(super) enum ShownKind {
     PatchSets,
     ConstraintOverrides,
     PatchRepositories,
-    /// Of those, merged constraints.
+    /// Those with merged constraints.
     ConfigMaps,
 }
 
@@ -64,7 +64,7 @@ where
     objects.iter().filter_map(|object| object.namespace()).collect()
 }
 
-/// The objects of some namespaces that can be read, made into something by `show`, in order.
+/// Maps the readable objects of some namespaces by `show`, in order.
 pub(super) fn visible<K, T>(
     store: &Store<DeserializeGuard<K>>,
     namespaces: &BTreeSet<String>,
@@ -80,7 +80,7 @@ where
     readable.map(show).collect()
 }
 
-/// An object that can be read, made into something by `show`.
+/// Maps an object by `show`, if it is readable.
 pub(super) fn find<K, T>(
     store: &Store<DeserializeGuard<K>>,
     namespace: &str,

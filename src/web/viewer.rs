@@ -67,7 +67,7 @@ pub(super) struct User {
 }
 
 impl User {
-    /// What tells it from others, for what is remembered of it.
+    /// Identifies the user in what is remembered.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(format!("{self:?}").as_bytes()).into()
     }

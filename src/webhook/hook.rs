@@ -1,4 +1,5 @@
-//! The kinds of hooks: where each has its signature and its event, and what makes a signature good.
+//! The kinds of hooks: which header holds the signature and which the event, and what makes a
+//! signature good.
 
 use std::str::FromStr;
 
@@ -18,7 +19,7 @@ pub enum HookKind {
     Generic,
 }
 
-/// What a request tells of.
+/// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookEvent {
     /// A ref may have moved.
@@ -69,8 +70,7 @@ impl HookKind {
         }
     }
 
-    /// What an event's name means. No signature is over it: it saves looks, and nothing relies on
-    /// it.
+    /// What an event's name means. It is not signed: it saves looks, and nothing relies on it.
     #[must_use]
     pub fn event(self, name: Option<&str>) -> HookEvent {
         let moves_refs = match (self, name) {
@@ -164,7 +164,7 @@ mod tests {
         assert!(!HookKind::GitHub.is_signed(TOKEN, CODE.as_bytes(), BODY));
         assert!(!HookKind::GitHub.is_signed(TOKEN, format!("sha1={CODE}").as_bytes(), BODY));
         assert!(!HookKind::Gitea.is_signed(TOKEN, prefixed.as_bytes(), BODY));
-        // Whoever knows no token cannot sign with none.
+        // Without a token one cannot sign with an empty one.
         let empty = hex::encode(code(b"", BODY).unwrap().finalize().into_bytes());
         assert!(!HookKind::Gitea.is_signed(b"", empty.as_bytes(), BODY));
         assert!(!HookKind::GitLab.is_signed(b"", b"", BODY));

@@ -1,7 +1,7 @@
-//! Pushes that forges tell of by webhooks: who signed one, and which repositories it names.
+//! Pushes that forges announce by webhooks: who signed one, and which repositories it names.
 //!
-//! Requests are checked as Flux's Receivers check them, so that a Secret that was made for one
-//! serves here too
+//! Requests are checked as Flux's Receivers check them, so that a Secret made for one works here
+//! too
 //! (<https://github.com/fluxcd/notification-controller/blob/main/internal/server/receiver_handlers.go>).
 
 mod hook;

@@ -1,7 +1,7 @@
 //! Which repositories a push names, by the addresses that forges write into it.
 //!
-//! A payload is hostile even when it is signed: of all that is in it, only a handful of texts at
-//! fixed places is kept, and what else there is, however deep, is passed over without a stack.
+//! A payload is hostile even when it is signed: only a handful of texts at fixed places are kept,
+//! and everything else, however deep, is skipped without a stack.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ const LONGEST_ADDRESS: usize = 2048;
 pub enum BodyEncoding {
     /// JSON.
     Json,
-    /// A form whose field `payload` is JSON, as GitHub sends where it is told so.
+    /// A form whose field `payload` is JSON, as GitHub sends if configured to.
     Form,
 }
 
@@ -26,12 +26,12 @@ pub enum BodyEncoding {
 #[error("it is not the JSON of a push: {0}")]
 pub struct Unreadable(String);
 
-/// The addresses of the repositories that a push names, at most a few dozen. One that is reached in
-/// several ways has several.
+/// The addresses of the repositories that a push names, at most a few dozen. A repository that can
+/// be reached in several ways has several.
 ///
 /// # Errors
 ///
-/// Where the body is no such JSON, or has something else where an address is.
+/// If the body is not such JSON, or has something else in place of an address.
 pub fn repositories(encoding: BodyEncoding, body: &[u8]) -> Result<Vec<String>, Unreadable> {
     let parsed = match encoding {
         BodyEncoding::Json => serde_json::from_slice::<Payload>(body),
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_payloads_of_forges_name_their_repositories() {
-        // As GitHub's, GitLab's and Gitea's documentation have them, without what is not read.
+        // As in GitHub's, GitLab's and Gitea's documentation, without the fields that are not read.
         let github = r#"{"ref": "refs/heads/main", "repository": {"id": 1, "name": "Hello", "owner": {"url": "x"},
             "html_url": "https://github.com/o/Hello", "url": "https://github.com/o/Hello", "homepage": null,
             "git_url": "git://github.com/o/Hello.git", "ssh_url": "git@github.com:o/Hello.git",

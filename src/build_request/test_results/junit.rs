@@ -7,7 +7,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::report::{Ending, ResultsError, count};
 
-/// How deep elements may be in each other: suites of suites, and what a test printed.
+/// How deeply elements may be nested: suites of suites, and what a test printed.
 const DEEPEST: usize = 64;
 
 /// A test while its element is read.
@@ -18,7 +18,7 @@ struct OpenTest {
     depth: usize,
 }
 
-/// Reads a document, which others may stand before and behind in a log.
+/// Reads a document, which may have other text before and after it in a log.
 pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
     let begin = begin(bytes).ok_or(ResultsError::Missing)?;
     let mut reader = Reader::from_reader(bytes.get(begin..).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What a test wrote of the tests that it is made of: read from the log of its pod, with bounds on
+//! The results of the tests that a test consists of, read from the log of its pod, with bounds on
 //! all of it.
 
 mod junit;
@@ -14,7 +14,7 @@ pub use report::ResultsError;
 ///
 /// # Errors
 ///
-/// Where they are none, or cut.
+/// If they are not results, or were cut.
 pub fn read_results(bytes: &[u8], format: TestResultsFormat) -> Result<TestReport, ResultsError> {
     match format {
         TestResultsFormat::JUnit => junit::read(bytes),

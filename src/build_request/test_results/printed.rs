@@ -1,5 +1,4 @@
-//! Results that a Job put at the end of its log: compressed, in lines, between two lines that say
-//! so.
+//! Results that a Job put at the end of its log: compressed, in lines, between two marker lines.
 
 use std::io::Read;
 
@@ -12,20 +11,20 @@ use super::report::ResultsError;
 /// The line before the results.
 pub const RESULTS_BEGIN: &str = "-----BEGIN PATCHSET RESULTS-----";
 
-/// The line after them, which has the number of their lines too.
+/// The line after them, which also has the number of their lines.
 pub const RESULTS_END: &str = "-----END PATCHSET RESULTS-----";
 
 /// The most bytes of results.
 pub const MOST_RESULTS: usize = 16 << 20;
 
-/// The most bytes of them when they are compressed.
+/// The most bytes of compressed results.
 pub const MOST_COMPRESSED: usize = 1 << 20;
 
-/// The most lines of them in a log: `base64` writes 76 characters in one.
+/// The most lines of results in a log: `base64` writes 76 characters in one.
 const MOST_LINES: usize = MOST_COMPRESSED / 57 + 2;
 
-/// How many lines at the end of a log are results, with the lines around them; `None` if there are
-/// none, by the end of the log.
+/// How many lines at the end of a log are results, including the marker lines; `None` if the end of
+/// the log has none.
 #[must_use]
 pub fn printed_lines(end_of_log: &[u8]) -> Option<usize> {
     let text = String::from_utf8_lossy(end_of_log);
@@ -88,7 +87,7 @@ fn decode(encoded: &[u8]) -> Result<Vec<u8>, ResultsError> {
     let compressed = STANDARD
         .decode(encoded)
         .map_err(|error| unreadable(error.to_string()))?;
-    // What is compressed was cut there.
+    // The compressed results were cut there.
     if compressed.len() >= MOST_COMPRESSED {
         return Err(too_large());
     }
@@ -136,7 +135,7 @@ mod tests {
         let found = PrintedResults::find(&log).unwrap();
         assert_eq!(found.results.unwrap(), b"\xb3\x00results".repeat(100));
         assert_eq!(&log[..found.begin], b"said\n\n");
-        // What looks like results before them is none.
+        // Something like results before them is ignored.
         let twice = [
             b"-----BEGIN PATCHSET RESULTS-----\nx\n-----END PATCHSET RESULTS----- 1\n",
             &log[..],
@@ -152,7 +151,7 @@ mod tests {
         let none = format!("{RESULTS_BEGIN}\n\n{RESULTS_END} 1\n");
         let found = PrintedResults::find(none.as_bytes()).unwrap();
         assert_eq!(found.results, Err(ResultsError::Missing));
-        // A bomb: 17 MiB of zeros are 17 KiB when they are compressed.
+        // A bomb: 17 MiB of zeros compress to 17 KiB.
         let bomb = log(&vec![0; MOST_RESULTS + 1]);
         let found = PrintedResults::find(&bomb).unwrap();
         assert_eq!(found.results, Err(ResultsError::TooLarge { most: MOST_RESULTS }));

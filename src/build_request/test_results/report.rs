@@ -1,9 +1,9 @@
-//! What is told of the tests that a test is made of, and why it cannot be.
+//! What is reported of the tests that a test consists of, and why it cannot be.
 
 use foreign_text::printable;
 use patchset_api::image_test::TestReport;
 
-/// How many names of tests that failed are told.
+/// How many names of failed tests are reported.
 const MOST_NAMES: usize = 20;
 
 /// The longest name of one, in characters.
@@ -31,7 +31,7 @@ pub enum ResultsError {
     },
 }
 
-/// How a test of a test ended.
+/// How one of the tests of a test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Passed,

@@ -1,5 +1,5 @@
-//! subunit, version 2: packets with the state of a test each, as its specification has them
-//! (<https://github.com/testing-cabal/subunit>). What stands between packets is passed over.
+//! subunit, version 2: packets with the state of one test each, as its specification defines them
+//! (<https://github.com/testing-cabal/subunit>). What stands between packets is skipped.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use patchset_api::image_test::TestReport;
 
 use super::report::{Ending, ResultsError, count};
 
-/// What a packet begins with.
+/// The first byte of a packet.
 const SIGNATURE: u8 = 0xb3;
 
 /// The version, in the upper four bits of the flags.
@@ -18,7 +18,7 @@ const VERSION: u16 = 0x2;
 const HAS_TEST: u16 = 0x0800;
 const HAS_TIME: u16 = 0x0200;
 
-/// Signature, flags, length and checksum.
+/// The length of signature, flags, length and checksum.
 const SHORTEST: usize = 8;
 
 /// Bytes of the checksum.
@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
         has_packets = true;
         rest = rest.get(packet.bytes..).unwrap_or_default();
         if let (Some(test), Some(state)) = (packet.test, packet.state) {
-            // What is seen last counts, and that a test began is no end.
+            // The last ending counts; a beginning is not an ending.
             let known = tests.entry(test).or_default();
             if let TestState::Ended(ending) = state {
                 *known = Some(ending);
@@ -62,7 +62,7 @@ enum TestState {
     Ended(Ending),
 }
 
-/// What is of use of a packet.
+/// The parts of a packet that are used.
 struct Packet<'a> {
     /// Its length in bytes.
     bytes: usize,
@@ -110,7 +110,7 @@ fn state(flags: u16) -> Option<TestState> {
         // It passed although it was expected to fail.
         0x4 | 0x6 => Some(TestState::Ended(Ending::Failed)),
         0x5 => Some(TestState::Ended(Ending::Skipped)),
-        // Nothing is said, or just that there is such a test.
+        // No state, or only that the test exists.
         _ => None,
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(report.failed, ["b", "e", "f"]);
     }
 
-    /// What `python -m subunit.run` of python-subunit 1.4.6 wrote, without what tests printed.
+    /// Output of `python -m subunit.run` of python-subunit 1.4.6, without what tests printed.
     #[test]
     fn a_stream_of_subunit_itself_is_read() {
         const HEX: &str = "\
@@ -215,7 +215,7 @@ mod tests {
         let mut broken = whole.clone();
         broken[12] ^= 1;
         assert_eq!(read(&broken), Err(ResultsError::Missing));
-        // Each length that a packet may claim, with nothing behind it.
+        // Each length that a packet may claim, with nothing after it.
         for claimed in [0_u32, 0x3f, 0x4000, 0xbfff_ffff, 0xffff_ffff] {
             let mut packet = vec![SIGNATURE, 0x29, 0x03];
             packet.extend(claimed.to_be_bytes());

@@ -1,25 +1,25 @@
-//! What a patch that is taken from upstream says of where it comes from, in the form that the
-//! repository's own patches have.
+//! What a patch taken from upstream says about where it comes from, in the form that the
+//! repository's own patches use.
 
 use clap::ValueEnum;
 
-/// In which form a patch says where it comes from.
+/// How a patch says where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum HeaderStyle {
-    /// `Origin:` and `Forwarded:`, as DEP-3 has them
+    /// `Origin:` and `Forwarded:`, as in DEP-3
     Dep3,
-    /// `Upstream-Status: Backport [...]`, as Yocto has it
+    /// `Upstream-Status: Backport [...]`, as in Yocto
     Yocto,
     /// A line of its own, `Upstream status: ...`
     Sentence,
-    /// The note on the cherry-pick alone
+    /// Only the note on the cherry-pick
     None,
 }
 
-/// What is to be said of a patch.
+/// What a patch has to say about where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Provenance {
-    /// The commit that it is of.
+    /// The commit that it was made from.
     pub(super) commit: String,
     /// The page of the commit, the pull request or the review.
     pub(super) page: Option<String>,
@@ -33,7 +33,7 @@ pub(super) enum UpstreamStanding {
     Merged,
     /// It is a proposal.
     Proposed,
-    /// It is of another repository, and nothing is known of it.
+    /// It is in another repository, and nothing more is known about it.
     Elsewhere,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum PatchForm {
     MadeAnew,
 }
 
-/// The most bytes of a patch in which its form is looked for.
+/// How many bytes of a patch are searched for its form.
 const HEAD_BYTES: usize = 16 << 10;
 
 impl HeaderStyle {
@@ -58,7 +58,7 @@ impl HeaderStyle {
             }
         }
         let most = counts.into_iter().filter(|(_, count)| *count > 0);
-        // The first of those that are equal.
+        // On a tie, the first one wins.
         most.rev()
             .max_by_key(|(_, count)| *count)
             .map_or(Self::None, |(style, _)| style)
@@ -108,8 +108,8 @@ impl HeaderStyle {
         })
     }
 
-    /// A mail of `git format-patch` with what is to be said of it: as `git cherry-pick -x` does,
-    /// and in this form.
+    /// Adds to a mail of `git format-patch` where it comes from: the note of `git cherry-pick -x`,
+    /// and a line in this form.
     pub(super) fn note(self, mail: &[u8], provenance: &Provenance, form: PatchForm) -> Vec<u8> {
         let line = self.line(provenance, form);
         let picked = match provenance.standing {
@@ -127,7 +127,7 @@ impl HeaderStyle {
     }
 }
 
-/// A mail with a paragraph before its trailers, and more trailers.
+/// Adds a paragraph before a mail's trailers, and further trailers.
 fn with_notes(mail: &[u8], paragraph: Option<&str>, trailers: &[String]) -> Vec<u8> {
     let Some(start) = find(mail, b"\n\n").map(|at| at + 2) else {
         return mail.to_vec();
@@ -169,7 +169,7 @@ fn trailer_block(body: &str) -> Option<usize> {
     let start = body.rfind("\n\n").map_or(0, |at| at + 2);
     let block = body.get(start..).unwrap_or_default();
     let (mut trailers, mut others, mut is_gits) = (0, 0, false);
-    // Lines that go on from one below which none was seen yet.
+    // Continuation lines whose first line, further up, has not been seen yet.
     let mut indented = 0;
     for line in block.lines().rev() {
         let generated = ["Signed-off-by: ", "(cherry picked from commit "];

@@ -36,10 +36,10 @@ pub(super) struct FetchedSource {
 
 /// One patch of a source.
 pub(super) struct SourcePatch {
-    /// What its file is called by: its subject.
+    /// Its subject, after which its file is named.
     pub(super) subject: String,
     pub(super) bytes: Vec<u8>,
-    /// Where it comes from; nothing of a file.
+    /// Where it comes from; `None` for a file.
     pub(super) provenance: Option<Provenance>,
 }
 
@@ -48,11 +48,11 @@ pub(super) struct SourcePatch {
 pub(super) enum WantedCommits {
     /// One.
     One(RefSpec),
-    /// Those that a commit leads to and another does not.
+    /// Those reachable from one commit and not from another.
     Range { tip: RefSpec, base: RefSpec },
-    /// The latest so many that a ref of any kind leads to.
+    /// The latest `count` that are reachable from a ref of any kind.
     Last { reference: String, count: usize },
-    /// Those that a ref of any kind leads to and a commit does not.
+    /// Those reachable from a ref of any kind and not from a commit.
     Since { reference: String, base: RefSpec },
 }
 
@@ -61,7 +61,7 @@ pub(super) enum WantedCommits {
 pub(super) struct SourcePage {
     /// The page of what all of them belong to: a pull request, or a review.
     pub(super) whole: Option<String>,
-    /// The repository's address, by which a commit's page is known.
+    /// The repository's address, from which a commit's page follows.
     pub(super) repository: Option<String>,
     pub(super) standing: UpstreamStanding,
 }
@@ -74,10 +74,10 @@ pub(super) struct SourceServers<'a> {
 }
 
 impl SourceServers<'_> {
-    /// A repository's mirror, and until when it may take.
+    /// A repository's mirror, and the deadline for its use.
     fn mirrors(&self, url: &RepoUrl) -> Result<(Mirrors, Instant), Error> {
         let config = MirrorConfig {
-            // Whoever names the address allows its way.
+            // A user who names an address permits its transport.
             transports: Transports::NONE.and(url.scheme()),
             ..mirror_config(input::cache(self.cache)?)
         };
@@ -109,7 +109,7 @@ impl SourceServers<'_> {
     ///
     /// # Errors
     ///
-    /// Where they cannot be had, or are no patches.
+    /// If they cannot be fetched, or are not patches.
     pub(super) fn fetch(
         &self,
         repository: &str,
@@ -184,7 +184,7 @@ impl<'m> SourceServer<'m> {
             .resolve(upstream, wanted, Freshness::MaxAge(SHARED), self.deadline)
     }
 
-    /// What a ref of any kind stands for.
+    /// Resolves a ref of any kind.
     fn named(&self, upstream: &Upstream, reference: &str) -> Result<Resolved, git_mirrors::Error> {
         let refs = self.mirrors.refs_below(upstream, reference, self.deadline)?;
         let is_it = |found: &Resolved| found.revision().name() == Some(reference);
@@ -209,7 +209,7 @@ fn too_many(count: usize) -> Error {
 ///
 /// # Errors
 ///
-/// Where there is no such revision, or it is no patch.
+/// If there is no such revision, or it is not a patch.
 pub(super) fn from_clone(repository: &LocalRepository, revision: &str) -> Result<FetchedSource, Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::Usage(format!("{revision}: {error}"));
     let range = match revision.split_once("..") {
@@ -284,7 +284,7 @@ pub(super) fn from_file(path: &Path, bytes: &[u8]) -> Result<FetchedSource, Erro
     })
 }
 
-/// The mails of a mailbox that `git format-patch --stdout` wrote; the whole where it is none.
+/// The mails of a mailbox that `git format-patch --stdout` wrote; all of it if it is not one.
 fn mails(bytes: &[u8]) -> Vec<&[u8]> {
     let is_start = |line: &[u8]| {
         let rest = line.strip_prefix(b"From ").unwrap_or_default();
@@ -372,7 +372,7 @@ fn keep_blobs(patch: &[u8], objects: &dyn Objects, blobs: &mut MemoryStore, left
         let Some(id) = id.filter(|id| blobs.blob_size(*id).is_err()) else {
             continue;
         };
-        // What is not there is not merged with.
+        // A blob that is missing, or is too large, takes no part in merges.
         let fits = objects.blob_size(id).is_ok_and(|size| size <= *left);
         if let (true, Ok(bytes)) = (fits, objects.blob(id)) {
             *left = left.saturating_sub(bytes.len() as u64);

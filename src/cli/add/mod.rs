@@ -65,7 +65,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
                 render::write_release(&mut summary, &target.series, &outcome);
                 missing += usize::from(!outcome.is_done());
             }
-            // Where there is one, there is nothing else to tell.
+            // With a single release, there is nothing else to report.
             Err(error) if targets.len() == 1 => return Err(error),
             Err(error) => {
                 let error = plain(&error.to_string());
@@ -92,7 +92,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     })
 }
 
-/// Tries what the source has for a release, from what fits it best.
+/// Tries the source's candidates for a release, the best first.
 fn try_release(
     trial: &Trial<'_>,
     origins: &mut PatchOrigins<'_>,
@@ -113,7 +113,7 @@ fn try_release(
     first.ok_or_else(|| Error::Usage(format!("there is nothing of it for {target}")))
 }
 
-/// The form that the repository's patches have: those of all components.
+/// The form that the repository's patches use, across all components.
 fn style_of(team: &TeamRepository, options: &AddOptions) -> HeaderStyle {
     let all = crate::layout::Selection::default();
     let whole = TeamRepository::open(
@@ -124,7 +124,7 @@ fn style_of(team: &TeamRepository, options: &AddOptions) -> HeaderStyle {
     );
     let whole = match whole {
         Ok(whole) => whole,
-        // What is wrong elsewhere keeps nobody from taking a patch in.
+        // Faults elsewhere do not keep a patch from being added.
         Err(error) => {
             note(&format!(
                 "the form of other components' patches is not known: {error}"

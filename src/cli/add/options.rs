@@ -13,28 +13,28 @@ pub struct AddOptions {
     pub(super) team: TeamOptions,
     #[command(flatten)]
     pub(super) history: HistoryOptions,
-    /// Whose patch it is
+    /// The component that the patch is for
     #[arg(long, value_name = "NAME")]
     pub(super) component: String,
-    /// The release that it is for, or all at which the component is built; may be repeated
+    /// The release that the patch is for, or all at which the component is built; may be repeated
     #[arg(long, value_name = "RELEASE|all", required = true)]
     pub(super) release: Vec<String>,
-    /// The Gerrit of changes that are named by their number or Change-Id [default: that of the
+    /// The Gerrit server of changes that are given by number or Change-Id [default: the one in the
     /// upstream's .gitreview]
     #[arg(long, value_name = "URL")]
     pub(super) gerrit: Option<String>,
-    /// The repository of a revision, where that is not the upstream's: a folder or a URL
+    /// The repository of a revision, if it is not the upstream's: a folder or a URL
     #[arg(long, value_name = "REPOSITORY")]
     pub(super) from: Option<String>,
-    /// In which form the patch says where it comes from [default: that of the repository's patches]
+    /// How the patch says where it comes from [default: as the repository's patches do]
     #[arg(long, value_enum)]
     pub(super) headers: Option<HeaderStyle>,
-    /// Leave the files as they are, and print what would change in them as a diff
+    /// Leave the files alone, and print what would change in them as a diff
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// What is taken: the page of a commit (GitHub, GitLab, Gitea, cgit, gitiles), of a pull or
-    /// merge request, or of a change at Gerrit; the number or Change-Id of such a change; a
-    /// revision, or a range A..B, of the upstream; a patch's file, or - for standard input
+    /// What to add: the page of a commit (GitHub, GitLab, Gitea, cgit, gitiles), of a pull or merge
+    /// request, or of a Gerrit change; the number or Change-Id of such a change; a revision, or a
+    /// range A..B, of the upstream; a patch file, or - for standard input
     #[arg(value_name = "SOURCE")]
     pub(super) source: String,
 }

@@ -39,13 +39,13 @@ pub(super) enum PatchPlace {
         page: String,
         /// Whether upstream has it.
         is_merged: bool,
-        /// What is to be told of it.
+        /// What to report about it.
         note: Option<String>,
     },
 }
 
 impl PatchPlace {
-    /// What is to be told of it.
+    /// What to report about it.
     pub(super) fn note(&self) -> Option<String> {
         match self {
             Self::Review { note, .. } => note.clone(),
@@ -60,7 +60,7 @@ pub(super) struct PatchOrigins<'a> {
     source: &'a AddedSource,
     servers: SourceServers<'a>,
     web: WebClient,
-    /// What is known of a change at Gerrit: its server, and it with its backports.
+    /// What is known about a change at Gerrit: its server, the change, and its backports.
     reviews: Option<(String, Vec<ReviewFacts>)>,
     fetched: HashMap<PatchPlace, FetchedSource>,
 }
@@ -82,12 +82,12 @@ impl<'a> PatchOrigins<'a> {
         })
     }
 
-    /// What is tried for a release, the best first: the backport of a change for its branch, and
-    /// then the change itself.
+    /// The candidates for a release, the best first: the backport of a change for its branch, then
+    /// the change itself.
     ///
     /// # Errors
     ///
-    /// Where it is not known, or not there.
+    /// If the change's server is not known, or the change is not there.
     pub(super) fn candidates(
         &mut self,
         target: &ReleaseTarget,
@@ -107,7 +107,7 @@ impl<'a> PatchOrigins<'a> {
             found.branch == target.reference || release_of_branch(&found.branch) == target.series.release
         };
         let mut backports: Vec<&ReviewFacts> = all.iter().filter(is_for).collect();
-        // What is merged, and then what is newest.
+        // Merged ones first, then the newest.
         backports.sort_by_key(|found| (!found.is_merged(), u64::MAX - found.number));
         let mut places: Vec<PatchPlace> = Vec::new();
         for found in backports.into_iter().chain(named) {
@@ -133,7 +133,7 @@ impl<'a> PatchOrigins<'a> {
         Ok(places)
     }
 
-    /// The ref of the patch set that is meant.
+    /// The ref of the patch set to take.
     fn patch_set(&self, server: &str, found: &ReviewFacts, review: &Review) -> Result<String, Error> {
         if let ReviewName::Number {
             number,
@@ -198,7 +198,7 @@ impl<'a> PatchOrigins<'a> {
         Ok(())
     }
 
-    /// What the change's page says of it, where its server's API says nothing.
+    /// Falls back on what the address of the change's page says, if the server's API fails.
     fn known_by_git(&self, review: &Review, error: &str) -> Result<Vec<ReviewFacts>, Error> {
         match (&review.project, &review.change) {
             (Some(project), ReviewName::Number { number, .. }) => {
@@ -215,7 +215,7 @@ impl<'a> PatchOrigins<'a> {
     ///
     /// # Errors
     ///
-    /// Where they cannot be had.
+    /// If they cannot be fetched.
     pub(super) fn fetch(
         &mut self,
         place: &PatchPlace,
@@ -331,7 +331,7 @@ impl<'a> PatchOrigins<'a> {
             if folder.is_dir() {
                 let mut fetched = from_clone(&LocalRepository::open(folder)?, revision)?;
                 for patch in &mut fetched.patches {
-                    // Whose repository that is, nobody says.
+                    // Nothing says whose repository that is.
                     if let Some(provenance) = &mut patch.provenance {
                         provenance.standing = UpstreamStanding::Elsewhere;
                     }
@@ -391,8 +391,7 @@ fn by_repository(repository: &str) -> SourcePage {
     }
 }
 
-/// The change that was named: by its number, or the one of the branch that others are backported
-/// from.
+/// The change that was named: the one of that number, or the one that the others are backports of.
 fn named_review<'r>(review: &Review, all: &'r [ReviewFacts]) -> Option<&'r ReviewFacts> {
     match &review.change {
         ReviewName::Number { number, .. } => all.iter().find(|found| found.number == *number),

@@ -1,4 +1,4 @@
-//! What became of a source's patches at each release, for people.
+//! The outcome of a source's patches at each release, for people.
 
 use std::fmt::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::cli::style::{BAD, BOLD, DIM, GOOD, ODD, plain};
 use crate::cli::team::SameBy;
 use crate::layout::ComponentSeries;
 
-/// Writes what became of a source at a release.
+/// Writes the outcome of a source at a release.
 pub(super) fn write_release(out: &mut String, series: &ComponentSeries, outcome: &ReleaseOutcome) {
     // Writing to a string does not fail.
     for patch in &outcome.patches {

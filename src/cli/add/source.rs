@@ -72,11 +72,11 @@ const FORMS: &str = "name a commit's, pull request's or Gerrit change's page, th
                      a revision of the upstream, or a patch's file";
 
 impl AddedSource {
-    /// Reads what a user names. A file that is there goes before everything else.
+    /// Reads what a user names. An existing file takes precedence over everything else.
     ///
     /// # Errors
     ///
-    /// Where it is an address of none of these.
+    /// If it is an address of no known form.
     pub(super) fn read(text: &str) -> Result<Self, Error> {
         if text == "-" || Path::new(text).is_file() {
             return Ok(Self::File(PathBuf::from(text)));
@@ -102,7 +102,7 @@ impl AddedSource {
                 change,
             })
         };
-        // Ids that are only digits are written with more of them.
+        // A commit id of digits alone has to be written with more of them.
         if let Some(number) = number(text).filter(|_| text.len() <= 7) {
             return Ok(review(ReviewName::Number {
                 number,

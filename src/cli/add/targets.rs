@@ -26,7 +26,7 @@ impl fmt::Display for ReleaseTarget {
     }
 }
 
-/// What has to be read.
+/// What to read of the repository.
 pub(super) fn selection(component: &str, releases: &[String]) -> Selection {
     let component = component.to_owned();
     if releases.iter().any(|release| release == ALL) {
@@ -35,7 +35,7 @@ pub(super) fn selection(component: &str, releases: &[String]) -> Selection {
     Selection::named(&[component], releases)
 }
 
-/// The series that are asked for, also those without a folder yet.
+/// The requested series, including those without a folder yet.
 ///
 /// # Errors
 ///

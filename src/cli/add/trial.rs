@@ -1,4 +1,4 @@
-//! A source's patches, tried at one release on top of what is there.
+//! Tries a source's patches at one release, on top of the existing ones.
 
 use git_apply_engine::{
     LayeredStore, MemoryStore, ObjectError, Objects, Oid, Options, PatchInput, PatchReport, PatchState,
@@ -14,7 +14,7 @@ use crate::cli::upstream_history::{HistoryOptions, RefreshTrial, SeriesAtCommit}
 use crate::layout::{ComponentSeries, NextNames, SeriesChange};
 use crate::plan::history_search::{AppliedPatches, SeriesRefresh};
 
-/// What became of a source's patch at a release.
+/// The outcome of a source's patch at a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PatchOutcome {
     pub(super) subject: String,
@@ -23,13 +23,13 @@ pub(super) struct PatchOutcome {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PatchVerdict {
-    /// It is in the series now.
+    /// It was added to the series.
     Added {
         name: String,
-        /// By what means it was made anew, where it was.
+        /// How it was refreshed, if it was.
         made_anew: Option<(RefreshKind, Vec<FileRefresh>)>,
     },
-    /// It would be in the series, if all of its source applied.
+    /// It would be added if all patches of its source applied.
     Held,
     /// The series has it.
     InSeries { name: String, by: SameBy },
@@ -39,11 +39,11 @@ pub(super) enum PatchVerdict {
     Conflict { text: String },
 }
 
-/// What became of a source at a release.
+/// The outcome of a source at a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReleaseOutcome {
     pub(super) patches: Vec<PatchOutcome>,
-    /// What keeps everything from being known, or from being added.
+    /// Why not everything is known, or was added.
     pub(super) notes: Vec<String>,
 }
 
@@ -74,11 +74,11 @@ struct TriedPatch<'a> {
 }
 
 impl Trial<'_> {
-    /// What a release of a component is built from.
+    /// Opens what a release of a component is built from.
     ///
     /// # Errors
     ///
-    /// Where it cannot be had.
+    /// If it cannot be opened or fetched.
     pub(super) fn open(
         &self,
         series: &ComponentSeries,
@@ -89,12 +89,12 @@ impl Trial<'_> {
         component.at(reference)
     }
 
-    /// Tries the patches of a source on top of a series, and adds them to it where all apply, or
+    /// Tries the patches of a source on top of a series, and adds all of them if all apply, else
     /// none.
     ///
     /// # Errors
     ///
-    /// Where the series does not apply itself, or something cannot be read.
+    /// If the series itself does not apply, or something cannot be read.
     pub(super) fn run(
         &self,
         changes: &mut TeamChanges<'_>,
@@ -131,7 +131,7 @@ impl Trial<'_> {
             last_applied: &[],
             blobs: &blobs,
         };
-        // With fuzz, somebody would have to look at it.
+        // With fuzz, a person would have to review it.
         let options = RefreshOptions {
             fuzz: 0,
             ..RefreshOptions::default()
@@ -144,8 +144,8 @@ impl Trial<'_> {
         Ok(outcome)
     }
 
-    /// Looks for the patches in upstream's history, and takes those that it has from the
-    /// candidates. What would break them is told with those that stay.
+    /// Looks for the patches in upstream's history, and removes those that it has from the
+    /// candidates. Those that stay are reported with what would break them.
     fn find_upstream(
         &self,
         upstream: &ComponentCommit<'_>,
@@ -247,7 +247,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// What is wrong with the series as it would be: that one of its patches does not apply.
+    /// What would be wrong with the new series: one of its patches does not apply.
     fn disproof(
         &self,
         changes: &TeamChanges<'_>,
@@ -287,8 +287,8 @@ fn refuse_broken(series: &ComponentSeries, reports: &[PatchReport]) -> Result<()
     )))
 }
 
-/// Which of the patches the series has. Who wrote two and what they are called does not make them
-/// the same.
+/// Which of the patches the series has. The same author and subject do not make two patches the
+/// same.
 fn in_series(there: &[PatchInput], source: &FetchedSource, engine: &Options) -> Vec<PatchOutcome> {
     let known: Vec<PatchMarks> = there
         .iter()
@@ -332,7 +332,7 @@ fn set(outcome: &mut ReleaseOutcome, number: usize, verdict: PatchVerdict) {
     }
 }
 
-/// Adds why a patch cannot be made anew to why it does not apply.
+/// Adds the reason that a patch cannot be refreshed to the reason that it does not apply.
 fn explain(outcome: &mut ReleaseOutcome, number: usize, reason: &str) {
     let Some(patch) = outcome.patches.get_mut(number) else {
         return;
@@ -341,14 +341,14 @@ fn explain(outcome: &mut ReleaseOutcome, number: usize, reason: &str) {
         PatchVerdict::Conflict { text } => text.clone(),
         _ => String::new(),
     };
-    // It may say the same and more.
+    // The new reason may include lines of the old one.
     let lines = before.lines().filter(|line| !reason.contains(line.trim()));
     let lines = lines.map(|line| format!("{line}\n"));
     let text = format!("    {reason}\n{}", lines.collect::<String>());
     patch.verdict = PatchVerdict::Conflict { text };
 }
 
-/// Takes back that patches were added.
+/// Holds the patches that were added.
 fn hold(outcome: &mut ReleaseOutcome) {
     for patch in &mut outcome.patches {
         if matches!(patch.verdict, PatchVerdict::Added { .. }) {

@@ -1,5 +1,5 @@
-//! What git cannot say of a pull request or a review: asked of the server's REST API, without a
-//! login.
+//! What git cannot say about a pull request or a review: requested from the server's REST API,
+//! without a login.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,19 +26,19 @@ pub(super) struct WebClient {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What a pull request is on top of.
+/// What a pull request is based on, and whether it is merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PullFacts {
     pub(super) base: PullBase,
     pub(super) is_merged: bool,
 }
 
-/// How it is known which commits a pull request has.
+/// How to find the commits of a pull request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PullBase {
-    /// They are the last so many.
+    /// They are the last so many commits.
     Count(usize),
-    /// They are those that this commit does not lead to.
+    /// They are the commits not reachable from this one.
     Commit(String),
 }
 
@@ -65,7 +65,7 @@ struct ReviewRevision {
 }
 
 impl ReviewFacts {
-    /// What the page of a change says of it.
+    /// What the address of a change's page says about it.
     pub(super) fn by_page(number: u64, project: &str) -> Self {
         Self {
             number,
@@ -82,7 +82,7 @@ impl ReviewFacts {
         self.status == "MERGED"
     }
 
-    /// The ref of its latest patch set, where the server tells one that Gerrit has.
+    /// The ref of its latest patch set, if the server names one that can be Gerrit's.
     pub(super) fn reference(&self) -> Option<&str> {
         let revision = self.revisions.get(&self.current_revision)?;
         let reference = revision.reference.as_str();
@@ -93,7 +93,7 @@ impl ReviewFacts {
 impl WebClient {
     pub(super) fn new(timeout: Duration) -> Result<Self, Error> {
         let config = RequestConfig {
-            // Whoever names the address allows its way.
+            // A user who names an address permits its transport.
             plain_http: PlainHttp::All,
             timeout: timeout.min(LONGEST),
             user_agent: crate::USER_AGENT,
@@ -112,7 +112,7 @@ impl WebClient {
         })
     }
 
-    /// What a pull request is on top of.
+    /// Finds what a pull request is based on.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl WebClient {
         }
     }
 
-    /// The changes at Gerrit that a name stands for: one for a number, and one a branch for a
+    /// The changes at Gerrit that a name stands for: one for a number, and one per branch for a
     /// `Change-Id`.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl WebClient {
 }
 
 impl PullForge {
-    /// What it calls them.
+    /// What the forge calls pull requests.
     pub(super) fn request_noun(self) -> &'static str {
         match self {
             Self::GitHub | Self::Gitea => "pull request",
@@ -208,7 +208,7 @@ impl PullForge {
 }
 
 impl PullRequest {
-    /// Where the API of its site is by convention.
+    /// The address of its site's API, by convention.
     fn api(&self) -> String {
         match self.forge {
             PullForge::GitHub if self.site == "https://github.com" => "https://api.github.com".to_owned(),

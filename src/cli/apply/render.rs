@@ -32,7 +32,7 @@ pub(super) enum TreesWritten {
 pub(super) struct AppliedOutcome<'a> {
     pub(super) reports: &'a [PatchReport],
     pub(super) history: &'a SeriesHistory,
-    /// What a refresh makes of each patch; nothing where that was not looked at.
+    /// What a refresh makes of each patch; empty if that was not tried.
     pub(super) refresh: &'a [RefreshOutlook],
     /// The tree after all patches that apply.
     pub(super) tree: Oid,
@@ -184,8 +184,7 @@ fn write_rejection(
     write_lines(out, &lines)
 }
 
-/// Shows expected and found lines: those that stand in both once, others as `-` expected and `+`
-/// found.
+/// Shows expected and found lines: those in both once, others as `-` expected and `+` found.
 fn write_lines(out: &mut String, lines: &[ComparedLine<'_>]) -> fmt::Result {
     for ComparedLine { side, line, text } in lines {
         let text = printable_line(text);

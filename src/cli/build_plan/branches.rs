@@ -16,7 +16,7 @@ impl SourcePlaces<'_> {
     ///
     /// # Errors
     ///
-    /// Where there is no such repository or branch, and where its commits are no patches.
+    /// If there is no such repository or branch, or its commits are not patches.
     pub(super) fn branch(
         &self,
         url: &str,

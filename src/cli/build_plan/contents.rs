@@ -51,7 +51,7 @@ impl ContentReader<'_> {
             return Ok(Some(Located::At((held, path))));
         }
         if patches.branch.is_some() {
-            // They are known when the upstream's commit is: see `branch_patches`.
+            // They are known once the upstream's commit is: see `branch_patches`.
             return Ok(Some(Located::Given(FolderPatches::default())));
         }
         Ok(Some(Located::Given(match &patches.config_map {
@@ -169,7 +169,7 @@ pub(super) fn read_arguments(
     Ok(recipe::read_arguments(&from.path, &bytes, &spec.component.0)?)
 }
 
-/// Reads one file beside the patches. `field` asks for it.
+/// Reads one file beside the patches. `field` is what asks for it.
 pub(super) fn read_beside(located: &HeldPatches, field: &str, path: &str) -> Result<Vec<u8>, Error> {
     match located {
         Some(Located::At((held, _))) => read_in(held, field, path),
@@ -179,7 +179,7 @@ pub(super) fn read_beside(located: &HeldPatches, field: &str, path: &str) -> Res
     }
 }
 
-/// Reads a file, through links inside of its tree. `what` asks for it.
+/// Reads a file, following links inside its tree. `what` is what asks for it.
 fn read_in(held: &HeldTree, what: &str, path: &str) -> Result<Vec<u8>, Error> {
     let wrong = |error: &dyn std::fmt::Display| Error::Usage(format!("{what}: {error}"));
     let path = plain_path(path).map_err(|error| wrong(&error))?;

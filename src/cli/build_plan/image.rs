@@ -21,7 +21,7 @@ pub(super) enum RegistryImage {
     TagTaken {
         /// Its digest.
         digest: String,
-        /// What it says that it was built from.
+        /// What it claims to be built from.
         inputs_digest: Option<String>,
     },
 }

@@ -18,7 +18,7 @@ pub(super) struct PlannedSeries {
     pub(super) series: Series,
     /// What became of each patch, and what upstream did with it.
     pub(super) patches: Vec<PatchStatus>,
-    /// What keeps the search of upstream's history from being whole.
+    /// Why the search of upstream's history is incomplete.
     pub(super) history_note: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct PlannedSeries {
 ///
 /// # Errors
 ///
-/// Where the upstream's objects cannot be read. That its history cannot be searched is a note.
+/// If the upstream's objects cannot be read. A failed search of its history is only noted.
 pub(super) fn judge(
     places: &SourcePlaces<'_>,
     object: &PatchSet,

@@ -23,23 +23,23 @@ const MOST_NAMED: usize = 10;
 /// The contents of a ConfigMap.
 pub(super) type ConfigMapData = BTreeMap<String, Vec<u8>>;
 
-/// What a manifest holds, by name. Namespaces are not looked at.
+/// What a manifest holds, by name. Namespaces are ignored.
 #[derive(Default)]
 pub(super) struct ManifestObjects {
     pub(super) patch_sets: BTreeMap<String, PatchSet>,
     overrides: BTreeMap<String, ConstraintOverride>,
     config_maps: BTreeMap<String, ConfigMapData>,
-    /// The kinds that were passed over.
+    /// The kinds that were skipped.
     others: BTreeSet<String>,
 }
 
 impl ManifestObjects {
-    /// Reads a file of YAML or JSON documents, or standard input for `-`. Lists are opened, and
-    /// other kinds passed over.
+    /// Reads a file of YAML or JSON documents, or standard input for `-`. Expands lists, and skips
+    /// other kinds.
     ///
     /// # Errors
     ///
-    /// Where it is no YAML, or holds something that the API server would refuse.
+    /// If it is not YAML, or holds something that the API server would refuse.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let bytes = input::read(path, LARGEST)?;
         let shown = path.display();
@@ -94,7 +94,7 @@ impl ManifestObjects {
         }
     }
 
-    /// The kinds that were passed over, in words.
+    /// The kinds that were skipped, in words.
     fn describe_others(&self) -> String {
         let kinds: Vec<&str> = self
             .others
@@ -114,7 +114,7 @@ impl ManifestObjects {
         }
     }
 
-    /// The PatchSet to plan: the one that is named, or else the only one that has a build and is no
+    /// The PatchSet to plan: the named one, or else the only one that has a build and is not a
     /// library of another.
     ///
     /// # Errors
@@ -166,6 +166,8 @@ impl ManifestObjects {
         }
     }
 
+    /// The PatchSet of this name.
+    ///
     /// # Errors
     ///
     /// Where it is not there.
@@ -175,6 +177,8 @@ impl ManifestObjects {
             .ok_or_else(|| absent_object("PatchSet", name))
     }
 
+    /// The ConstraintOverride of this name.
+    ///
     /// # Errors
     ///
     /// Where it is not there.
@@ -184,6 +188,8 @@ impl ManifestObjects {
             .ok_or_else(|| absent_object("ConstraintOverride", name))
     }
 
+    /// The data of the ConfigMap of this name.
+    ///
     /// # Errors
     ///
     /// Where it is not there.
@@ -222,7 +228,7 @@ fn insert_once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, objec
     }
 }
 
-/// An object that the API server would take.
+/// Reads an object as the API server would accept it.
 fn accept_object<K>(document: Value, kind: &str, name: &str) -> Result<K, String>
 where
     K: CustomResourceExt + Resource + DeserializeOwned,

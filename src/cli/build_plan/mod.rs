@@ -29,22 +29,22 @@ use planning::{Planned, Planner};
 /// Options of `patchset build-plan`.
 #[derive(Debug, Args)]
 pub struct BuildPlanOptions {
-    /// The PatchSet to plan [default: the only one of the manifest that has a build and is no
+    /// The PatchSet to plan [default: the only one in the manifest that has a build and is not a
     /// library of another]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
     places: PlaceOptions,
-    /// Ask the registry whether the image is there
+    /// Ask the registry whether it has the image
     #[arg(long, conflicts_with = "offline")]
     look: bool,
-    /// Push what is built from, where the registry lacks it: the patched source, the libraries',
-    /// the constraints, the folder with the Dockerfile
+    /// Push what the image is built from, unless the registry has it: the patched source, the
+    /// libraries', the constraints, the folder with the Dockerfile
     #[arg(long, conflicts_with = "offline")]
     push: bool,
     #[command(flatten)]
     registry: RegistryOptions,
-    /// How to tell the plan
+    /// How to print the plan
     #[arg(long, value_enum, default_value = "text")]
     output: BuildPlanOutput,
     /// The manifest with the PatchSet and what it names: library PatchSets, the ConstraintOverride,
@@ -55,9 +55,9 @@ pub struct BuildPlanOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BuildPlanOutput {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// One JSON object; `build` is what the status of the PatchSet would have.
+    /// One JSON object; `build` is what the PatchSet's status would have.
     Json,
     /// A command for buildah that builds and pushes the image, to be run in the folder with the
     /// Dockerfile.
@@ -92,7 +92,7 @@ pub(super) fn run(options: &BuildPlanOptions) -> Result<ExitCode, Error> {
         BuildPlanOutput::Buildah | BuildPlanOutput::Buildctl
     );
     if is_command && !planned.applies() {
-        // Nobody should run what is told here.
+        // Print the plan instead of a command that should not be run.
         anstream::eprint!("{}", render::text(&planned, None));
         return Ok(ExitCode::from(1));
     }

@@ -33,22 +33,21 @@ pub struct PlaceOptions {
     /// part of its path; may be repeated
     #[arg(long, value_name = "NAME=GITDIR", value_parser = pair)]
     repo: Vec<(String, PathBuf)>,
-    /// Take repositories from the clones in this folder that are called like the last part of their
+    /// Take repositories from the clones in this folder that are named like the last part of their
     /// address
     #[arg(long, value_name = "DIR")]
     upstream: Option<PathBuf>,
-    /// Take patches, constraints or a Dockerfile from this folder as it is, committed or not. NAME
-    /// is the repository, or the Flux source; may be repeated
+    /// Take patches, constraints or a Dockerfile from this folder in its current state, committed
+    /// or not. NAME is the repository, or the Flux source; may be repeated
     #[arg(long, value_name = "NAME=DIR", value_parser = pair)]
     folder: Vec<(String, PathBuf)>,
-    /// Ask no server: all repositories are on this machine, and what tags of images stand for is
-    /// left open
+    /// Contact no server: all repositories are on this machine, and tags of images are not resolved
     #[arg(long)]
     pub(super) offline: bool,
     /// Folder for what is fetched from an address [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// How long one repository may take to be fetched
+    /// How long it may take to fetch one repository
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
     timeout: Duration,
     #[command(flatten)]
@@ -206,7 +205,7 @@ impl<'a> SourcePlaces<'a> {
     ///
     /// # Errors
     ///
-    /// Where the bound of the search is none. That the history cannot be searched is a note.
+    /// If the bound of the search is invalid. A failed search is only noted.
     pub(super) fn search_history(
         &self,
         commit: &HeldCommit,
@@ -273,7 +272,7 @@ impl<'a> SourcePlaces<'a> {
         self.options.offline
     }
 
-    /// When to give up a fetch that begins.
+    /// The deadline for a fetch that is about to begin.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.options.timeout
     }
@@ -292,7 +291,7 @@ impl<'a> SourcePlaces<'a> {
             .find(|path| path.is_dir())
     }
 
-    /// The mirrors for one kind of address: whoever names it allows its way.
+    /// The mirrors for one kind of address: a user who names one permits its transport.
     pub(super) fn mirrors(&self, scheme: Scheme) -> Result<Arc<Mirrors>, Error> {
         let mut all = self.mirrors.borrow_mut();
         if let Some((_, mirrors)) = all.iter().find(|(known, _)| *known == scheme) {

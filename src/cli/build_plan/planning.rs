@@ -31,11 +31,11 @@ pub(super) struct Planned<'a> {
     /// The upstream's revision.
     pub(super) revision: String,
     pub(super) patches: Vec<PatchStatus>,
-    /// What keeps the search of upstream's history from being whole.
+    /// Why the search of upstream's history is incomplete.
     pub(super) history_note: Option<String>,
-    /// What the folder of the patches has besides.
+    /// What else the folder of the patches has.
     pub(super) patches_note: Option<String>,
-    /// Whether the patches are as the PatchSet wants them.
+    /// Whether its own patches are as the PatchSet requires.
     own_apply: bool,
     pub(super) libraries: Vec<Planned<'a>>,
     /// What would be built; nothing where patches do not apply.
@@ -43,13 +43,13 @@ pub(super) struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Whether all patches are as they should be, those of libraries too.
+    /// Whether all patches are as required, including those of libraries.
     pub(super) fn applies(&self) -> bool {
         self.own_apply && self.libraries.iter().all(Self::applies)
     }
 
-    /// What the folders of patches have besides, and what keeps searches of upstreams' histories from
-    /// being whole, those of libraries too.
+    /// What else the folders of patches have, and why searches of upstreams' histories are
+    /// incomplete, including those of libraries.
     pub(super) fn notes(&self) -> Vec<&str> {
         let own = [&self.patches_note, &self.history_note];
         let own = own.into_iter().filter_map(|note| note.as_deref());
@@ -80,12 +80,12 @@ impl<'a> Planner<'a> {
     ///
     /// # Errors
     ///
-    /// Where something that it names cannot be had, or cannot be used.
+    /// If something that it names cannot be found or used.
     pub(super) fn plan(&self, object: &'a PatchSet) -> Result<Planned<'a>, Error> {
         let name = object.name_any();
         let planned = self.plan_patch_set(object, &name);
         planned.map_err(|error| match error {
-            // What a library lacks is told with the library's name alone.
+            // An error in a library is reported with the library's name alone.
             error @ Error::PatchSet { .. } => error,
             error => Error::PatchSet {
                 name,
@@ -217,7 +217,7 @@ fn wanted_ref(object: &PatchSet, located: &HeldPatches) -> Result<RefSpec, Error
     }
 }
 
-/// What a planned library is for the build that takes it.
+/// A planned library as the build that takes it needs it.
 fn as_library(planned: &Planned<'_>) -> Option<Library> {
     let recipe = planned.recipe.as_ref()?;
     let component = &recipe.component;

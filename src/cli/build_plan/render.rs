@@ -116,7 +116,7 @@ fn test_in_words(test: &ImageTest) -> String {
     format!("{} {place}: {}{failure}", test.name, words.join(" "))
 }
 
-/// The inputs digest and the tags that tell it.
+/// The inputs digest and the tags that contain it.
 fn unknown_parts(spec: &Build) -> String {
     let mut untold = vec!["the inputs digest"];
     if let Some(image) = &spec.image {
@@ -128,7 +128,7 @@ fn unknown_parts(spec: &Build) -> String {
     untold.join(" and ")
 }
 
-/// The tag that sorts, with what it has in the place of a time that is not known.
+/// The sortable tag, with a placeholder for a time that is not known.
 fn sortable_tag(sortable: &SortableTag) -> String {
     match sortable.time {
         Some(_) => sortable.tag.clone(),
@@ -196,12 +196,12 @@ struct PlanDocument<'a> {
     revision: &'a str,
     patches: &'a [PatchStatus],
     libraries: Vec<LibraryDocument<'a>>,
-    /// As the status of the PatchSet has it. Without `inputsDigest`, and without tags that tell it,
-    /// where contexts are not pinned; without the tag that sorts where its time is not known.
+    /// As the status of the PatchSet has it. Lacks `inputsDigest` and the tags that contain it if
+    /// contexts are not pinned, and the sortable tag if its time is not known.
     build: Option<Value>,
     /// The tests of the image, as the PatchSet has them.
     tests: &'a [ImageTest],
-    /// The contexts whose tags were not looked at.
+    /// The contexts whose tags were not looked up.
     unpinned: Vec<&'a str>,
     /// Whether the registry has the image, where that was asked.
     image: Option<&'a RegistryImage>,
@@ -349,7 +349,7 @@ fn dockerfile<'a>(planned: &Planned<'a>) -> Option<(&'a str, Option<&'a str>)> {
     Some((source.file(), source.stage.as_deref()))
 }
 
-/// What can be built: an image whose inputs are known.
+/// Requires a build of an image whose inputs are known.
 fn require_buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &'a str), Error> {
     let refused = |why: &str| Error::Usage(format!("PatchSet {}: {why}", planned.name));
     let recipe = planned

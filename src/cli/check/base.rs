@@ -12,13 +12,13 @@ use super::task::{Baseline, readable_series};
 use crate::cli::error::Error;
 use crate::layout::{LayoutError, LayoutFault, LayoutOptions, RepositoryLayout, TreeFiles};
 
-/// What the base has of what is asked for.
+/// What the base has of what was selected.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) commit: BaseCommit,
     /// By component and release.
     pub(super) series: BTreeMap<(String, String), BaseSeries>,
-    /// What the overrides come to, by release.
+    /// What the overrides result in, by release.
     pub(super) overrides: BTreeMap<String, Report>,
     pub(super) faults: Vec<LayoutFault>,
     /// What is to be known of the comparison.
@@ -46,8 +46,8 @@ impl BaseSeries {
 }
 
 impl Base {
-    /// Reads the base of what is checked out in a Git repository: the last commit that `revision` and what is
-    /// checked out have in common, so that what others did since then is not told of this change.
+    /// Reads the base of a checkout: the last commit that it has in common with `revision`, so that
+    /// what others did since is not reported as part of this change.
     ///
     /// # Errors
     ///

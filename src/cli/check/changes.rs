@@ -5,7 +5,7 @@ use patchset_api::status::PatchState;
 /// Whether a change made something worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) enum ChangeVerdict {
-    /// It was good, or was not there, and is not good.
+    /// It was good or absent, and is not good.
     Worse,
     /// It was not good, and is.
     Better,
@@ -14,7 +14,7 @@ pub(super) enum ChangeVerdict {
 }
 
 impl ChangeVerdict {
-    /// From whether it is good, and was; `None` where it was not there.
+    /// Compares whether it is good with whether it was; `None` if it was absent.
     pub(super) fn new(was_good: Option<bool>, is_good: bool) -> Self {
         match (was_good, is_good) {
             (None | Some(true), false) => Self::Worse,
@@ -27,9 +27,9 @@ impl ChangeVerdict {
 /// What was done to a patch's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) enum PatchEdit {
-    /// There was none of its name.
+    /// No file had its name before.
     Added,
-    /// It has another text.
+    /// Its text is different.
     Changed,
     /// It is the same.
     Unchanged,
@@ -40,7 +40,7 @@ pub(super) enum PatchEdit {
 pub(super) struct PatchChange {
     pub(super) edit: PatchEdit,
     pub(super) verdict: ChangeVerdict,
-    /// What it was in before; nothing where it was not there.
+    /// Its state before; absent if it did not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) before: Option<PatchState>,
 }
@@ -58,7 +58,7 @@ pub(super) struct SeriesDifference {
     /// The component's ref.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<String>,
-    /// Patches that were there.
+    /// Patches that are gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) removed: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Patches made anew, in a folder of their own.
+//! Refreshed patches, in a folder of their own.
 //!
 //! ```text
 //! DIR/fix.diff     what is to change, for git apply in the folder that was checked
@@ -41,11 +41,11 @@ pub(super) struct WrittenFixes {
     pub(super) notes: Vec<String>,
 }
 
-/// Makes a folder, where there is none.
+/// Creates a folder if there is none.
 ///
 /// # Errors
 ///
-/// Where it has something in it, or cannot be made.
+/// If it is not empty, or cannot be created.
 pub(super) fn make_empty(folder: &Path) -> Result<(), Error> {
     let failed = |source| Error::Io {
         path: folder.display().to_string(),
@@ -65,7 +65,7 @@ pub(super) fn make_empty(folder: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// Where the folder has something in it, or cannot be written.
+/// If the folder is not empty, or cannot be written.
 pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, Error> {
     make_empty(folder)?;
     let mut written = WrittenFixes::default();
@@ -97,8 +97,8 @@ pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, E
     Ok(written)
 }
 
-/// What mends each file. A file that is the patch of several series is left alone where they need
-/// different ones, as is a path that could lead out of the folder.
+/// What mends each file. A file that several series share is left alone if they need different
+/// fixes, as is a path that could lead out of the folder.
 fn unambiguous<'a>(fixes: &'a [PatchFix], notes: &mut Vec<String>) -> BTreeMap<&'a str, &'a PatchFix> {
     let mut by_path: BTreeMap<&str, Option<&PatchFix>> = BTreeMap::new();
     for fix in fixes {

@@ -48,25 +48,25 @@ pub struct CheckOptions {
     release: Vec<String>,
     #[command(flatten)]
     layout: LayoutArguments,
-    /// Tell only what was made worse or better since this revision of the repository that the
-    /// folder is in, or where that and HEAD parted; what is not changed is not checked
+    /// Report only what got worse or better since this revision of the repository that the folder
+    /// is in, or since it and HEAD diverged; what is not changed is not checked
     #[arg(long, value_name = "REV")]
     base: Option<String>,
-    /// Exit with 1 also where an override is redundant, outdated or absent, or a pin remains of
-    /// what is built from source
+    /// Also exit with 1 if an override is redundant, outdated or absent, or if something that is
+    /// built from source still has a pin
     #[arg(long)]
     strict: bool,
-    /// Write what mends patches into this folder, which must be new or empty: fix.diff for
-    /// git apply, delete.txt, and the patches made anew in files/
+    /// Write what fixes patches into this folder, which must be new or empty: fix.diff for
+    /// git apply, delete.txt, and the refreshed patches in files/
     #[arg(long, value_name = "DIR")]
     fix: Option<PathBuf>,
     #[command(flatten)]
     paths: PatchPathArguments,
     #[command(flatten)]
     history: HistoryOptions,
-    /// How to tell the results, and in which file if not on standard output: table, json, github
-    /// (annotations, and the step's summary), gitlab (Code Quality), junit, markdown or html (a page
-    /// in one file, for a browser); may be repeated
+    /// How to report the results, and in which file if not on standard output: table, json, github
+    /// (annotations, and the step's summary), gitlab (Code Quality), junit, markdown or html (a
+    /// page in one file, for a browser); may be repeated
     #[arg(long, value_name = "FORMAT[=FILE]", default_value = "table")]
     output: Vec<Output>,
 }
@@ -136,7 +136,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
 }
 
 impl CheckOptions {
-    /// The component, where one is asked for.
+    /// The component, if just one is selected.
     fn only_component(&self) -> Option<&str> {
         match self.component.as_slice() {
             [component] => Some(component),
@@ -144,12 +144,12 @@ impl CheckOptions {
         }
     }
 
-    /// What is compared to, where that is asked for.
+    /// The base to compare to, if one is requested.
     fn base(&self, folder: &LocalFolder) -> Result<Option<Base>, Error> {
         let Some(revision) = &self.base else {
             return Ok(None);
         };
-        // What is asked for by name may be new.
+        // What is selected by name may be absent from the base.
         let selection = || Selection::named(&self.component, &self.release);
         let (components, releases) = (selection(), selection());
         let selection = Selection::by_rules(
@@ -166,7 +166,7 @@ impl CheckOptions {
     }
 }
 
-/// Leaves of what was found what the base has not.
+/// Keeps only the findings that the base does not have.
 fn compare(report: &mut Report, base: Base, selection: &Selection) {
     let key = |fault: &LayoutFault| (fault.kind, fault.path.clone(), fault.message.clone());
     let (before, now): (BTreeSet<_>, BTreeSet<_>) = (
@@ -174,7 +174,7 @@ fn compare(report: &mut Report, base: Base, selection: &Selection) {
         report.faults.iter().map(key).collect(),
     );
     report.faults.retain(|fault| !before.contains(&key(fault)));
-    // Where single components are asked for, what lies beside them is not looked for.
+    // A narrow selection does not look for stray files.
     let is_looked_for = |fault: &LayoutFault| !selection.is_narrow() || fault.kind != FaultKind::StrayFile;
     let mended = base.faults.into_iter().filter(|fault| !now.contains(&key(fault)));
     report.mended.extend(mended.filter(is_looked_for));
@@ -190,7 +190,7 @@ fn upstreams(options: &CheckOptions, tasks: &[Task<'_>]) -> Result<Option<Upstre
     options.upstream.open()
 }
 
-/// All that is to be done; what cannot be read, or is gone, is told in the report.
+/// All tasks; what cannot be read, or is gone, goes into the report.
 fn tasks<'a>(
     layout: &'a RepositoryLayout,
     folder: &LocalFolder,

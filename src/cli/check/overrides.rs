@@ -11,7 +11,7 @@ use crate::layout::{
 };
 use crate::plan::constraint_override::refused_by_uv;
 
-/// Leaves of what was found what the base has not, and says what was made worse or better.
+/// Keeps only the findings that the base does not have, and says what got worse or better.
 pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
     let before = base.map_or(&[][..], |base| &base.overrides);
     found.overrides.retain_mut(|row| {
@@ -24,7 +24,7 @@ pub(super) fn compare(found: &mut Report, base: Option<&Report>) {
     });
 }
 
-/// Looks at the overrides of a release. `directory` is the folder that holds it all.
+/// Checks the overrides of a release. `directory` is the folder that holds it all.
 pub(super) fn check(
     release: &ReleaseFolder,
     files: &dyn RepositoryFiles,
@@ -158,7 +158,7 @@ fn merge_faults(error: &upper_constraints::Error, upper: &str, overrides: &str) 
         .collect()
 }
 
-/// Components that are built from source, and that the merged constraints pin all the same.
+/// Components that are built from source but that the merged constraints still pin.
 fn still_pinned(refs: &SourceRefs, merged: &[u8], path: &str, selection: &Selection) -> Vec<LayoutFault> {
     let Ok(merged) = ConstraintsFile::parse(merged) else {
         return Vec::new();

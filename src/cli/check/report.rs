@@ -23,7 +23,7 @@ pub(super) enum Strictness {
 pub(super) struct Report {
     /// Whether nothing fails.
     pub(super) ok: bool,
-    /// The commit that all is compared to, where only changes are told.
+    /// The commit that everything is compared to, if only changes are reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) base: Option<BaseCommit>,
     /// What was changed since then.
@@ -35,7 +35,7 @@ pub(super) struct Report {
     /// Faults of the base that are gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) mended: Vec<LayoutFault>,
-    /// What keeps the search of a component's history from being whole.
+    /// Why the search of a component's history is incomplete.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
     /// The merged constraints, by their releases.
@@ -47,14 +47,14 @@ pub(super) struct Report {
     /// What would mend patches.
     #[serde(skip)]
     pub(super) fixes: Vec<PatchFix>,
-    /// Patches that could be mended, and whose files are outside of the folder.
+    /// Patches that could be mended but whose files are outside the folder.
     #[serde(skip)]
     pub(super) unfixable: Vec<String>,
 }
 
 impl Report {
-    /// Whether something is wrong, by this measure. Where changes are told, only what they made
-    /// worse is.
+    /// Whether something is wrong, by this measure. If only changes are reported, only what they
+    /// made worse counts.
     pub(super) fn fails(&self, strictness: Strictness) -> bool {
         let attention = self.overrides.iter().any(OverrideRow::needs_attention)
             || self.faults.iter().any(|fault| !fault.kind.fails());
@@ -81,7 +81,7 @@ impl Report {
 /// A commit that a change is compared to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(super) struct BaseCommit {
-    /// As it was asked for.
+    /// As the user gave it.
     pub(super) revision: String,
     /// In full.
     pub(super) commit: String,
@@ -99,7 +99,7 @@ pub(super) struct OverrideRow {
     /// What upstream pins.
     #[serde(skip)]
     pub(super) from: Option<String>,
-    /// What is pinned now.
+    /// What is pinned instead.
     #[serde(skip)]
     pub(super) to: Option<String>,
     /// The line of the merged file that it is about, from 1.
@@ -114,7 +114,7 @@ pub(super) struct OverrideRow {
 #[derive(Clone, Debug)]
 pub(super) struct MergedConstraints {
     pub(super) text: String,
-    /// Every override, also those that are not told.
+    /// Every override, including those that are not reported.
     pub(super) overrides: Vec<OverrideRow>,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         }
         let after = match refreshed {
             Some(RefreshOutcome::Refreshed { patch, .. }) => Some(FixedPatch::Refreshed(patch.clone())),
-            // Upstream's own form is to be looked at first.
+            // If upstream's form differs, a person has to look at it first.
             Some(RefreshOutcome::Merged) if !status.is_merged_differing() => Some(FixedPatch::Deleted),
             _ => None,
         };

@@ -41,12 +41,12 @@ pub(super) enum Baseline {
     },
 }
 
-/// The patches of a series; nothing where there are none, or where it is told already that they are
-/// not known.
+/// The patches of a series; `None` if there are none, or if a fault already says that they are not
+/// known.
 ///
 /// # Errors
 ///
-/// That they cannot be read.
+/// If they cannot be read.
 pub(super) fn readable_series(
     series: &ComponentSeries,
     files: &dyn RepositoryFiles,
@@ -64,12 +64,11 @@ pub(super) fn readable_series(
 }
 
 impl SeriesTask {
-    /// What is to be checked of a series; nothing where it has no patches, or no ref, which a fault
-    /// says.
+    /// What to check of a series; `None` if it has no patches, or no ref, which a fault reports.
     ///
     /// # Errors
     ///
-    /// That the patches cannot be read.
+    /// If the patches cannot be read.
     pub(super) fn new(
         series: &ComponentSeries,
         layout: &RepositoryLayout,
@@ -104,7 +103,7 @@ impl SeriesTask {
         }))
     }
 
-    /// Whether it is what the base has, so that it is not looked at.
+    /// Whether it equals the base's, and need not be checked.
     pub(super) fn is_unchanged(&self) -> bool {
         match &self.baseline {
             Baseline::Ignored | Baseline::Absent => false,

@@ -31,13 +31,13 @@ impl SeriesSettings<'_> {
 pub(super) struct CheckedSeries {
     pub(super) reports: Vec<PatchReport>,
     pub(super) history: SeriesHistory,
-    /// Of each patch; nothing where all apply where they say.
+    /// One per patch; empty if all apply where they say.
     pub(super) refreshed: Vec<PatchRefresh>,
-    /// What became of the patches before the change; a sentence where that cannot be told.
+    /// What became of the patches before the change; a sentence if that is not known.
     pub(super) before: Result<Vec<PatchReport>, String>,
 }
 
-/// A series of before the change, on what it was for.
+/// The series before the change, on what it was for.
 struct AppliedBefore<'a> {
     /// Nothing where there was none, or it cannot be had.
     upstream: Option<ComponentCommit<'a>>,
@@ -45,7 +45,7 @@ struct AppliedBefore<'a> {
 }
 
 /// Applies a series to its component at a tag, branch or commit, searches the component's history
-/// for the patches that do not apply, and makes them anew as far as that goes.
+/// for the patches that do not apply, and refreshes them as far as possible.
 ///
 /// # Errors
 ///
@@ -129,8 +129,8 @@ fn applied_before<'a>(
     AppliedBefore { upstream, reports }
 }
 
-/// Makes the patches of a series anew; nothing where all apply where they say, and where what is
-/// needed for it cannot be read.
+/// Refreshes the patches of a series; empty if all apply where they say, or if what is needed
+/// cannot be read.
 fn refreshed(refresh: &SeriesRefresh<'_>) -> Vec<PatchRefresh> {
     let is_clean = |report: &PatchReport| report.state == PatchState::Clean;
     if refresh.reports.iter().all(is_clean) {

@@ -25,25 +25,25 @@ pub struct ConflictOptions {
     team: TeamOptions,
     #[command(flatten)]
     history: HistoryOptions,
-    /// Whose patches
+    /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE")]
     series: SeriesAddress,
     /// The patch: its name, or the number that it begins with [default: the first that does not
     /// apply]
     #[arg(value_name = "PATCH")]
     patch: Option<String>,
-    /// Write the files into this folder too, which must be new or empty: base, ours and theirs,
+    /// Also write the files into this folder, which must be new or empty: base, ours and theirs,
     /// merged with markers, and a README
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
-    /// How to tell it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: ConflictOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ConflictOutput {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object, with the files' contents.
     Json,
@@ -92,13 +92,13 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
 /// A series with what upstream did with its patches.
 struct ConflictSearch<'a> {
     open: &'a OpenSeries<'a, 'a>,
-    /// Of each patch, with what upstream has.
+    /// One per patch, with what upstream has.
     reports: &'a [PatchReport],
     history: &'a SeriesHistory,
 }
 
 impl ConflictOptions {
-    /// The number of the patch, from 0; `None` where all apply and none is named.
+    /// The number of the patch, from 0; `None` if the named one, or each, has no conflict.
     fn choose(&self, searched: &ConflictSearch<'_>) -> Result<Option<usize>, Error> {
         let ConflictSearch { open, reports, .. } = searched;
         let is_stuck = |report: &PatchReport| {
@@ -190,7 +190,7 @@ impl ConflictOptions {
                         .files
                         .iter()
                         .find(|known| known.path == file_report.path);
-                    // In the words of the whole patch, with its lines.
+                    // The error from the whole patch, with its line numbers.
                     file_report.error = file_report
                         .error
                         .map(|error| own.and_then(|own| own.error.clone()).unwrap_or(error));
@@ -214,7 +214,7 @@ impl ConflictOptions {
         let others = team.layout().series.iter();
         let others = others.filter(|series| series.component == own.component && series.folder != own.folder);
         for series in others {
-            // What cannot be read of another release is told by check.
+            // `patchset check` reports what cannot be read of another release.
             let Ok(patches) = team.patches(series) else {
                 continue;
             };
@@ -250,7 +250,7 @@ impl ConflictOptions {
     }
 }
 
-/// Puts patches on a tree, as far as they apply, and gives the tree that they make.
+/// Applies patches to a tree, as far as they apply, and returns the resulting tree.
 fn laid(
     store: &mut LayeredStore<&dyn Objects>,
     tree: Oid,

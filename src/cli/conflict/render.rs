@@ -167,8 +167,8 @@ fn add_file(text: &mut String, file: &FileReportFields) -> std::fmt::Result {
     Ok(())
 }
 
-/// Writes the files of a conflict into a folder that is new or empty: `base/`, `ours/`, `theirs/` and
-/// `merged/` with the paths of the upstream in them, and `README.md`.
+/// Writes the files of a conflict into a new or empty folder: `base/`, `ours/`, `theirs/` and
+/// `merged/` with the upstream's paths in them, and `README.md`.
 pub(super) fn write_files(folder: &Path, report: &ConflictReport) -> Result<(), Error> {
     let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists() && !is_empty {

@@ -1,4 +1,4 @@
-//! What is told of a conflict.
+//! What is reported about a conflict.
 
 use jiff::Timestamp;
 use patch_refresh::FileVersion;
@@ -43,7 +43,7 @@ pub(super) struct BreakingCommit {
     pub(super) date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<String>,
-    /// Its message whole; of a server's repository, of which no history is kept, its subject.
+    /// Its whole message; its subject alone for a server's repository, whose history is not kept.
     pub(super) message: String,
 }
 
@@ -118,7 +118,7 @@ pub(super) struct ElsewhereReport {
     /// What becomes of it there; nothing where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<String>,
-    /// How it looks there: a diff from this one to that, without line numbers; nothing where both are
+    /// How it looks there: a diff from this one to that, without line numbers; absent if both are
     /// the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) difference: Option<String>,

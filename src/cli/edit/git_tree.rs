@@ -10,11 +10,11 @@ use git_mirrors::local::LocalRepository;
 
 use crate::cli::error::Error;
 
-/// How often it is looked whether a clone is done.
+/// How often to check whether a clone is done.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What the commands that we give must not hear of: a surrounding `git`, and hooks, signatures and
-/// editors of the user's, which would ask somebody or make other commits.
+/// Keeps the user's hooks, signatures and editors out of our commands: they would prompt, or make
+/// other commits. `command` also removes what a surrounding `git` sets.
 const SETTINGS: [&str; 5] = [
     "core.hooksPath=/dev/null",
     "commit.gpgSign=false",
@@ -46,7 +46,7 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env("LC_ALL", "C")
-        // Commits of ours are written whole; git's own last until then.
+        // Our commits are written whole; those by git itself only last until then.
         .env("GIT_COMMITTER_NAME", "patchset")
         .env("GIT_COMMITTER_EMAIL", "patchset@localhost");
     for name in [
@@ -75,7 +75,7 @@ fn refused(arguments: &[&str], output: &Output) -> Error {
     Error::Usage(format!("git {name}: {}", said.trim()))
 }
 
-/// Runs `git` in a folder, and gives what it prints without the line's end.
+/// Runs `git` in a folder, and returns its output without the final newline.
 fn run(folder: &Path, arguments: &[&str]) -> Result<String, Error> {
     let output = command(folder, arguments)
         .stdin(Stdio::null())
@@ -88,7 +88,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Result<String, Error> {
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
-/// Runs `git` where it may take long and ask for a password, with its progress for the user.
+/// Runs a `git` command that may take long or ask for a password, and shows its progress.
 fn run_long(folder: &Path, arguments: &[&str], time: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + time;
     let mut child = command(folder, arguments)
@@ -128,8 +128,8 @@ pub(super) enum TreeOrigin<'a> {
 }
 
 impl GitTree {
-    /// Makes a working tree without files in a folder that is not there yet, and gives the commit of
-    /// a ref. Where that fails, nothing of it is left.
+    /// Makes a working tree without files in a folder that does not exist yet, and returns the
+    /// commit of a ref. Leaves nothing behind on failure.
     pub(super) fn make(
         folder: &Path,
         origin: &TreeOrigin<'_>,
@@ -172,7 +172,7 @@ impl GitTree {
             return Err(no_commit(&shown));
         };
         let source = LocalRepository::open(clone)?;
-        // What there is instead is told by this.
+        // If there is no such ref, this error says what there is instead.
         source.tree_of_ref(reference)?;
         let commit = source
             .commit_of_ref(reference)
@@ -223,8 +223,8 @@ impl GitTree {
         })
     }
 
-    /// Has `git` remember how conflicts were solved, and take `#` at the start of a line of a
-    /// message as it is.
+    /// Has `git` remember how conflicts were solved, and take `#` at the start of a message's line
+    /// literally.
     fn settle(&self) -> Result<(), Error> {
         self.git(&["config", "rerere.enabled", "true"])?;
         self.git(&["config", "core.commentChar", "auto"]).map(drop)
@@ -269,7 +269,7 @@ impl GitTree {
         run(&self.folder, arguments)
     }
 
-    /// Runs `git` there, and gives whether it succeeds.
+    /// Runs `git` there, and returns its output even if it fails.
     pub(super) fn try_git(&self, arguments: &[&str]) -> Result<Output, Error> {
         command(&self.folder, arguments)
             .stdin(Stdio::null())
@@ -290,12 +290,12 @@ impl GitTree {
             })
     }
 
-    /// Whether a cherry-pick waits for somebody.
+    /// Whether a cherry-pick waits for the user.
     pub(in crate::cli) fn is_picking(&self) -> bool {
         self.git_folder.join("CHERRY_PICK_HEAD").exists()
     }
 
-    /// What of `git` is under way that has to be brought to an end first.
+    /// The operation of `git` in progress that has to be finished first.
     pub(in crate::cli) fn under_way(&self) -> Option<&'static str> {
         [
             ("rebase-merge", "a rebase"),

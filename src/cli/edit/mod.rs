@@ -30,31 +30,31 @@ use upstream_history::Commits;
 pub struct EditOptions {
     #[command(flatten)]
     team: TeamOptions,
-    /// Whose patches
+    /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE", required_unless_present = "step")]
     series: Option<SeriesAddress>,
-    /// The folder of the working tree, which must not be there yet [default: COMPONENT-RELEASE
-    /// beside the team's repository; with --continue, --skip and --abort: this one]
+    /// The folder of the working tree, which must not exist yet [default: COMPONENT-RELEASE beside
+    /// the team's repository; with --continue, --skip and --abort: the current folder]
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// Put the patches onto this tag, branch or commit [default: what the release is built from]
+    /// Apply the patches to this tag, branch or commit [default: what the release is built from]
     #[arg(long = "ref", value_name = "REF", conflicts_with = "step")]
     reference: Option<String>,
-    /// Make a worktree of the component's clone instead of a clone of its own
+    /// Make a worktree of the component's clone instead of a separate clone
     #[arg(long, conflicts_with = "step")]
     worktree: bool,
     #[command(flatten)]
     step: EditStep,
 }
 
-/// What is done with a working tree in which a patch waits for somebody.
+/// What to do with a working tree that stopped at a patch with a conflict.
 #[derive(Clone, Debug, Args)]
 #[group(id = "step", multiple = false)]
 pub struct EditStep {
-    /// Go on with the patches, after the conflict was solved and added
+    /// Continue with the patches, after the conflict was resolved and added
     #[arg(long = "continue")]
     go_on: bool,
-    /// Leave the patch out that waits, and go on with the others
+    /// Leave out the patch that has the conflict, and continue with the others
     #[arg(long)]
     skip: bool,
     /// Give up, and remove the working tree
@@ -140,7 +140,7 @@ fn begin(options: &EditOptions, address: &SeriesAddress) -> Result<ExitCode, Err
     };
     let outcome = begun.pick(&tree, base);
     if outcome.is_err() {
-        // Nobody has done anything there yet.
+        // No work was done there yet.
         let _ = tree.remove();
     }
     outcome
@@ -196,7 +196,7 @@ impl BegunEdit<'_> {
             });
         }
         EditState::keep_patches(tree, &patches)?;
-        // A branch of a clone that others have too would be in their way.
+        // Only in a clone of its own: others who share a clone would find the branch in their way.
         if tree.folder().join(".git").is_dir() {
             let branch = format!("refs/heads/patchset-{}", address.release);
             tree.git(&["update-ref", &branch, &base.to_string()])?;

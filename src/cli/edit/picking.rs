@@ -1,4 +1,4 @@
-//! Puts the patches of a series onto a commit, one commit each, until one needs somebody.
+//! Puts the patches of a series onto a commit, one commit each, until one needs the user.
 
 use std::fmt::Write;
 
@@ -20,28 +20,28 @@ pub(super) struct Picking<'a> {
     pub(super) repository: LocalRepository,
     pub(super) state: EditState,
     pub(super) patches: Vec<PatchInput>,
-    /// What is told.
+    /// What to report.
     pub(super) summary: String,
 }
 
-/// How far it came.
+/// How far a series got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// All patches are there.
     Done,
-    /// One waits for somebody.
+    /// One waits for the user.
     Waiting,
 }
 
-/// What a cherry-pick came to.
+/// The outcome of a cherry-pick.
 enum Picked {
     Clean(Oid),
     Conflict,
 }
 
 impl Picking<'_> {
-    /// Goes on from a patch. What applies is applied in memory; the working tree follows where one
-    /// does not, and at the end.
+    /// Continues from a patch. What applies is applied in memory; the working tree is updated when
+    /// a patch does not apply, and at the end.
     pub(super) fn go_on(&mut self, first: usize) -> Result<Progress, Error> {
         let mut head: Oid = self.oid(&self.state.head)?;
         let mut shown = head;
@@ -136,7 +136,7 @@ impl Picking<'_> {
         Ok(PatchCommit::read(&patch.name, &text, self.state.undated))
     }
 
-    /// Has the working tree show a commit, where it shows another one.
+    /// Resets the working tree to a commit, unless it already shows it.
     fn show(&self, head: Oid, shown: Oid) -> Result<(), Error> {
         let is_begun = self.tree.git_folder().join("index").exists();
         if head == shown && is_begun {
@@ -157,8 +157,8 @@ impl Picking<'_> {
         let _ = writeln!(self.summary, "    {name}  {what}");
     }
 
-    /// Picks a patch that does not apply: from a commit that has what it was made for to one that
-    /// has it with the patch, so that `git` merges three-way and leaves its own state.
+    /// Picks a patch that does not apply, from a commit with what it was made for to one that also
+    /// has the patch, so that `git` merges three-way and leaves its own state.
     fn pick(&mut self, at: usize, head: Oid, report: Option<&PatchReport>) -> Result<Picked, Error> {
         let Some(patch) = self.patches.get(at).cloned() else {
             return Ok(Picked::Conflict);

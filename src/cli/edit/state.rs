@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::git_tree::GitTree;
 use crate::cli::error::Error;
 
-/// What the file says that this program writes.
+/// The version of the file that this program writes.
 const VERSION: u32 = 1;
 
 /// What a working tree remembers.
@@ -28,13 +28,13 @@ pub(in crate::cli) struct EditState {
     /// What the series was put on, and its commit.
     pub(in crate::cli) reference: String,
     pub(in crate::cli) base: String,
-    /// When patches were written that do not say it.
+    /// The date of patches that do not state one.
     pub(super) undated: i64,
     /// How names in patches are read.
     pub(super) strip: Option<usize>,
     pub(super) directory: String,
     pub(in crate::cli) patches: Vec<EditedSeriesPatch>,
-    /// The number of the patch that waits for somebody, from 0.
+    /// The number of the patch that waits for the user, from 0.
     pub(in crate::cli) waiting: Option<usize>,
     /// The commit that it goes on top of.
     pub(super) head: String,
@@ -69,7 +69,7 @@ impl EditState {
         }
     }
 
-    /// When patches were written that do not say it, in seconds since the epoch.
+    /// The date of patches that do not state one, in seconds since the epoch.
     pub(in crate::cli) fn undated(&self) -> i64 {
         self.undated
     }

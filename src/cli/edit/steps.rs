@@ -1,4 +1,4 @@
-//! `patchset edit --continue`, `--skip` and `--abort`: on from a patch that waits for somebody.
+//! `patchset edit --continue`, `--skip` and `--abort`: on from a patch that waits for the user.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::cli::team::SeriesAddress;
 /// What is done with a patch that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
-    /// What somebody made of it is taken.
+    /// The user's resolution is taken.
     GoOn,
     /// It is left out.
     Skip,
@@ -25,8 +25,8 @@ pub(super) enum NextStep {
     Abort,
 }
 
-/// Does a step in the working tree that a folder is in. `series` is whose patches are meant, where
-/// that is said.
+/// Does a step in the working tree that a folder is in. `series` names whose patches are meant, if
+/// given.
 pub(super) fn run(folder: &Path, series: Option<&SeriesAddress>, step: NextStep) -> Result<ExitCode, Error> {
     let tree = GitTree::open(folder)?;
     let state = EditState::read(&tree)?;
@@ -78,11 +78,11 @@ pub(super) fn run(folder: &Path, series: Option<&SeriesAddress>, step: NextStep)
     finish(&picking, progress)
 }
 
-/// Leaves the patch out that waits.
+/// Leaves out the patch that waits.
 fn skip(picking: &mut Picking<'_>, at: usize) -> Result<(), Error> {
     let tree = picking.tree;
     if tree.is_picking() {
-        // What was tried is not to come again.
+        // `rerere` must not replay what was tried.
         tree.git(&["rerere", "clear"])?;
         tree.git(&["cherry-pick", "--quit"])?;
     }
@@ -94,7 +94,7 @@ fn skip(picking: &mut Picking<'_>, at: usize) -> Result<(), Error> {
     picking.state.write(tree)
 }
 
-/// Takes what somebody made of the patch that waits, and gives the number of the next one.
+/// Takes the user's resolution of the patch that waits, and returns the number of the next one.
 fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
     let tree = picking.tree;
     let name = picking
@@ -113,7 +113,7 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
         }
         refuse_changes(tree)?;
         if head == before {
-            // Somebody took the pick back: it is tried again.
+            // The user took the pick back: it is tried again.
             return Ok(at);
         }
         tree.git(&["merge-base", "--is-ancestor", &before.to_string(), "HEAD"])

@@ -1,4 +1,4 @@
-//! How far a series came, and what to do then.
+//! Reports how far a series got, and what to do next.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use crate::cli::error::Error;
 use crate::cli::output::print_styled;
 use crate::cli::style::{GOOD, plain};
 
-/// Tells how far it came.
+/// Reports how far it got.
 pub(super) fn finish(picking: &Picking<'_>, progress: Progress) -> Result<ExitCode, Error> {
     let mut summary = picking.summary.clone();
     let folder = picking.tree.folder().display();

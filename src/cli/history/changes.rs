@@ -8,17 +8,17 @@ use crate::cli::team::PatchMarks;
 #[derive(Default)]
 pub(super) struct SeriesAtTree {
     pub(super) patches: Vec<PatchInput>,
-    /// Of each patch.
+    /// One per patch.
     pub(super) marks: Vec<PatchMarks>,
 }
 
 /// What became of a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PatchEvent {
-    /// Its name after; before, where it went.
+    /// Its new name; the old one if it went.
     pub(super) name: String,
     pub(super) change: PatchEventKind,
-    /// What its message is about, after; before, where it went.
+    /// What its new message is about; the old one if it went.
     pub(super) subject: Option<String>,
 }
 
@@ -48,17 +48,17 @@ pub(super) enum TextChange {
     TheChange,
 }
 
-/// What became of each patch, in the order after, and at last those that went.
+/// What became of each patch, in the new order, with those that went at the end.
 ///
-/// A patch is known by its name, or else by what it changes, its `Change-Id`, the commit that it was
-/// taken from, or its author and subject.
+/// A patch is identified by its name, or else by what it changes, its `Change-Id`, the commit that
+/// it was taken from, or its author and subject.
 pub(super) fn changes(before: &SeriesAtTree, after: &SeriesAtTree) -> Vec<PatchEvent> {
     let mut source: Vec<Option<usize>> = after
         .patches
         .iter()
         .map(|patch| before.patches.iter().position(|old| old.name == patch.name))
         .collect();
-    // A name may have been given on, as where a series is numbered anew.
+    // A name may have passed to another patch, as when a series is renumbered.
     for (at, from) in source.iter_mut().enumerate() {
         if let Some(old) = *from
             && is_another(before, old, after, at)
@@ -112,8 +112,8 @@ fn subject(patch: &PatchInput) -> Option<String> {
     patch_headers::Summary::read(&patch.bytes).subject
 }
 
-/// Whether what has a name after is another patch than what had it before: that one is there under
-/// another name, or this one was.
+/// Whether a name has passed to another patch: its old patch is there under another name, or its
+/// new one was.
 fn is_another(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usize) -> bool {
     let (Some(old_marks), Some(new_marks)) = (before.marks.get(old), after.marks.get(new)) else {
         return false;
@@ -130,7 +130,7 @@ fn is_another(before: &SeriesAtTree, old: usize, after: &SeriesAtTree, new: usiz
     is_elsewhere(&after.marks, old_marks, new) || is_elsewhere(&before.marks, new_marks, old)
 }
 
-/// The patch before that is most surely the one after.
+/// The old patch that is most surely the new one.
 fn best_match(before: &SeriesAtTree, is_left: &[bool], after: &SeriesAtTree, at: usize) -> Option<usize> {
     let (patch, marks) = (after.patches.get(at)?, after.marks.get(at)?);
     let left = || {

@@ -15,10 +15,10 @@ use crate::layout::{ContentLimits, FilesError, LayoutError, RepositoryFiles, Ser
 /// The most commits that are looked at.
 const MOST_COMMITS: usize = 200_000;
 
-/// The most commits that change the series and are told.
+/// The most commits reported as changing the series.
 const MOST_STEPS: usize = 5_000;
 
-/// Bytes of all patches that are read in all.
+/// The most bytes of patches that are read in total.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// Where a series is.
@@ -58,8 +58,8 @@ struct PendingCommit {
 }
 
 impl HistoryLog {
-    /// Walks from a commit to the first one. As `git log` does, a line of history is left where
-    /// another parent of a merge has the series as it is.
+    /// Walks from a commit back to the first one. Like `git log`, it follows only one parent of a
+    /// merge if that one has the series unchanged.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl LogReader<'_> {
         Ok(())
     }
 
-    /// Records what a commit changed, and gives the parents whose lines are followed.
+    /// Records what a commit changed, and returns the parents to follow.
     fn followed(&mut self, commit: Commit, parents: Vec<Commit>, is_cut: bool) -> Result<Vec<Commit>, Error> {
         let own = self.ids(commit.tree)?;
         let mut same = Vec::new();
@@ -155,12 +155,12 @@ impl LogReader<'_> {
         if let Some(first) = same.first() {
             return Ok(parents.into_iter().skip(*first).take(1).collect());
         }
-        // The first commit of a shallow clone has what came with it and what came before.
+        // In a shallow clone, what the first commit changed cannot be told from what came before.
         if parents.is_empty() && is_cut {
             return Ok(parents);
         }
-        // A merge that has the series as no parent has it changed it by itself: of its first parent.
-        // Where it joins what both sides did, each side is told by its own commits.
+        // A merge whose series no parent has reports what differs from every parent. What both
+        // sides did is reported by their own commits.
         let before = parents.first().map(|parent| parent.tree);
         if parents.len() < 2 {
             let events = self.events(before, commit.tree)?;
@@ -238,7 +238,7 @@ fn object_at(git: &LocalRepository, root: Oid, path: &str) -> Result<Option<Oid>
     Ok(Some(at))
 }
 
-/// The patches of a series in a tree, as far as they are known there; none where there is no folder.
+/// The patches of a series in a tree, as far as they are known; none if there is no folder.
 pub(super) fn read_series(git: &LocalRepository, tree: Oid, folder: &str) -> Result<Vec<PatchInput>, Error> {
     read_files(&TreeFiles::new(git, tree), folder).map_err(|error| {
         let filtered = match &error {
@@ -255,7 +255,7 @@ pub(super) fn read_series(git: &LocalRepository, tree: Oid, folder: &str) -> Res
 pub(super) fn read_files(files: &dyn RepositoryFiles, folder: &str) -> Result<Vec<PatchInput>, Error> {
     let series = match Series::read(files, folder) {
         Ok(Some(mut series)) => {
-            // What was wrong at that time is not to be mended now: what was there is told.
+            // Faults of that time cannot be mended: report what was there.
             series.faults.clear();
             series
         }

@@ -24,22 +24,22 @@ pub struct TeamHistoryOptions {
     /// The component and the release, for instance glance/2025.2
     #[arg(value_name = "COMPONENT/RELEASE")]
     address: SeriesAddress,
-    /// Tell only of patches whose name, or one that they had, has this in it
+    /// Show only patches with this in their name, or in one that they used to have
     #[arg(value_name = "PATCH")]
     patch: Option<String>,
     #[command(flatten)]
     team: TeamOptions,
-    /// The revision of the team's repository whose history is told
+    /// The revision of the team's repository whose history is shown
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     revision: String,
-    /// How to tell it
+    /// The output format
     #[arg(long, value_enum, default_value = "text")]
     output: HistoryOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum HistoryOutput {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object.
     Json,
@@ -53,7 +53,7 @@ struct HistoryDocument<'a> {
     /// The folder, relative to the repository's root.
     folder: &'a str,
     patches: &'a [PatchThread],
-    /// What keeps it from being whole.
+    /// Why it is incomplete.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
@@ -115,8 +115,8 @@ fn no_commit(git: &LocalRepository, options: &TeamHistoryOptions) -> Error {
     })
 }
 
-/// The folder of a series, and what its links lead to. Where there is none any more, it is the one
-/// that the repository's other folders would have.
+/// The folder of a series, and what its links lead to. If it is gone, the folder is the one that
+/// the repository's other folders suggest.
 fn watched(team: &TeamRepository, address: &SeriesAddress) -> Result<WatchedSeries, Error> {
     let found = team.find_series(address)?;
     let below = |folder: &str| match team.directory() {
@@ -165,7 +165,7 @@ fn folder_like(other: &ComponentSeries, address: &SeriesAddress) -> Option<Strin
     Some(parts.collect::<Vec<_>>().join("/"))
 }
 
-/// That the working tree has what no commit has.
+/// Says that the working tree has uncommitted changes.
 fn uncommitted(team: &TeamRepository, git: &LocalRepository, watched: &WatchedSeries) -> Option<String> {
     let tree = git.tree_of("HEAD").ok()?;
     let committed = log::read_series(git, tree, &watched.folder).ok()?;

@@ -12,7 +12,7 @@ use super::log::HistoryStep;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PatchThread {
-    /// Its name; the last one, where it is gone.
+    /// Its name; the last one if it is gone.
     pub(super) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
@@ -27,10 +27,10 @@ pub(super) struct PatchThread {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ThreadEvent {
     pub(super) what: ThreadStep,
-    /// The name that it had before, where that is another.
+    /// Its previous name, if it was renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<String>,
-    /// Its name; before, where it went.
+    /// Its name; the old one if it went.
     pub(super) name: String,
     /// What changed in its text, where it was there before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +59,13 @@ impl PatchThread {
     }
 }
 
-/// Puts the events of the commits, from the oldest, to the patches that they are of: those that are
-/// there first, in the order of their names, and then those that are gone, the last first.
+/// Assigns the events of the commits, from the oldest, to their patches: first existing ones, by
+/// name, then those that are gone, the latest first.
 pub(super) fn follow(steps: Vec<HistoryStep>) -> Vec<PatchThread> {
     let mut threads: Vec<PatchThread> = Vec::new();
     let mut by_name: HashMap<String, usize> = HashMap::new();
     for step in steps {
-        // The names before: a series that is numbered anew gives names on.
+        // The names before the step: a renumbered series passes names on.
         let names = by_name.clone();
         for event in &step.events {
             let (what, before, text) = match &event.change {

@@ -24,10 +24,10 @@ const HEADER: [&str; 15] = [
     "alsoIn",
 ];
 
-/// One line a patch below a header, as RFC 4180 has it.
+/// One line per patch below a header, as in RFC 4180.
 ///
-/// Patches are written by anybody, and spreadsheets take a cell that begins with `=`, `+`, `-` or `@`
-/// for a formula, whatever quotes are around it: such cells have `'` in front.
+/// Anybody may have written a patch, and spreadsheets take a cell that begins with `=`, `+`, `-` or
+/// `@` for a formula, even in quotes: such cells get a `'` in front.
 ///
 /// # Errors
 ///

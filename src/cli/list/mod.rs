@@ -40,18 +40,18 @@ pub struct ListOptions {
     release: Vec<String>,
     #[command(flatten)]
     history: HistoryOptions,
-    /// How to tell the patches
+    /// How to print the patches
     #[arg(long, value_enum, default_value = "table")]
     output: ListOutput,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ListOutput {
-    /// For people.
+    /// Human-readable.
     Table,
     /// One JSON object.
     Json,
-    /// One line a patch, for spreadsheets: what could be a formula has ' in front
+    /// One line per patch, for spreadsheets: what could be a formula is prefixed with '
     Csv,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn run(options: &ListOptions) -> Result<ExitCode, Error> {
 }
 
 impl ListOptions {
-    /// Opens the repository: of each component all releases, as they are compared.
+    /// Opens the repository with all releases of each component, as they are compared.
     fn open(&self) -> Result<TeamRepository, Error> {
         let component = match self.component.as_slice() {
             [component] => Some(component.as_str()),
@@ -145,7 +145,7 @@ impl ListOptions {
             TeamRepository::open(dir, &self.team.layout, component, &selection)
         };
         if !self.release.is_empty() {
-            // That they are there.
+            // Check that they exist.
             open(&self.release)?;
         }
         open(&[])
@@ -217,7 +217,7 @@ fn listed_series(
     }
 }
 
-/// In which other releases a patch is: of each the one that is most surely the same.
+/// The other releases that have a patch, each with the one that is most surely the same.
 fn same_patches(marks: &PatchMarks, others: &[&ReadSeries<'_>]) -> Vec<SamePatch> {
     let mut found = BTreeMap::new();
     for other in others {

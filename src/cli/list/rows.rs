@@ -148,7 +148,7 @@ impl PatchListing {
         }
     }
 
-    /// Takes what became of it.
+    /// Adds what became of it.
     pub(super) fn take_status(&mut self, status: &PatchStatus) {
         self.state = Some(status.state);
         self.message.clone_from(&status.message);
@@ -175,7 +175,7 @@ impl ListedBug {
     }
 }
 
-/// Where a patch stands with upstream, by what it says: the header that says most.
+/// Where a patch stands with upstream, by the header that says most.
 fn upstream_in_words(headers: &PatchHeaders) -> String {
     let said = headers
         .upstream_status()

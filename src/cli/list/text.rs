@@ -13,10 +13,10 @@ const HEADER: [&str; 7] = ["PATCH", "STATE", "SUBJECT", "FIXES", "UPSTREAM", "AG
 /// How many bugs and CVE numbers, and how many releases, a line names.
 const NAMED: usize = 4;
 
-/// The most characters of what is said of upstream.
+/// The most characters of what is said about upstream.
 const UPSTREAM_CHARACTERS: usize = 60;
 
-/// A table a series, and a sentence on all; at most so many characters wide.
+/// A table per series and a summary, at most `width` characters wide.
 pub(super) fn text(rows: &[ListedSeries], arrangement: &ContentArrangement, width: Option<u16>) -> String {
     let mut text = String::new();
     for series in rows {
@@ -39,7 +39,7 @@ pub(super) fn text(rows: &[ListedSeries], arrangement: &ContentArrangement, widt
     text
 }
 
-/// The columns that have something in a line.
+/// The columns that are not empty in every line.
 fn used_columns(lines: Vec<[String; 7]>) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let is_used: Vec<bool> = (0..HEADER.len())
         .map(|column| {
@@ -92,7 +92,7 @@ fn some_of(mut texts: Vec<String>) -> String {
     texts.join(", ")
 }
 
-/// An age, to what matters of it.
+/// An age, in the unit that suits it.
 fn age(days: i64) -> String {
     match days {
         0..60 => format!("{days} d"),

@@ -27,23 +27,23 @@ pub struct RefreshOptions {
     /// How many lines of context at the ends of a hunk may differ, as with GNU patch
     #[arg(long, value_name = "LINES", default_value_t = 2)]
     pub(super) fuzz: usize,
-    /// Leave the files as they are, and print what would change in them as a diff
+    /// Leave the files alone, and print what would change in them as a diff
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// How to tell what became of the patches
+    /// How to report the result for each patch
     #[arg(long, value_enum, default_value = "text")]
     pub(super) output: RefreshOutput,
-    /// Whose patches of a team's repository: COMPONENT/RELEASE, or all; with --repo and --ref,
-    /// patches or folders of them
+    /// Which patches of a team's repository: those of COMPONENT/RELEASE, or all; with --repo and
+    /// --ref, patches or folders of them
     #[arg(required = true, value_name = "COMPONENT/RELEASE|all|PATCH|DIR")]
     pub(super) patches: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum RefreshOutput {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// One JSON object a line and patch.
+    /// One JSON object per patch, each on one line.
     Json,
 }
 

@@ -14,8 +14,8 @@ pub(super) struct Replacement<'a> {
     pub(super) new: &'a [u8],
 }
 
-/// Puts the new contents in their places. Where writing fails, or a file is another one than was
-/// read, all stay as they are.
+/// Puts the new contents in their places. If writing fails, or a file is not as it was read, all
+/// stay as they are.
 pub(super) fn replace_all<'a>(replacements: impl Iterator<Item = Replacement<'a>>) -> Result<(), Error> {
     let change = |replacement: Replacement<'a>| -> Result<FileChange<'a>, Error> {
         let shown = replacement.path.display().to_string();
@@ -39,7 +39,7 @@ pub(super) fn replace_all<'a>(replacements: impl Iterator<Item = Replacement<'a>
 mod tests {
     use super::*;
 
-    /// Two files, and what is in their folder afterwards.
+    /// Replaces two files; returns the result, and the contents of their folder afterwards.
     fn replaced(old: [&str; 2], names: [&str; 2]) -> (Result<(), Error>, Vec<(String, String)>) {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {

@@ -1,4 +1,4 @@
-//! Patches of a team's repository made anew for what their components are built from.
+//! Refreshes patches of a team's repository for what their components are built from.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -69,7 +69,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
                 refreshed,
                 history,
             }),
-            // Where all are asked for, one does not keep the others from it.
+            // If all were requested, a failure does not stop the others.
             Err(error) if addresses.is_none() => {
                 has_failed = true;
                 note(&error.to_string());
@@ -89,7 +89,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
     })
 }
 
-/// What is asked for; `None` for all.
+/// The requested series; `None` for all.
 fn addresses(options: &RefreshOptions) -> Result<Option<Vec<SeriesAddress>>, Error> {
     let mut addresses = Vec::new();
     for text in &options.patches {

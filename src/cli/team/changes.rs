@@ -1,5 +1,5 @@
-//! Changes to several series of a team's repository, each made over those before it, and written at
-//! once.
+//! Changes to several series of a team's repository, each made on top of those before it, and
+//! written at once.
 
 use git_apply_engine::PatchInput;
 
@@ -43,7 +43,7 @@ impl<'t> TeamChanges<'t> {
             faults: Vec::new(),
             ..series.series.clone()
         });
-        // As they are told, below the directory.
+        // Keep the order file's path relative to the directory, as it is reported.
         read.order = match read.order {
             order if order == series.series.order => order,
             _ => series.series.order.clone(),
@@ -65,7 +65,7 @@ impl<'t> TeamChanges<'t> {
         Ok(series.series.contents(&files, &ContentLimits::default())?)
     }
 
-    /// Changes a series; gives the names that patches had and get.
+    /// Changes a series; returns the old and new names of renamed patches.
     ///
     /// # Errors
     ///
@@ -97,8 +97,8 @@ impl<'t> TeamChanges<'t> {
         (self.edit.clone(), self.notes.clone())
     }
 
-    /// Writes all or nothing, or prints a diff, and tells what was done: on standard output, or
-    /// beside it where that has the diff.
+    /// Writes all or nothing, or prints a diff, and reports what was done: on standard output, or
+    /// on standard error if that has the diff.
     ///
     /// # Errors
     ///

@@ -52,7 +52,7 @@ pub(in crate::cli) struct ClonedCommit {
     commit: Option<Oid>,
 }
 
-/// A commit of a server's repository, with the upstream that it was had from.
+/// A commit of a server's repository, with the upstream that it was fetched from.
 pub(in crate::cli) struct ServedCommit<'a> {
     mirrors: &'a Mirrors,
     deadline: Instant,
@@ -62,7 +62,7 @@ pub(in crate::cli) struct ServedCommit<'a> {
 }
 
 impl<'a> ComponentRepository<'a> {
-    /// The component at a tag, else a branch, else a commit of a name.
+    /// The component at the tag of a name, else the branch, else the commit.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<'a> ComponentRepository<'a> {
 }
 
 impl<'a> ServedComponent<'a> {
-    /// The trees of a commit, and of its files those that are asked for.
+    /// Fetches the trees of a commit; of its files, only those that are read later.
     fn at(&self, reference: &str) -> Result<ServedCommit<'a>, Error> {
         let url: RepoUrl = self.url.parse()?;
         let want = RefSpec::Any(reference.to_owned());
@@ -227,7 +227,7 @@ impl Objects for ComponentCommit<'_> {
 }
 
 impl FindBlob for ComponentCommit<'_> {
-    /// On a server ids in full alone: what it has besides is not known.
+    /// On a server, only full ids are found: what else it has is not known.
     fn find_blob(&self, prefix: &str) -> Result<Option<Oid>, ObjectError> {
         match self {
             Self::Cloned(cloned) => Blobs(&cloned.repository).find_blob(prefix),

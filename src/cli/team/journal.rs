@@ -1,7 +1,7 @@
-//! The record of changes of a team's repository that are being written: a process that is killed
+//! The record of changes that are being written to a team's repository: a process that is killed
 //! leaves nothing half done.
 //!
-//! It lies in the Git folder, which no commit can bring: what is in a record is done.
+//! It lies in the Git folder, where no commit can put one: what a record says is carried out.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -30,18 +30,18 @@ pub(super) struct ChangeJournal {
 /// The second line: all new contents take their places.
 const DECIDED: &str = "decided\n";
 
-/// What became of what an ended process had begun.
+/// What became of the changes of a process that was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovered {
     Nothing,
-    /// It had not decided: all is as it was before.
+    /// They were not decided: all is as it was before.
     TakenBack,
-    /// All is as it was to be.
+    /// They were decided, and have been completed.
     Finished,
 }
 
 impl ChangeJournal {
-    /// Takes the record of a Git folder, and brings what an ended process had begun to an end.
+    /// Takes a Git folder's record, and completes or takes back what a killed process had begun.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl ChangeJournal {
         Err(failed(io::Error::other("other commands write all the time")))
     }
 
-    /// Brings what an ended process had begun to an end, where there is something.
+    /// Completes or takes back what a killed process had begun, if there is something.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl ChangeJournal {
         let file = &mut self.file;
         file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
         let (plan, rest) = text.split_once('\n').unwrap_or_default();
-        // Where it was cut off, no file had been made yet.
+        // If it was cut off, no file had been created yet.
         let Ok(mut plan) = serde_json::from_str::<ChangePlan>(plan) else {
             return Ok(Recovered::Nothing);
         };
@@ -136,9 +136,9 @@ impl ChangeJournal {
         self.is_decided
     }
 
-    /// Removes the record: what it tells is done.
+    /// Removes the record: what it says is done.
     pub(super) fn remove(self) {
-        // Where it stays, it tells of what is done.
+        // If it stays, it only says what is done already.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -28,8 +28,8 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
     ///
     /// # Errors
     ///
-    /// Where there are none, nothing says what the component is built from, or the upstream cannot
-    /// be had.
+    /// If there are none, nothing says what the component is built from, or the upstream cannot be
+    /// reached.
     pub(in crate::cli) fn open(
         team: &'t TeamRepository,
         address: &SeriesAddress,
@@ -95,7 +95,7 @@ impl<'t, 'u> OpenSeries<'t, 'u> {
         Ok((reports, found))
     }
 
-    /// Makes the patches anew, as far as they can be. `reports` say what upstream has, and
+    /// Refreshes the patches as far as possible. `reports` say what upstream has, and
     /// `last_applied` is the tree of a revision on which they applied.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub struct UpstreamArguments {
     /// Folder for what is fetched from a URL [default: patchset/mirrors in the user's cache]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// How long one component at one release may take to be fetched
+    /// How long it may take to fetch one component at one release
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = input::duration)]
     timeout: Duration,
 }
@@ -67,8 +67,8 @@ impl UpstreamArguments {
 /// How the names in patches are read.
 #[derive(Clone, Debug, Args)]
 pub struct PatchPathArguments {
-    /// Remove N leading components from the names in the patches [default: 1, or 0 where a plain
-    /// diff names no folder]
+    /// Remove N leading components from the names in the patches [default: 1, or 0 if a plain diff
+    /// names no folder]
     #[arg(short = 'p', long, value_name = "N")]
     strip: Option<usize>,
     /// The folder of the components' trees that the names in the patches are relative to

@@ -45,13 +45,13 @@ impl WriteMode {
 }
 
 impl TeamRepository {
-    /// Opens what a folder holds of what is asked for. `component` says whose patches they are, where
-    /// no folder does. What a command that was killed had begun to write is brought to an end.
+    /// Opens what a folder holds of the selection. `component` says whose patches they are if no
+    /// folder does. Completes or takes back what a killed command had begun to write.
     ///
     /// # Errors
     ///
-    /// Where there is no such folder, it cannot be read as a repository of patches, or what is asked
-    /// for is not there.
+    /// If there is no such folder, it cannot be read as a repository of patches, or what is
+    /// selected does not exist.
     pub(in crate::cli) fn open(
         dir: &Path,
         arguments: &LayoutArguments,
@@ -108,7 +108,7 @@ impl TeamRepository {
     ///
     /// # Errors
     ///
-    /// Where the component, the release or their patches are not there: with names that are similar.
+    /// If the component, the release or their patches do not exist; suggests similar names.
     pub(in crate::cli) fn series(&self, address: &SeriesAddress) -> Result<&ComponentSeries, Error> {
         let found = self.find_series(address)?;
         found.ok_or_else(|| {
@@ -123,7 +123,7 @@ impl TeamRepository {
         })
     }
 
-    /// As [`series`](Self::series); `None` where component and release are there, and no folder for
+    /// As [`series`](Self::series); `None` if component and release exist, but no folder for
     /// patches.
     ///
     /// # Errors
@@ -186,12 +186,12 @@ impl TeamRepository {
         Ok(series.series.contents(self, &ContentLimits::default())?)
     }
 
-    /// Writes changes, all or none, also where the process is killed: what is begun is brought to an
-    /// end when the repository is opened again. Or prints them as a diff.
+    /// Writes changes, all or none, or prints them as a diff. If the process is killed, opening the
+    /// repository again completes or takes back what was begun.
     ///
     /// # Errors
     ///
-    /// Where a file changed since it was read, a path leads out of the repository, or writing fails.
+    /// If a file changed since it was read, a path leads out of the repository, or writing fails.
     pub(in crate::cli) fn write(&self, edit: &RepositoryEdit, mode: WriteMode) -> Result<(), Error> {
         let changes = edit
             .edits()
@@ -283,7 +283,7 @@ impl TeamRepository {
         Ok(())
     }
 
-    /// What Git has of a path: of a link, where it leads.
+    /// What Git has at a path: for a link, its target.
     fn before(&self, path: &Path) -> Result<Vec<u8>, Error> {
         let whole = self.root().join(path);
         let read = || {
@@ -300,7 +300,7 @@ impl TeamRepository {
     }
 }
 
-/// Remembers what is read, so that it is not written over where it changed.
+/// Remembers what is read, so that a file that changed since is not overwritten.
 impl RepositoryFiles for TeamRepository {
     fn entries(&self, folder: &str) -> Result<Option<Vec<FolderEntry>>, FilesError> {
         self.folder.files.entries(folder)
@@ -308,7 +308,7 @@ impl RepositoryFiles for TeamRepository {
 
     fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
         let bytes = self.folder.files.read(path, limit)?;
-        // What was read first is what decisions were made by.
+        // Decisions were made on what was read first.
         self.read
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -318,7 +318,7 @@ impl RepositoryFiles for TeamRepository {
     }
 }
 
-/// Says what became of what a command had begun to write that was killed.
+/// Reports what became of the changes of a killed command.
 fn note_recovered(recovered: Recovered) {
     match recovered {
         Recovered::Nothing => {}
@@ -388,7 +388,7 @@ mod tests {
         dir
     }
 
-    /// The files below the folder of patches, hidden ones too.
+    /// The files below the folder of patches, including hidden ones.
     fn there(dir: &Path) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let mut folders = vec![dir.join("patches")];
@@ -414,7 +414,7 @@ mod tests {
             .collect()
     }
 
-    /// Changes the first patch, removes the second, adds one of a new release.
+    /// Changes the first patch, removes the second, and adds one for a new release.
     fn edit() -> RepositoryEdit {
         let mut edit = RepositoryEdit::default();
         edit.write(format!("{FOLDER}/1.patch"), "ONE\n");
@@ -513,7 +513,7 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("shared")).unwrap(), "shared\n");
     }
 
-    /// A process that is killed after so many steps.
+    /// A process that is killed after this many steps.
     struct Killed {
         journal: ChangeJournal,
         after: KilledAfter,
@@ -543,7 +543,7 @@ mod tests {
             let write = &plan.writes[0];
             fs::rename(plan.root.join(&write.temporary), plan.root.join(&write.path))?;
             for write in &plan.writes[1..] {
-                // What takes back when this fails is not to find them.
+                // The rollback of this failure must not find them.
                 let kept = plan.root.join("kept");
                 fs::rename(plan.root.join(&write.temporary), kept)?;
             }

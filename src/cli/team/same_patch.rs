@@ -7,7 +7,7 @@ use patch_headers::PatchIdentity;
 use sha2::{Digest, Sha256};
 use upstream_history::{PatchId, patch_id};
 
-/// What a patch is known by.
+/// What identifies a patch.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct PatchMarks {
     /// Nothing where there is no diff in it.
@@ -17,7 +17,7 @@ pub(in crate::cli) struct PatchMarks {
     files: BTreeMap<String, [u8; 32]>,
 }
 
-/// By what two patches are the same change, from the strongest.
+/// What makes two patches the same change, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub(in crate::cli) enum SameBy {
     /// The same lines change.
@@ -31,7 +31,7 @@ pub(in crate::cli) enum SameBy {
 }
 
 impl SameBy {
-    /// It in words.
+    /// The evidence in words.
     pub(in crate::cli) fn in_words(self) -> &'static str {
         match self {
             Self::PatchId => "patch-id",
@@ -69,7 +69,7 @@ impl PatchMarks {
         }
     }
 
-    /// By what another patch is the same change; `None` where nothing says so.
+    /// What makes another patch the same change; `None` if nothing does.
     pub(in crate::cli) fn same_as(&self, other: &Self) -> Option<SameBy> {
         if self.patch_id.is_some() && self.patch_id == other.patch_id {
             return Some(SameBy::PatchId);

@@ -25,7 +25,7 @@ pub(in crate::cli) enum Upstreams {
 }
 
 impl Upstreams {
-    /// Takes what has a scheme or `user@host:` for a URL, and the rest for a folder.
+    /// Takes a base with a scheme or `user@host:` for a URL, and any other for a folder.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Upstreams {
         let base = base.trim_end_matches('/').to_owned();
         let url: RepoUrl = format!("{base}/component").parse()?;
         let config = MirrorConfig {
-            // Whoever names the address allows its way.
+            // A user who names an address permits its transport.
             transports: Transports::NONE.and(url.scheme()),
             ..mirror_config(input::cache(cache)?)
         };
@@ -55,8 +55,8 @@ impl Upstreams {
         })
     }
 
-    /// A component's repository; `organisation` is the folder above it on its server, where the
-    /// layout has it. What is fetched of it may take as long as one component may, from now.
+    /// A component's repository; `organisation` is the folder above it on its server, if the layout
+    /// has it. Its deadline is the time that one component may take, from this call.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What is told of the attempts at a build, whoever builds.
+//! What is reported about the attempts at a build, whoever builds.
 
 use std::time::Duration;
 
@@ -95,11 +95,11 @@ pub fn is_same(one: &BuildStatus, other: &BuildStatus) -> bool {
     (&one.inputs_digest, &one.target) == (&other.inputs_digest, &other.target)
 }
 
-/// How long one attempt at a build may take, where the controller allows so much.
+/// How long one attempt at a build may take, if the controller allows that much.
 ///
 /// # Errors
 ///
-/// Where the spec asks for more, or for what is no duration.
+/// If the spec asks for more, or for what is no duration.
 pub fn timeout(build: &Build, longest: Duration) -> Result<Duration, Failure> {
     let wanted = build
         .timeout()

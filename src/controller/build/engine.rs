@@ -1,5 +1,5 @@
-//! What all engines have in common that build by attempts: one after the other, until the registry
-//! has the image.
+//! What the engines that build by attempts have in common: one attempt after the other, until the
+//! registry has the image.
 
 use std::time::Duration;
 
@@ -18,32 +18,32 @@ use crate::plan::patch_set::{BuildOutcome, Pending};
 /// How long a build that was cancelled may hold up the next one for the same tag.
 pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 
-/// Who builds by attempts. An error of these steps is what is told in the place of an image.
+/// An engine that builds by attempts. An error of these steps is reported in place of an image.
 pub trait BuildEngine {
-    /// Has builds of what is not wanted any more make way, where that has to be before the registry
-    /// is looked at.
+    /// Makes builds of what is not wanted any more give way, if that has to be before looking in
+    /// the registry.
     async fn make_way(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
         Ok(())
     }
 
-    /// Looks at the attempt under way; gives what became of it if it is over.
+    /// Looks at the attempt under way; returns its state.
     async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome>;
 
-    /// Gives back what an attempt under way takes: none is.
+    /// Gives back what an attempt takes; called when none is under way.
     fn release(&self) {}
 
-    /// Cancels builds of what is not wanted any more, when it is known whether the registry has the
+    /// Cancels builds of what is not wanted any more, once it is known whether the registry has the
     /// image.
     async fn supersede(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
         Ok(())
     }
 
-    /// Whether an image that the registry has does not count, by how the attempt ended that pushed it.
+    /// Whether an image in the registry does not count, given how the attempt that pushed it ended.
     fn is_refused(&self, _: &BuildStatus, _: Option<&AttemptState>) -> bool {
         false
     }
 
-    /// Starts an attempt, where the bounds allow one more build.
+    /// Starts an attempt, if the bounds allow one more build.
     async fn start(&self, planned: BuildStatus, number: u32) -> Result<BuildOutcome, Interrupted>;
 }
 
@@ -70,8 +70,8 @@ pub async fn build(
         Ok(Some(_)) if is_refused => Step::Test,
         Ok(Some(image)) => {
             attempts::mark_succeeded(&mut planned, now);
-            // A build from other inputs is of no use any more; that it cannot be cancelled holds
-            // nothing up.
+            // A build from other inputs is of no use any more; failing to cancel it holds nothing
+            // up.
             if let Err(BuildOutcome::Failed(failure, _)) = engine.supersede(&planned).await {
                 let namespace = task.turn.namespace();
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");

@@ -1,4 +1,4 @@
-//! The workflow that a spec names, and who speaks to it.
+//! The workflow that a spec names, and its client.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::controller::inputs::secrets::NamedSecret;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
-/// The workflow that a spec names, and who speaks to it. Clients are kept for as long as their
-/// Secret stays as it is: they hold tokens, and what the server said of its limits.
+/// The workflow that a spec names, and its client. Clients are kept as long as their Secret is
+/// unchanged: they hold tokens, and what the server said about its limits.
 pub async fn connect(
     patch_set: &PatchSet,
     options: &GitHubActions,

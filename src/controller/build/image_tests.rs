@@ -32,10 +32,10 @@ use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::Pending;
 use crate::plan::{Failure, Retry, Step};
 
-/// The shortest time that a Job is kept that is over: its results have to be read from its pod.
+/// The shortest time to keep a Job that is over: its results have to be read from its pod.
 const SHORTEST_KEEP: Duration = Duration::from_secs(600);
 
-/// The most bytes of a log that is read for results.
+/// The most bytes of a log that are read for results.
 const MOST_LOG: usize = 4 << 20;
 
 /// A test of an image, and what it is run with.
@@ -49,7 +49,7 @@ pub struct TestRun<'a> {
     pub source: Option<&'a Recorded<ImageReference>>,
 }
 
-/// What one step of a test came to.
+/// The outcome of one step of a test.
 pub enum TestStep {
     /// It is over: the result says how.
     Over,
@@ -105,7 +105,7 @@ impl TestRun<'_> {
         }
     }
 
-    /// That the test failed, and what follows from that.
+    /// The failure of the test, and what follows from it.
     pub fn failure(&self, result: &ImageTestStatus, then: &str) -> Failure {
         let attempts = match &result.attempt {
             Some(attempt) if attempt.failures > 0 => format!(
@@ -148,7 +148,7 @@ impl TestRun<'_> {
         TestStep::Waiting(Pending::new(reason::TESTING, message, Next::Soon))
     }
 
-    /// Starts an attempt, where the bounds allow one more Job.
+    /// Starts an attempt, if the bounds allow one more Job.
     async fn start(
         &self,
         result: &mut ImageTestStatus,
@@ -249,7 +249,7 @@ impl TestRun<'_> {
         }))
     }
 
-    /// How an attempt ended whose Job is over, with what it wrote.
+    /// How an attempt whose Job is over ended, with what it wrote.
     async fn read_end(&self, key: &ObjectKey, job: AttemptState) -> Result<TestEnd, Failure> {
         let results = self.planned.test.results.as_ref();
         let is_over = matches!(job, AttemptState::Succeeded | AttemptState::Failed { .. });
@@ -336,12 +336,12 @@ impl TestRun<'_> {
 
 /// What was read of a log.
 struct ReadLog {
-    /// Its last lines but for results, where these are at its end.
+    /// Its last lines, without results if these are at its end.
     log: Option<String>,
     results: Result<Vec<u8>, ResultsError>,
 }
 
-/// The end of what stands before results in a log.
+/// The end of what precedes the results in a log.
 fn tail_before_results(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log);
     let before = text
@@ -350,13 +350,13 @@ fn tail_before_results(log: &[u8]) -> String {
     tail(before)
 }
 
-/// Reads results, which takes some time where they are many.
+/// Reads results, which takes some time if there are many.
 async fn parsed(bytes: Vec<u8>, format: TestResultsFormat) -> Result<TestReport, ResultsError> {
     let read = tokio::task::spawn_blocking(move || read_results(&bytes, format)).await;
     read.unwrap_or(Err(ResultsError::Missing))
 }
 
-/// Cancels all tests of an object. That one cannot be cancelled holds nothing up.
+/// Cancels all tests of an object. Failing to cancel one holds nothing up.
 pub async fn stop(task: &BuildTask<'_>) {
     let (context, namespace) = (task.turn.context, task.turn.namespace());
     let uid = task.turn.object.uid().unwrap_or_default();

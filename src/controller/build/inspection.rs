@@ -23,12 +23,12 @@ pub fn rejection_failure(rejected: &RejectedImage) -> Failure {
     Failure::stalled(Step::Build, reason, rejected.message.clone())
 }
 
-/// Looks whether an image has installed what it was built from, once for each digest, and notes in
-/// the plan where it does not.
+/// Checks, once for each digest, whether an image has installed what it was built from, and notes
+/// in the plan if it has not.
 ///
 /// # Errors
 ///
-/// Where it does not, or cannot be read.
+/// If it has not, or cannot be read.
 pub async fn inspect_image(
     registry: &Registry,
     layers: &Layers,
@@ -50,7 +50,7 @@ pub async fn inspect_image(
     let by_digest = image_by_digest(image)?;
     let what = "looking into the image";
     let looked = Box::pin(async {
-        // What cannot be read is no failure of the registry's.
+        // An unreadable image is no failure of the registry.
         match registry.installed_distributions(&by_digest, layers).await {
             Err(error @ source_images::Error::Unreadable { .. }) => Ok(Err(error)),
             other => other.map(Ok),
@@ -73,7 +73,7 @@ pub async fn inspect_image(
             }
         }
     };
-    // Whoever built it was successful.
+    // The build itself succeeded.
     attempts::mark_succeeded(planned, Timestamp::now());
     let rejected = RejectedImage {
         digest: image.digest.clone(),

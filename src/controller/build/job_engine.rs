@@ -49,7 +49,7 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
     let attempt = planned.attempt.take().filter(|attempt| {
         attempt.name == job_name(&patch_set.name_any(), &planned.inputs_digest, attempt.number)
     });
-    // One that is being removed, or pushes to another tag, only has taken the number.
+    // One that is being removed, or pushes to another tag, only takes up its number.
     let is_other =
         |job: &Job| job.metadata.deletion_timestamp.is_some() || target_of(job).as_ref() != Some(task.target);
     planned.attempt = newest_attempt(attempt, &jobs, &planned.inputs_digest, is_other);
@@ -148,8 +148,8 @@ impl BuildEngine for JobEngine<'_> {
 }
 
 impl JobEngine<'_> {
-    /// Whether a Job, which is held up, would be another one by the spec as it is now: what has to
-    /// be changed to let it start is not part of what the image is built from.
+    /// Whether a Job that is held up would be a different one by the current spec: what has to be
+    /// changed to let it start is not part of what the image is built from.
     fn is_outdated(&self, planned: &BuildStatus, attempt: &Attempt) -> bool {
         let Some(job) = self.jobs.iter().find(|job| job.name_any() == attempt.name) else {
             return false;
@@ -161,7 +161,7 @@ impl JobEngine<'_> {
 }
 
 /// The newest attempt: that of the status, or one whose Job was created before the status could be
-/// written. A Job that is another's has ended for this one.
+/// written. The latter is over if its Job is another's.
 pub fn newest_attempt(
     recorded: Option<Attempt>,
     jobs: &[Arc<Job>],
@@ -199,7 +199,7 @@ fn await_attempt(planned: BuildStatus, build: &Build, held_up: Option<&str>) -> 
     }
 }
 
-/// Whether a Job is one of an attempt that was given up.
+/// Whether a Job belongs to an attempt that was given up.
 fn is_over(planned: &BuildStatus, job: &Job) -> bool {
     let attempt = planned.attempt.as_ref();
     attempt.is_some_and(|attempt| {
@@ -209,8 +209,8 @@ fn is_over(planned: &BuildStatus, job: &Job) -> bool {
     })
 }
 
-/// Cancels all builds by Jobs of an object that another engine builds for. That one cannot be
-/// cancelled holds nothing up.
+/// Cancels all builds by Jobs of an object that another engine builds for. Failing to cancel one
+/// holds nothing up.
 pub async fn stop(patch_set: &PatchSet, context: &Context) {
     let namespace = patch_set.namespace().unwrap_or_default();
     let uid = patch_set.uid().unwrap_or_default();

@@ -32,13 +32,13 @@ use crate::sbom::{
 pub struct SbomInputs<'a> {
     /// The component's patches.
     pub patches: Result<Arc<Vec<PatchInput>>, Failure>,
-    /// What became of them.
+    /// Their states.
     pub states: &'a [PatchStatus],
     pub ingredients: &'a Ingredients,
 }
 
-/// The image with its document, or with why it could not be attached: that keeps no image from
-/// counting.
+/// The image with its document, or with why it could not be attached: an image without one counts
+/// all the same.
 pub async fn attach_document(
     task: &BuildTask<'_>,
     inputs: SbomInputs<'_>,
@@ -101,8 +101,8 @@ impl SbomBuilder<'_> {
         Ok(attached.digest().cloned().map(Recorded::new).unwrap_or_default())
     }
 
-    /// Attaches the statements on the vulnerabilities that patches resolve, made when the image
-    /// was: however often they are, they are the same.
+    /// Attaches the statements on the vulnerabilities that patches resolve, dated when the image
+    /// was made: repeating this gives the same statements.
     async fn attach_statements(
         &self,
         image: &ImageReference,
@@ -136,7 +136,7 @@ impl SbomBuilder<'_> {
             .ok_or_else(|| sbom_failure(format!("PatchSet {namespace}/{} is gone", library.name)))?;
         let located = patches::locate(turn.context, &namespace, &object.spec, turn.budget).await?;
         let located = match &object.status {
-            // Of a branch, the patches are those for the commit that was patched.
+            // The patches of a branch are those for the commit that was patched.
             Some(PatchSetStatus {
                 upstream: Some(known),
                 ..
@@ -236,7 +236,7 @@ impl SbomBuilder<'_> {
     }
 }
 
-/// The commit by which upstream has a patch, whole, with its subject and its page.
+/// The commit by which upstream has a patch, in full, with its subject and its page.
 fn upstreams_commit(merged: &MergedStatus) -> Option<String> {
     let commit = merged.commit.as_deref()?;
     let subject = merged.subject.as_deref().unwrap_or_default();

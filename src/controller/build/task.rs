@@ -25,7 +25,7 @@ pub struct BuildTask<'a> {
     pub turn: &'a Turn<'a, PatchSet>,
     pub build: &'a Build,
     pub registry: &'a Registry,
-    /// What was found before, and is recorded with what becomes of the image.
+    /// What was found before, recorded together with the outcome for the image.
     pub progress: &'a SeriesProgress,
     /// The status when the task began.
     pub status: Arc<PatchSetStatus>,
@@ -71,7 +71,7 @@ impl BuildTask<'_> {
     ///
     /// # Errors
     ///
-    /// Where the registry does not do that.
+    /// If the registry does not move them.
     pub async fn move_tags(&self, image: &ImageStatus) -> Result<(), Failure> {
         if image.moving_tags.is_empty() {
             return Ok(());
@@ -95,7 +95,7 @@ impl BuildTask<'_> {
         self.record_built(built).await
     }
 
-    /// Records what became of the image so far.
+    /// Records the outcome for the image so far.
     pub async fn record_built(&self, built: BuildOutcome) -> Result<(), Interrupted> {
         self.turn
             .record(self.progress.outcome(built, DeliveryOutcome::Nothing, None))

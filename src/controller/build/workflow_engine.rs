@@ -1,9 +1,9 @@
 //! Has an image built by a workflow of GitHub Actions: one run after the other, until the registry
 //! has it.
 //!
-//! A dispatch is no put: one that is repeated starts a second run. So an attempt is written to the
-//! status before its run is asked for, under a name that the run carries in its title, and where it
-//! is not certain whether a run was asked for, it is looked for before another is.
+//! A dispatch is not idempotent: repeating one starts a second run. So an attempt is written to the
+//! status before its run is requested, under a name that the run carries in its title, and if it is
+//! uncertain whether a run was requested, that run is looked for first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,11 +32,10 @@ use crate::plan::{Failure, Step};
 /// How often a run is looked at. An unchanged one costs nothing of the rate limit.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How long a run may take to be listed after its dispatch. Within that time, that there is none
-/// means nothing.
+/// How long a run may take to be listed after its dispatch. Until then, its absence means nothing.
 pub const LISTED_WITHIN: Duration = Duration::from_secs(30);
 
-/// How much of a failed job's log is told, in lines.
+/// How much of a failed job's log is reported, in lines.
 const LOG_LINES: usize = 30;
 
 /// A workflow, what is known of its runs, and what they build.
@@ -81,7 +80,7 @@ fn look_again_soon(planned: BuildStatus) -> BuildOutcome {
 }
 
 impl BuildEngine for WorkflowEngine<'_> {
-    /// Has the run of a former attempt make way.
+    /// Makes the run of a former attempt give way.
     async fn make_way(&self, planned: &BuildStatus) -> Result<(), BuildOutcome> {
         let Some((former, attempt)) = former_attempt(self.task, planned) else {
             return Ok(());
@@ -94,7 +93,7 @@ impl BuildEngine for WorkflowEngine<'_> {
                 Next::After(POLL),
             ))),
             Err(mut failure) => {
-                // No build of what is asked for has failed.
+                // No build of what is wanted has failed.
                 if failure.reason == reason::BUILD_FAILED {
                     failure.reason = reason::BUILD_CANCELLING;
                 }
@@ -110,7 +109,7 @@ impl BuildEngine for WorkflowEngine<'_> {
         self.record_attempt(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
         self.record_attempt(&attempt);
-        // Its page is known once it was looked at.
+        // Its page is known only after a look at it.
         let who = match (attempt.run, &attempt.url) {
             (Some(run), Some(_)) => self.name_of(RunId(run)),
             _ => format!("run {}", attempt.name),
@@ -129,7 +128,7 @@ impl BuildEngine for WorkflowEngine<'_> {
         }
     }
 
-    /// Where the spec says that the run is the image's test, one that failed takes its image with it.
+    /// If the spec says that the run is the image's test, a failed run takes its image with it.
     fn is_refused(&self, planned: &BuildStatus, seen: Option<&AttemptState>) -> bool {
         let options = self.task.build.github_actions.as_ref();
         let is_test = options.is_some_and(|options| options.conclusion() == RunConclusion::Test);
@@ -145,8 +144,8 @@ impl BuildEngine for WorkflowEngine<'_> {
         self.memory.give_back(self.task.turn.object);
     }
 
-    /// Begins an attempt, where the bounds allow one more build. Its run is asked for when the
-    /// status has it.
+    /// Begins an attempt, if the bounds allow one more build. Its run is requested once the status
+    /// has the attempt.
     async fn start(&self, mut planned: BuildStatus, number: u32) -> Result<BuildOutcome, Interrupted> {
         let task = self.task;
         let (patch_set, context) = (task.turn.object, task.turn.context);
@@ -177,15 +176,15 @@ impl BuildEngine for WorkflowEngine<'_> {
     }
 }
 
-/// What a run is asked for by, but for the time, which tells it from an attempt of the same number
-/// at the same inputs that was cancelled because others were asked for in between.
+/// The name that a run is requested by, without the time, which tells it from an attempt of the
+/// same number at the same inputs that was cancelled because others were wanted in between.
 fn request_stem(patch_set: &PatchSet, inputs_digest: &InputsDigest, number: u32) -> String {
     let uid: String = patch_set.uid().unwrap_or_default().chars().take(8).collect();
     let stem = patch_set.name_any().replace('.', "-");
     format!("{}-{uid}", job_name(&stem, inputs_digest, number))
 }
 
-/// Whether an attempt at a build is a run that was asked for here.
+/// Whether an attempt at a build is a run that was requested here.
 fn is_run_of(patch_set: &PatchSet, build: &BuildStatus, attempt: &Attempt) -> bool {
     let stem = request_stem(patch_set, &build.inputs_digest, attempt.number);
     let rest = attempt.name.strip_prefix(&stem);
@@ -228,7 +227,7 @@ impl<'a> WorkflowEngine<'a> {
         format!("run {run} of {}", self.workflow.full_name())
     }
 
-    /// Waits for GitHub, and not longer than the reconciliation may take.
+    /// Waits for GitHub, at most as long as the reconciliation may take.
     async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -237,8 +236,7 @@ impl<'a> WorkflowEngine<'a> {
         budget.limit(Step::Build, &what, work).await
     }
 
-    /// Follows an attempt: asks for its run where none was asked for, looks for it, and looks at
-    /// it.
+    /// Follows an attempt: requests its run if none was requested, looks for it, and looks at it.
     async fn follow_run(
         &self,
         planned: &BuildStatus,
@@ -287,7 +285,7 @@ impl<'a> WorkflowEngine<'a> {
             .map_err(|error| failure_of_github(&error))
     }
 
-    /// Asks for the run.
+    /// Requests the run.
     async fn dispatch(
         &self,
         planned: &BuildStatus,
@@ -323,7 +321,7 @@ impl<'a> WorkflowEngine<'a> {
                 Ok(AttemptState::Active(Some(error.to_string())))
             }
             Err(error) => {
-                // No run comes of it, so that the next attempt need not look for one.
+                // No run results, so the next attempt need not look for one.
                 note(WorkflowRequestState::Fresh);
                 Err(failure_of_github(&error))
             }
@@ -374,7 +372,7 @@ impl<'a> WorkflowEngine<'a> {
                 (where_, Some(log).filter(|log| !log.is_empty()))
             }
             Ok(None) => (String::new(), None),
-            // That it failed is known; that its log cannot be had must not hide it.
+            // The failure is known; a log that cannot be read must not hide it.
             Err(error) if !error.is_transient() => (String::new(), None),
             Err(error) => return Err(failure_of_github(&error)),
         };
@@ -383,7 +381,7 @@ impl<'a> WorkflowEngine<'a> {
     }
 
     /// Cancels the run of an attempt at what is not wanted any more. One for the same tag has to be
-    /// over before the next may begin. Gives what is waited for.
+    /// over before the next may begin. Returns what is waited for.
     async fn cancel_former(
         &self,
         former: &BuildStatus,

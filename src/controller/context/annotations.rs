@@ -1,5 +1,5 @@
-//! The annotations of an object that something here reads. Of the 256 KiB that an object may have,
-//! no more is kept.
+//! The annotations of an object that are read here. Of the 256 KiB that an object may have, only
+//! these are kept.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use super::panics::Panicked;
 use crate::layout::{FilesError, LayoutError};
 use crate::plan::{Failure, Retry, Step};
 
-/// The failure that an error of a mirror is, with what it was about in front.
+/// The failure for a mirror's error, prefixed with what it was about.
 pub fn mirror_failure(what: &str, error: &git_mirrors::Error) -> Failure {
     let (reason, retry) = classify(error);
     let step = match error {
@@ -26,7 +26,7 @@ pub fn mirror_failure(what: &str, error: &git_mirrors::Error) -> Failure {
     }
 }
 
-/// The failure that folders are which cannot be read as patches, with what they are of in front.
+/// The failure for folders that cannot be read as patches, prefixed with what they belong to.
 pub fn layout_failure(what: &str, error: &LayoutError) -> Failure {
     if let LayoutError::Files(FilesError::Unreadable { source, .. }) = error {
         if let Some(error) = source.downcast_ref::<git_mirrors::Error>() {
@@ -77,7 +77,7 @@ fn classify(error: &git_mirrors::Error) -> (Reason, Retry) {
         _ => reason::UNREACHABLE,
     };
     let retry = match error {
-        // What a Secret holds may change without the spec.
+        // The contents of a Secret may change without the spec.
         E::Secret(_) => Retry::Backoff,
         E::Moved { .. } => Retry::Anew,
         _ => match error.class() {
@@ -90,8 +90,8 @@ fn classify(error: &git_mirrors::Error) -> (Reason, Retry) {
     (reason, retry)
 }
 
-/// The failure that an error of a server's API is for a step, and the reason where the server
-/// refuses what is asked for.
+/// The failure of a step for an error of a server's API; `refused` is the reason if the server
+/// refuses the request.
 pub fn forge_failure(step: Step, refused: Reason, error: &forge_rest::Error) -> Failure {
     use forge_rest::Error as E;
     let message = error.to_string();
@@ -115,8 +115,8 @@ pub fn forge_failure(step: Step, refused: Reason, error: &forge_rest::Error) -> 
     }
 }
 
-/// A task that panicked or was cancelled. What a panic says is not told: it may hold what somebody
-/// sent.
+/// The failure for a task that panicked or was cancelled. A panic's message is not reported: it may
+/// hold what somebody sent.
 pub fn task_failure(error: &tokio::task::JoinError) -> Failure {
     if error.is_panic() {
         return Panicked.into();
@@ -124,8 +124,8 @@ pub fn task_failure(error: &tokio::task::JoinError) -> Failure {
     Failure::retried(Step::Source, reason::STORAGE_FAILED, "the work was interrupted")
 }
 
-/// An object of a repository that could not be had. One that is too large stays so until an input
-/// changes.
+/// The failure for an object of a repository that is not available. One that is too large stays so
+/// until an input changes.
 pub fn object_failure(step: Step, error: &ObjectError, message: String) -> Failure {
     match error {
         ObjectError::TooLarge { .. } => Failure::stalled(step, reason::TOO_LARGE, message),

@@ -1,9 +1,8 @@
-//! The status of an object while it is worked on: what a step came to is recorded, and the
+//! The status of an object while it is worked on: the outcome of a step is recorded, and the
 //! reconciliation goes on.
 //!
 //! What has to be found again after a crash is recorded before it is done. A status that somebody
-//! else wrote meanwhile is never written over: then the reconciliation ends, and begins anew from
-//! theirs.
+//! else wrote meanwhile is never overwritten: the reconciliation ends, and starts over from theirs.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +30,7 @@ const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The statuses that were written last, by the uid of their object.
 pub type Statuses<K> = Memory<String, Arc<<K as Reconciled>::Status>>;
 
-/// What ends a reconciliation before it came to something.
+/// What ends a reconciliation before it has an outcome.
 #[derive(Debug)]
 pub enum Interrupted {
     /// The object is gone, or has another status by now.
@@ -70,13 +69,13 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         }
     }
 
-    /// The status as it is now, with that work has begun.
+    /// The current status, including that work has begun.
     pub fn status(&self) -> Arc<K::Status> {
         let begun = lock(&self.begun).clone();
         begun.unwrap_or_else(|| self.last_written().status)
     }
 
-    /// The annotation by which somebody asks for a look that no status has answered yet.
+    /// The annotation that requests a look, if no status has answered it yet.
     pub fn requested_at(&self) -> Option<&str> {
         let asked = self.asked.requested_at?;
         (Some(asked) != self.status().last_handled_reconcile_at()).then_some(asked)
@@ -88,7 +87,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         *lock(&self.begun) = Some(Arc::new(status));
     }
 
-    /// Writes that work has begun, where nothing was written since.
+    /// Writes that work has begun, if nothing was written since.
     ///
     /// # Errors
     ///
@@ -101,12 +100,12 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         }
     }
 
-    /// Settles what the work came to so far, and writes that where it is different. Gives when to
-    /// look again if it ends here.
+    /// Settles the outcome of the work so far, and writes it if it differs. Returns when to look
+    /// again if the work ends here.
     ///
     /// # Errors
     ///
-    /// Where the status could not be written: nothing that relies on it may be done then.
+    /// If the status could not be written: nothing that relies on it may be done then.
     pub async fn record(&self, outcome: Outcome<K::Sources, K::Done>) -> Result<Next, Interrupted> {
         let previous = self.status();
         let (status, next) = self
@@ -118,11 +117,11 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         Ok(next)
     }
 
-    /// Writes a status that follows from the known one, and tells of it.
+    /// Writes a status that follows from the known one, and reports what is new.
     ///
     /// # Errors
     ///
-    /// Where that was not possible, or is not known to have been.
+    /// If the write failed, or is not known to have succeeded.
     pub async fn write(&self, status: &K::Status) -> Result<(), Interrupted> {
         let (client, object, last) = (&self.context.client, self.object, self.last_written());
         let begun = lock(&self.begun).take();
@@ -158,7 +157,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         let Some(note) = note_of_change(before.conditions(), status.conditions(), details.as_deref()) else {
             return;
         };
-        // That a new object is as it should be stands in its status, which costs the one write.
+        // That a new object is as it should be is in its status, which costs the one write.
         let is_first = before.observed_generation() == NEVER_OBSERVED;
         if is_first && note.is_good() {
             self.notify(&note, status, stored);
@@ -167,12 +166,12 @@ impl<'a, K: Reconciled> Journal<'a, K> {
         }
     }
 
-    /// Tells people something besides what Ready says, of a status that was written.
+    /// Tells people something beyond what Ready says, about a status that was written.
     pub async fn publish_note(&self, note: Note, status: &K::Status) {
         self.publish(note, status, self.object).await;
     }
 
-    /// Has Flux's notification controller told, where there is one.
+    /// Notifies Flux's notification controller, if there is one.
     fn notify(&self, note: &Note, status: &K::Status, stored: &K) {
         if let Some(notifier) = &self.context.notifier {
             let about = EventContext {
@@ -200,7 +199,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
     }
 }
 
-/// The annotation by which somebody asks for a look, whether it was answered or not.
+/// The annotation that requests a look, answered or not.
 pub fn requested_at(object: &impl ResourceExt) -> Option<&str> {
     object.annotations().get(REQUESTED_AT).map(String::as_str)
 }

@@ -1,4 +1,4 @@
-//! What a kind of object brings along to be reconciled.
+//! What a kind of object provides to be reconciled.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -40,7 +40,7 @@ pub trait Reconciled:
     type Status: Observed + Default + PartialEq + Serialize + Send + Sync + 'static;
     /// What its sources say.
     type Sources: Send;
-    /// What an attempt gives.
+    /// What an attempt yields.
     type Done: Send;
     /// The kind's name.
     const KIND: &'static str;
@@ -59,11 +59,11 @@ pub trait Reconciled:
     /// The addresses of the Git repositories that it reads.
     fn repositories(&self) -> Vec<&str>;
 
-    /// Whether an object of its namespace is one that is made for it.
+    /// Whether an object of its namespace was made for it.
     fn owns(&self, referent: &Referent) -> bool;
 
-    /// Whether objects of a kind may be made for one of this kind: then all are asked whether they
-    /// own one that changed.
+    /// Whether objects of a kind may be made for one of this kind: if so, all are asked whether
+    /// they own one that changed.
     fn may_own(_: ReferentKind) -> bool {
         true
     }
@@ -103,7 +103,7 @@ pub trait Reconciled:
     /// What the metrics show of it.
     fn metrics(&self) -> ObjectMetrics;
 
-    /// What a result lacks because a step could not be done.
+    /// The failures because of which a result is incomplete.
     fn failures(_: &Self::Done) -> Vec<&Failure> {
         Vec::new()
     }

@@ -67,7 +67,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// How the APIs of other servers are asked.
+    /// How to call the APIs of other servers.
     pub fn requests(&self) -> RequestConfig {
         let is_plain = self.options.allow_transport.contains(&TransportName::Http);
         RequestConfig {
@@ -76,7 +76,7 @@ impl Context {
             } else {
                 PlainHttp::default()
             },
-            // The reconciliation is repeated with waits of its own.
+            // The reconciliation is retried, with its own waits.
             retries: 1,
             timeout: Duration::from_secs(20),
             user_agent: crate::USER_AGENT,
@@ -88,38 +88,38 @@ impl Context {
 /// Why an object is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// It is its time, or something that it refers to changed.
+    /// It is due, or something that it refers to changed.
     Due,
-    /// Its spec is new, and was first seen then.
+    /// Its spec is new; `since` is when it was first seen.
     NewSpec { since: Instant },
-    /// It was answered by a look that may be older than what it was looked at for.
+    /// It was answered by a look that may be older than what triggered the reconciliation.
     SecondLook,
-    /// A push to a repository that it reads was heard of then.
+    /// A push to a repository that it reads was received at `since`.
     Pushed { since: Instant },
-    /// Somebody asks for a look, and that was seen then.
+    /// A look is requested; `since` is when the request was first seen.
     Asked { since: Instant },
 }
 
-/// How new what is known of servers must be for one attempt, and when the attempt is given up.
+/// How fresh knowledge of servers must be for one attempt, and when the attempt is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
     pub occasion: Occasion,
     /// Of upstreams.
     pub freshness: Freshness,
-    /// How old the digest of an image that a tag stands for may be.
+    /// How old the digest that a tag was resolved to may be.
     pub longest_pin: Duration,
     pub deadline: Instant,
-    /// The looks at upstreams that answered it.
+    /// The looks at upstreams that answered the attempt.
     pub looks: &'a UsedLooks,
 }
 
 impl Budget<'_> {
-    /// Whether somebody asks for a look now, at everything that is otherwise taken for granted.
+    /// Whether a look is requested at everything that is otherwise taken for granted.
     pub fn is_asked_for(self) -> bool {
         matches!(self.occasion, Occasion::Asked { .. })
     }
 
-    /// The same by looks at upstreams that are as new as these allow; `None` where they are newer
+    /// The same budget with looks as new as the upstreams allow; `None` if its looks are newer
     /// anyway.
     pub fn with_newest_looks(self) -> Option<Self> {
         matches!(self.freshness, Freshness::MaxAge(_)).then_some(Self {
@@ -128,11 +128,11 @@ impl Budget<'_> {
         })
     }
 
-    /// Waits for work of a step, and not longer than the reconciliation may take.
+    /// Waits for a step's work, at most as long as the reconciliation may take.
     ///
     /// # Errors
     ///
-    /// `TimedOut` where it is not done by then.
+    /// `TimedOut` if it is not done by then.
     pub async fn limit<T>(self, step: Step, what: &str, work: impl Future<Output = T>) -> Result<T, Failure> {
         let done = tokio::time::timeout_at(self.deadline.into(), work).await;
         done.map_err(|_| {

@@ -9,7 +9,7 @@ use patchset_api::reason::{self, Reason, condition};
 
 use crate::status::events::Note;
 
-/// Returns what a person would want to know of a change of conditions; `None` where nothing is new.
+/// Returns what a person would want to know about a change of conditions; `None` if nothing is new.
 pub fn note_of_change(before: &[Condition], now: &[Condition], details: Option<&str>) -> Option<Note> {
     let ready = conditions::find(now, condition::READY)?;
     let truth: Truth = ready.status.parse().ok()?;

@@ -30,16 +30,16 @@ pub enum TransportName {
 /// Options of `patchset controller`.
 #[derive(Clone, Debug, Args)]
 pub struct ControllerOptions {
-    /// How many objects are reconciled at the same time; of several namespaces, none takes the last
-    /// quarter of the places
+    /// How many objects are reconciled at the same time; with several namespaces, none takes the
+    /// last quarter of the places
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrent: u16,
     /// The longest time that one attempt at an object may take; a longer `spec.timeout` counts as
     /// this
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub max_timeout: Duration,
-    /// The shortest time between two looks at an object, and between two at the refs of an upstream
-    /// for all objects on it; a shorter `spec.interval` counts as this
+    /// The shortest time between two looks at an object, and between two at an upstream's refs for
+    /// all objects on it; a shorter `spec.interval` counts as this
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = parse_duration)]
     pub min_interval: Duration,
     /// Watch all namespaces; with `false`, only the controller's own
@@ -63,49 +63,49 @@ pub struct ControllerOptions {
     /// How much disk space the mirrors may take, for instance 500Mi or 2Gi
     #[arg(long, default_value = "2Gi", value_name = "SIZE", value_parser = parse_size)]
     pub storage_capacity: u64,
-    /// Transports that upstreams and patches may be fetched by
+    /// Transports that upstreams and patches may be fetched over
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["https", "ssh"], value_name = "LIST")]
     pub allow_transport: Vec<TransportName>,
-    /// A registry (host and port) to speak to without TLS; may be repeated
+    /// A registry (host and port) to talk to without TLS; may be repeated
     #[arg(long, value_delimiter = ',', value_name = "HOST")]
     pub plain_http_registry: Vec<String>,
-    /// The image of the builder BuildKit, where a resource names none
+    /// The image of the BuildKit builder, if a resource names none
     #[arg(long, default_value = "moby/buildkit:v0.34.2-rootless", value_name = "IMAGE")]
     pub buildkit_image: String,
-    /// The image of the builder buildah, where a resource names none
+    /// The image of the buildah builder, if a resource names none
     #[arg(long, default_value = "quay.io/buildah/stable:latest", value_name = "IMAGE")]
     pub buildah_image: String,
-    /// The shortest time between two changes to a pull request for patches that are looked after
+    /// The shortest time between two changes to a pull request for the upkeep of patches
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = parse_duration)]
     pub upkeep_update_interval: Duration,
-    /// The shortest time between two such pull requests of a namespace to a repository
+    /// The shortest time between two such pull requests from a namespace to a repository
     #[arg(long, default_value = "6h", value_name = "DURATION", value_parser = parse_duration)]
     pub upkeep_request_interval: Duration,
     /// How many builds may be under way at the same time
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds: u16,
-    /// How many builds may be under way at the same time in one namespace; half of --max-builds,
-    /// rounded up, where absent
+    /// How many builds may be under way at the same time in one namespace [default: half of
+    /// --max-builds, rounded up]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_builds_per_namespace: Option<u16>,
     /// The longest time that a build may ask for, for instance 90m
     #[arg(long, default_value = "2h", value_name = "DURATION", value_parser = parse_duration)]
     pub max_build_timeout: Duration,
-    /// What the pod templates of builds may hold
+    /// What the pod templates of builds may set
     #[arg(long, value_enum, ignore_case = true, default_value_t, value_name = "POLICY")]
     pub job_pod_template: PodTemplatePolicy,
     /// The service account of a resource's namespace in whose name ConfigMaps are delivered, and
-    /// that builds run as, where a resource names none
+    /// that builds run as, if a resource names none
     #[arg(long, value_name = "NAME", value_parser = parse_service_account)]
     pub default_service_account: Option<ServiceAccountName>,
-    /// Clouds whose registries resources may be logged in to as service accounts of their own
-    /// namespaces (`build.provider`)
+    /// Clouds to whose registries resources may log in as service accounts of their own namespaces
+    /// (`build.provider`)
     #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = parse_cloud)]
     pub registry_identities: Vec<CloudProvider>,
     /// Refuse references to objects in other namespaces
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub no_cross_namespace_refs: bool,
-    /// Spread intervals by up to this share, so that objects do not all look at once
+    /// Spread intervals by up to this percentage, so that objects do not all look at the same time
     #[arg(long, default_value_t = 5, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub interval_jitter_percentage: u8,
     /// Address for /metrics
@@ -114,18 +114,19 @@ pub struct ControllerOptions {
     /// Address for /healthz and /readyz
     #[arg(long, default_value = ":9440", value_name = "ADDRESS")]
     pub health_addr: String,
-    /// Address for pushes of forges (`/hook/NAMESPACE/SECRET`), for instance `:9292`; empty for none
+    /// Address for pushes from forges (`/hook/NAMESPACE/SECRET`), for instance `:9292`; empty for
+    /// none
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
     pub webhook_addr: String,
     /// Address for the page of components and releases, for instance `:9090`; empty for none
     #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
     pub web_addr: String,
-    /// Proxies, by address or range, whose headers say who looks at the page, for instance
+    /// Proxies, by address or range, whose headers say who is viewing the page, for instance
     /// 10.1.2.3 or 10.1.0.0/16
     #[arg(long, default_value = "", hide_default_value = true, value_name = "LIST")]
     pub web_trusted_proxy: TrustedProxies,
-    /// The header in which these proxies name the user; they have to take it out of what is sent to
-    /// them
+    /// The header in which these proxies name the user; they must remove it from the requests that
+    /// they receive
     #[arg(long, default_value = "X-Forwarded-User", value_name = "HEADER")]
     pub web_proxy_user_header: String,
     /// The same for the groups
@@ -141,16 +142,16 @@ pub struct ControllerOptions {
     /// Let one replica work and the others stand by
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub enable_leader_election: bool,
-    /// The least important level that is logged
+    /// The lowest level that is logged
     #[arg(long, value_enum, default_value = "info", value_name = "LEVEL")]
     pub log_level: LogLevel,
-    /// How log lines are written
+    /// The format of log lines
     #[arg(long, value_enum, default_value = "json", value_name = "ENCODING")]
     pub log_encoding: Encoding,
 }
 
 impl ControllerOptions {
-    /// How viewers of the page are known.
+    /// How viewers of the page are identified.
     pub(in crate::controller) fn viewers(&self) -> ViewerOptions {
         ViewerOptions {
             trusted_proxies: self.web_trusted_proxy.clone(),
@@ -173,7 +174,7 @@ impl ControllerOptions {
     }
 }
 
-/// Reads a duration of at least a second, as resources have it.
+/// Parses a duration of at least a second, in the format of the resources.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = FluxDuration::new(text).get().map_err(|error| error.to_string())?;
     if duration < Duration::from_secs(1) {

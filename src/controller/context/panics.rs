@@ -1,4 +1,4 @@
-//! A defect that is met while one object is worked on is that object's failure, and no other's.
+//! Confines a defect met while one object is worked on: it is that object's failure alone.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,15 +9,15 @@ use patchset_api::reason;
 
 use crate::plan::{Failure, Step};
 
-/// Work was interrupted by a panic. What it says is not told, as it may hold what somebody sent;
-/// the log has its place.
+/// Work was interrupted by a panic. Its message is not reported, as it may hold what somebody sent;
+/// the log has its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
 /// Runs work to its end, or until it panics.
 ///
-/// Nothing that the work shares with others is left half changed: what is behind a lock is changed
-/// while it is held, and locks that a panic poisoned are used on.
+/// Nothing that the work shares with others is left half changed: what a lock guards is changed
+/// while it is held, and locks that a panic poisoned stay in use.
 pub async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
     AssertUnwindSafe(work)
         .catch_unwind()

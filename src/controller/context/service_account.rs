@@ -1,5 +1,4 @@
-//! Requests to the API server in the name of a tenant's service account, with the rights that it
-//! has.
+//! Requests to the API server in the name of a tenant's service account, with its rights.
 
 use std::fmt;
 
@@ -15,11 +14,11 @@ use crate::controller::state::api_server::within_limit;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
 
-/// The header by which the API server takes a request as somebody else's. The groups of a service
+/// The header that makes the API server treat a request as another user's. The groups of a service
 /// account follow from its name.
 const IMPERSONATE: &str = "Impersonate-User";
 
-/// In whose name the API server is asked.
+/// In whose name requests to the API server are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestIdentity {
     /// In that of the controller.
@@ -28,17 +27,17 @@ pub enum RequestIdentity {
     ServiceAccount {
         /// Its name.
         name: String,
-        /// The user that it is.
+        /// Its user name.
         user: HeaderValue,
     },
 }
 
 impl RequestIdentity {
-    /// In whose name what a `PatchSet` asks for is written.
+    /// In whose name to write what a `PatchSet` asks for.
     ///
     /// # Errors
     ///
-    /// Where its service account has a name that none can have.
+    /// If its service account has a name that none can have.
     pub fn of_writes(patch_set: &PatchSet, options: &ControllerOptions) -> Result<Self, Failure> {
         let Some(ServiceAccountName(name)) = service_account(patch_set, options) else {
             return Ok(Self::Controller);
@@ -58,7 +57,7 @@ impl RequestIdentity {
         })
     }
 
-    /// Makes one request in this name, within the time that one may take.
+    /// Makes one request in this name, within the time allowed for one.
     ///
     /// # Errors
     ///
@@ -78,7 +77,7 @@ impl RequestIdentity {
         .await
     }
 
-    /// What to do where the API server refuses a write of ConfigMaps.
+    /// What to do if the API server refuses a write of ConfigMaps.
     pub fn advice(&self, refusal: &kube::core::Status) -> &'static str {
         let mut details = refusal.details.iter();
         let is_of_impersonation = details.any(|details| details.kind == ServiceAccount::plural(&()));
@@ -101,7 +100,7 @@ impl fmt::Display for RequestIdentity {
     }
 }
 
-/// The service account of a `PatchSet`; none where neither its spec nor the controller names one.
+/// The service account of a `PatchSet`; `None` if neither its spec nor the controller names one.
 pub fn service_account<'a>(
     patch_set: &'a PatchSet,
     options: &'a ControllerOptions,

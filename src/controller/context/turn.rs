@@ -1,4 +1,4 @@
-//! One reconciliation of one object, as its steps are given it.
+//! One reconciliation of one object, as its steps receive it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::kind::Reconciled;
 use super::{Budget, Context};
 use crate::plan::Outcome;
 
-/// One reconciliation: of which object, with what is shared, and what it may cost.
+/// One reconciliation: its object, what is shared, and what it may cost.
 pub struct Turn<'a, K: Reconciled> {
     pub object: &'a K,
     pub context: &'a Arc<Context>,
@@ -28,7 +28,7 @@ impl<K: Reconciled> Turn<'_, K> {
         self.journal.status()
     }
 
-    /// Records what the work came to so far, so that it is found again whatever comes.
+    /// Records the outcome so far, so that it is found again whatever happens.
     ///
     /// # Errors
     ///

@@ -21,20 +21,20 @@ use crate::controller::state::deliveries::NotDelivered;
 use crate::plan::delivery::{config_map_data, key_prefix};
 use crate::plan::{Failure, Step};
 
-/// The label by which Flux's controllers react to a change of a ConfigMap at once.
+/// The label that makes Flux's controllers react at once to changes of a ConfigMap.
 const WATCH: (&str, &str) = ("reconcile.fluxcd.io/watch", "Enabled");
 
 /// What the field manager's name begins with; each `PatchSet` has one, so that several may share a
 /// ConfigMap.
 const MANAGER: &str = "patchset-delivery-";
 
-/// What the API server names the cause of a conflict between field managers.
+/// What the API server calls the cause of a conflict between field managers.
 const MANAGER_CONFLICT: &str = "FieldManagerConflict";
 
-/// How often a write is tried that others come before.
+/// How often to try a write that loses races.
 const TRIES: usize = 5;
 
-/// Whether the ConfigMap has what the status says that was delivered.
+/// Whether the ConfigMap has what the status says was delivered.
 pub async fn is_in_place(
     turn: &Turn<'_, PatchSet>,
     map: &DeliveryConfigMap,
@@ -49,8 +49,8 @@ fn is_recorded(turn: &Turn<'_, PatchSet>, recorded: &DeliveryStatus, map: &Deliv
     recorded.config_map.as_ref() == Some(&map.name) && recorded.prefix == Some(prefix)
 }
 
-/// Puts back what was delivered where somebody changed it or took it away, whatever becomes of the
-/// next image.
+/// Restores what was delivered if somebody changed or removed it, whatever happens to the next
+/// image.
 pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) -> Result<(), NotDelivered> {
     let status = turn.status();
     let Some(recorded) = status
@@ -60,7 +60,7 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>, map: &DeliveryConfigMap) 
     else {
         return Ok(());
     };
-    // One that was delivered, and is not in the status yet, stays.
+    // An image that was delivered, and is not in the status yet, stays.
     if let Some(image) = &status.image
         && image.reference != recorded.reference
         && holds_image(turn, map, &image.reference).await
@@ -97,7 +97,7 @@ async fn holds_image(
         })
 }
 
-/// Writes the image's keys where they are not there yet.
+/// Writes the image's keys if they are not there yet.
 pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     map: &DeliveryConfigMap,
@@ -173,7 +173,7 @@ pub async fn deliver(
     Err(failure_of(&namespace, &map.name, &message).into())
 }
 
-/// What becomes of keys that somebody else set.
+/// What to do with keys that somebody else set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conflicts {
     Replace,
@@ -190,7 +190,7 @@ struct SharedConfigMap<'a> {
 }
 
 impl SharedConfigMap<'_> {
-    /// The ConfigMap's version now. It is made, without keys, where it is not there; nothing where
+    /// The ConfigMap's current version. Creates it without keys if it does not exist; `None` if
     /// somebody else did that at the same time.
     async fn version(&self) -> Result<Option<String>, crate::status::Error> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), self.namespace);

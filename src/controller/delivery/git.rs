@@ -33,7 +33,7 @@ use crate::plan::{Failure, Step};
 /// What the repository is called in messages.
 const WHAT: &str = "delivery.git";
 
-/// What files have to be called.
+/// How the names of files have to end.
 const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 
 /// How much is read of a repository.
@@ -43,7 +43,7 @@ const LIMITS: FileLimits = FileLimits {
     count: 20_000,
 };
 
-/// How often a push is tried that others come before.
+/// How often to try a push that loses races.
 const TRIES: u32 = 8;
 
 /// The wait after the first lost race; longer after each further one.
@@ -69,7 +69,7 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, recorded:
                 .has_seen(patch_set, &recorded.reference, &commit))
 }
 
-/// The newest commit of the branch that Flux follows, where that has an image that waited to be
+/// The newest commit of the branch that Flux follows, if that has an image that waited to be
 /// merged.
 pub async fn find_merged_commit(
     turn: &Turn<'_, PatchSet>,
@@ -85,7 +85,7 @@ pub async fn find_merged_commit(
     let patch_set = patch_set_name(patch_set);
     let images = [proposed_image(patch_set.clone(), proposed.reference.value()?)];
     let want = followed_ref(git);
-    // What else was found is to be told also where this server says nothing.
+    // Other findings are to be reported even if this server does not answer.
     let now = Instant::now();
     let budget = Budget {
         deadline: now + budget.deadline.saturating_duration_since(now) / 2,
@@ -106,7 +106,7 @@ pub async fn find_merged_commit(
             && !plan.faults.iter().any(|fault| fault.concerns(&patch_set));
         Ok(is_there.then_some((name, at.commit)))
     });
-    // A server that is away is told where something is to be delivered.
+    // An unreachable server is reported when there is something to deliver.
     let (branch, commit) = looked.await.ok()??;
     Some(CommitStatus {
         repository,
@@ -171,7 +171,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
     Ok(placed)
 }
 
-/// Has the pull request be as it should, where one is asked for.
+/// Makes the pull request as it should be, if one is asked for.
 async fn with_pull_request(
     turn: &Turn<'_, PatchSet>,
     git: &DeliveryGit,
@@ -208,7 +208,7 @@ async fn with_pull_request(
             *lacks = kept.lacks;
         }
         Placed::Found(_, rest @ OpenChanges::Nothing) if status.proposed.is_some() => {
-            // What is delivered stays so, whatever becomes of the request.
+            // What is delivered stays so, whatever happens to the request.
             if let Err(failure) = wanted.close().await {
                 tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
                     "a pull request that asks for nothing could not be closed");
@@ -239,7 +239,7 @@ async fn upstream(turn: &Turn<'_, PatchSet>, git: &DeliveryGit) -> Result<Upstre
         .map_err(|failure| failure.of_step(Step::Delivery))
 }
 
-/// Works on all orders of a place: those that ask for the same in one commit.
+/// Works on all orders of a place, those that ask for the same in one commit.
 async fn answer_all(context: &Arc<Context>, orders: Vec<DeliveryOrder>) -> Vec<DeliveryAnswer> {
     let mut answers: Vec<Option<DeliveryAnswer>> = orders.iter().map(|_| None).collect();
     while let Some(first) = answers.iter().position(Option::is_none) {
@@ -258,8 +258,7 @@ async fn answer_all(context: &Arc<Context>, orders: Vec<DeliveryOrder>) -> Vec<D
     answers.into_iter().flatten().collect()
 }
 
-/// Brings the images of orders that ask for the same into one commit, again after each race that
-/// was lost.
+/// Brings the images of orders that ask for the same into one commit, again after each lost race.
 async fn deliver_together(
     context: &Arc<Context>,
     leader: &DeliveryOrder,
@@ -315,17 +314,17 @@ struct Batch<'a> {
     deadline: Instant,
 }
 
-/// Whether another attempt follows where somebody else is faster.
+/// Whether another attempt follows if somebody else is faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RaceRetry {
     OneOfMany,
     Last,
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 enum PushError {
     Failed(Failure),
-    /// Somebody else was faster, as it was told.
+    /// Somebody else was faster, in the words of the error.
     Raced(String),
 }
 
@@ -356,7 +355,7 @@ impl Batch<'_> {
             read(mirrors, &upstream, &git, deadline)
         });
         let read = Arc::new(reading.await?);
-        // Asked after the branch was read: what comes after is seen by the push.
+        // Asked after the branch was read: the push detects what comes later.
         let mut open = Vec::new();
         for (slot, order) in answers.iter_mut().zip(orders).filter(|(slot, _)| slot.is_none()) {
             match may_be_written(context, &order.patch_set, &order.delivery, &order.image.reference).await {
@@ -398,7 +397,7 @@ impl Batch<'_> {
         for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
             *slot = match (failure, &there) {
                 (Some(failure), _) => Some(Err(failure.into())),
-                // Who has nothing to push does not fail with the others.
+                // An order with nothing to push does not fail with the others.
                 (None, _) if merged => {
                     Some(Ok(Placed::Found(found_on_followed(context, order, &read), rest)))
                 }
@@ -411,7 +410,7 @@ impl Batch<'_> {
         there.map(|_| ())
     }
 
-    /// Makes a commit and pushes it. Gives its id.
+    /// Makes a commit and pushes it. Returns its id.
     async fn push(&self, read: &Arc<ReadBranches>, commit: CommitToPush) -> Result<String, PushError> {
         let (context, leader, deadline) = (self.context, self.leader, self.deadline);
         let read = Arc::clone(read);
@@ -455,7 +454,7 @@ fn found_on_followed(context: &Context, order: &DeliveryOrder, read: &ReadBranch
     order.commit_at(&read.name, commit)
 }
 
-/// Where an image is by a commit.
+/// Where a commit puts an image.
 fn placement(
     context: &Context,
     order: &DeliveryOrder,
@@ -481,7 +480,7 @@ fn placement(
     }
 }
 
-/// Reads the branch that Flux follows, and the one that commits go to where that is another.
+/// Reads the branch that Flux follows, and the one that commits go to if that is another.
 fn read(
     mirrors: &Mirrors,
     upstream: &Upstream,
@@ -533,7 +532,7 @@ impl Branches<'_> {
         let (mut files, mut limits) = (Vec::new(), LIMITS);
         for path in &outermost_folders(self.paths) {
             let found = match snapshot.read_below(path, &ENDINGS, &limits) {
-                // A branch from before the folder.
+                // The branch is older than the folder.
                 Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => continue,
                 found => found?,
             };
@@ -557,7 +556,7 @@ impl Branches<'_> {
     }
 }
 
-/// Folders without those that are in another one.
+/// Folders without those inside another one.
 fn outermost_folders(paths: &[String]) -> Vec<String> {
     let plain = |path: &String| {
         let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");

@@ -10,12 +10,12 @@ use patchset_api::reason;
 
 use crate::plan::{Failure, Step};
 
-/// A branch as it is.
+/// A branch as it was read.
 pub struct ReadBranch {
     pub snapshot: Snapshot,
     pub commit: String,
     pub parent: Option<String>,
-    /// What is said of its newest commit.
+    /// The message of its newest commit.
     pub message: String,
     /// Its files with markers.
     pub files: Vec<(String, Vec<u8>)>,
@@ -32,12 +32,12 @@ impl ReadBranch {
     }
 }
 
-/// The branches as they are.
+/// The branches as they were read.
 pub struct ReadBranches {
     /// The name of the branch that Flux follows.
     pub name: String,
     pub base: ReadBranch,
-    /// The branch that commits go to, where it is another and there already.
+    /// The branch that commits go to, if it is another one and exists already.
     pub beside: Option<ReadBranch>,
 }
 
@@ -63,13 +63,13 @@ pub struct CommitToPush {
 
 /// What to push, and what that means for each image.
 pub struct PushPlan {
-    /// The commit; nothing where this commit has it all.
+    /// The commit to push, or the one that already has it all.
     pub push: Result<CommitToPush, String>,
     /// Why an image cannot be delivered.
     pub failures: Vec<Option<Failure>>,
     /// Whether the followed branch has it already.
     pub merged: Vec<bool>,
-    /// Whether something waits on the branch beside after that.
+    /// Whether something then waits on the other branch.
     pub waits: bool,
 }
 

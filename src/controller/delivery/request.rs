@@ -1,4 +1,4 @@
-//! Has a pull request be open for what waits on a branch.
+//! Keeps a pull request open for what waits on a branch.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::inputs::forges::{failure_of_forge, log_missing_reviewers, pull_request_client};
 use crate::plan::{Failure, Step};
 
-/// The title where the newest commit of the branch is somebody else's.
+/// The title if the newest commit of the branch is somebody else's.
 const DEFAULT_TITLE: &str = "Deliver images";
 
 /// A pull request that is open.
@@ -31,13 +31,13 @@ pub struct WantedPullRequest<'a> {
     /// The branch that commits go to, and the one that they should be merged into.
     pub head: &'a str,
     pub base: &'a str,
-    /// What the status tells of it.
+    /// What the status says about it.
     pub proposed: Option<&'a ProposalStatus>,
 }
 
 impl WantedPullRequest<'_> {
-    /// Has it be open, with the title and text of a commit's message when that is new. Gives its
-    /// address. One for the same image that somebody closed stays closed, unless it is asked for.
+    /// Keeps it open, with title and text of a commit's message if that is new; returns it. One for
+    /// the same image that somebody closed stays closed, unless a look is requested.
     pub async fn keep(
         &self,
         proposal: &ProposalStatus,
@@ -53,8 +53,8 @@ impl WantedPullRequest<'_> {
             let found = self.in_time(client.find(self.head, self.base)).await?;
             if let Some(found) = found {
                 let is_told = address == Some(&found.url);
-                // What people made of its title and text stays until there is a new commit of this
-                // controller.
+                // People's edits to its title and text stay until this controller makes a new
+                // commit.
                 let is_same = message.is_none() || former.is_some_and(|former| former.git == proposal.git);
                 match found.state {
                     PullRequestState::Open if is_same && (is_told || message.is_none()) => {
@@ -94,7 +94,7 @@ impl WantedPullRequest<'_> {
         };
         let asked = Box::pin(client.ensure(&request));
         let kept = self.in_time(asked).await?;
-        // Who was asked once is not asked again: people may have taken somebody out.
+        // Reviewers are asked only once: people may have removed somebody.
         if address != Some(&kept.url) {
             let asked = client.ask_for_reviews(kept.number, &self.options.reviewers);
             let asked = self.in_time(asked).await;
@@ -124,7 +124,7 @@ impl WantedPullRequest<'_> {
             AskAgain::Later
         };
         let added = self.in_time(client.add_labels(number, &missing, again)).await;
-        // The request is as it should be but for them.
+        // Apart from them, the request is as it should be.
         added.unwrap_or_else(|failure| {
             Some(MissingLabels {
                 labels: missing,
@@ -133,7 +133,7 @@ impl WantedPullRequest<'_> {
         })
     }
 
-    /// Closes it where it is open: what it asks for is there, or is not wanted any more.
+    /// Closes it if it is open: what it asks for is there, or is not wanted any more.
     pub async fn close(&self) -> Result<(), Failure> {
         let client = self.client().await?;
         let found = self.in_time(client.find(self.head, self.base)).await?;
@@ -156,7 +156,7 @@ impl WantedPullRequest<'_> {
         let (context, namespace) = (self.turn.context, self.turn.namespace());
         let client = pull_request_client(context, &namespace, &self.git.url, self.options).await;
         client.map_err(|failure| {
-            // That of a Secret names it.
+            // The failure of a Secret names it.
             if failure.reason == reason::INVALID_SPEC {
                 of_this(&failure)
             } else {
@@ -166,7 +166,7 @@ impl WantedPullRequest<'_> {
     }
 }
 
-/// A failure with the field that asks for the request.
+/// The failure, prefixed with the field that asks for the request.
 fn of_this(failure: &Failure) -> Failure {
     Failure {
         message: format!("delivery.git.push.pullRequest: {}", failure.message),

@@ -26,7 +26,7 @@ pub struct BranchPlace {
     pub upstream: Upstream,
     /// Its last commit.
     pub tip: Resolved,
-    /// What its commits are on top of, where the spec names that.
+    /// What its commits are on top of, if the spec names that.
     base: Option<Resolved>,
     subjects: SubjectRule,
     /// The commit that is patched, and its repository.
@@ -41,7 +41,7 @@ impl BranchPlace {
         (branch, own): (&PatchesBranch, &SpecUpstream),
         budget: Budget<'_>,
     ) -> Result<Self, Failure> {
-        // Without an address, it is where the upstream is, with the way there.
+        // Without an address, it is where the upstream is, and reached in the same way.
         let (url, login, proxy) = match &branch.url {
             Some(url) => (url, &branch.secret_ref, &branch.proxy_secret_ref),
             None => (&own.url, &own.secret_ref, &own.proxy_secret_ref),
@@ -92,7 +92,7 @@ impl BranchPlace {
         own.into_iter().chain(self.tip.requirement()).collect()
     }
 
-    /// Reads the patches, fetching what is not held of them.
+    /// Reads the patches, fetching what is missing of them.
     pub async fn read(self, context: &Arc<Context>, deadline: Instant) -> Result<FolderPatches, Failure> {
         let read = blocking(context, BRANCH, deadline, move |mirrors| {
             Ok(self.read_from(mirrors, deadline))

@@ -12,7 +12,7 @@ use crate::controller::context::failures::forge_failure;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::{Failure, Step};
 
-/// The client for the requests of a repository, with the login that a spec of a namespace names.
+/// The client for a repository's pull requests, with the login that a spec of a namespace names.
 ///
 /// It is kept, as it knows when the server wants no requests.
 ///
@@ -52,12 +52,12 @@ pub async fn pull_request_client(
     Ok(clients.keep(key, client))
 }
 
-/// The failure that an answer of a forge is.
+/// The failure for a forge's error.
 pub fn failure_of_forge(error: &Error) -> Failure {
     forge_failure(Step::Delivery, reason::PUSH_REJECTED, error)
 }
 
-/// Tells the log who was not asked for a review: the request goes on without them.
+/// Logs who was not asked for a review: the request goes on without them.
 pub fn log_missing_reviewers(url: &str, asked: &Result<Option<MissingReviewers>, Failure>) {
     match asked {
         Ok(None) => {}

@@ -16,7 +16,7 @@ pub fn has_keys(data: &ObjectData) -> bool {
     data.keys().any(|key| key.starts_with("githubApp"))
 }
 
-/// The token for a repository, where a Secret has the keys of an App; `None` where it has none.
+/// The token for a repository, if a Secret has the keys of an App; `None` if it has none.
 pub async fn installation(
     context: &Context,
     secret: &NamedSecret,

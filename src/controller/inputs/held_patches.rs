@@ -1,5 +1,5 @@
-//! The texts of an object's patches as far as this process has them already: for who shows them.
-//! Nothing is asked of a server or of the API server.
+//! The texts of an object's patches as far as this process already has them, for display. No server
+//! is asked, not even the API server.
 
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,9 @@ const LIMITS: FileLimits = FileLimits {
 /// How long a page waits for the disk.
 const READS_WITHIN: Duration = Duration::from_secs(3);
 
-/// Reads those patches of an object that its status names by their ids. What belongs to another
-/// login than that of the object's own Secret is not there for it. It blocks, for some seconds at
-/// most.
+/// Reads those patches of an object that its status names by their ids. What was fetched with
+/// another login than that of the object's own Secret is not visible to it. Blocks, for some
+/// seconds at most.
 #[must_use]
 pub fn held_patches(context: &Context, object: &PatchSet) -> PatchTexts {
     let (Some(namespace), Some(status), Some(patches)) = (

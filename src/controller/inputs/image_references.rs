@@ -7,11 +7,11 @@ use patchset_api::build::ImageStatus;
 use crate::controller::context::failures::registry_failure;
 use crate::plan::Failure;
 
-/// Returns an image that a status tells of.
+/// Returns an image that a status names.
 ///
 /// # Errors
 ///
-/// What it means for an object that it is none.
+/// The failure for the object, if it is not an image.
 pub fn image_reference(recorded: &Recorded<ImageReference>) -> Result<ImageReference, Failure> {
     recorded.to_value().map_err(invalid_image)
 }
@@ -25,7 +25,7 @@ pub fn image_of_spec(text: &str) -> Result<ImageReference, Failure> {
     ImageReference::from_context(text).map_err(invalid_image)
 }
 
-/// Returns the image that a status tells of, by its digest alone.
+/// Returns the image that a status names, by its digest alone.
 ///
 /// # Errors
 ///

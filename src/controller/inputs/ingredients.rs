@@ -31,7 +31,7 @@ pub struct Ingredients {
     pub libraries: Vec<Library>,
     /// The merged constraints, where there are any.
     pub constraints: Option<Vec<u8>>,
-    /// What the overrides did that are merged into them.
+    /// What the overrides that are merged into them did.
     pub overrides: MergedOverrides,
     /// The folder with the Dockerfile, where there is one.
     pub dockerfile: Option<LocatedFolder>,
@@ -77,7 +77,7 @@ pub struct MergedOverrides {
 pub enum NotBuildable {
     /// Something is there, and its newest generation is still being looked at.
     Pending(String),
-    /// Something is missing or not good.
+    /// Something is missing or at fault.
     Failed(Failure),
 }
 
@@ -91,7 +91,7 @@ impl From<Failure> for NotBuildable {
 ///
 /// # Errors
 ///
-/// Where one is not there, or not ready: its change is taken up at once.
+/// If one does not exist, or is not ready: its change is picked up at once.
 pub async fn find(
     patch_set: &PatchSet,
     context: &Arc<Context>,
@@ -237,7 +237,7 @@ fn not_ready<K: Reconciled>(key: &ObjectKey, why: &str) -> Failure {
     )
 }
 
-/// Whether a condition holds for the spec as it is now.
+/// Checks that a condition holds for the current spec.
 fn check_condition<K: Reconciled>(
     object: &K,
     status: &impl Observed,

@@ -53,8 +53,8 @@ pub fn identity(located: &LocatedPatches) -> Vec<String> {
     }
 }
 
-/// Finds the patches that a spec asks for. Those of a branch are of an upstream's commit:
-/// [`onto`] says of which.
+/// Finds the patches that a spec asks for. Those of a branch are for an upstream's commit: [`onto`]
+/// says which.
 pub async fn locate(
     context: &Arc<Context>,
     namespace: &str,
@@ -90,7 +90,7 @@ pub async fn locate(
 ///
 /// # Errors
 ///
-/// Where the source is not there, has published nothing yet, or may not be named.
+/// If the source does not exist, has published nothing yet, or may not be named.
 pub fn in_artifact(
     context: &Context,
     namespace: &str,
@@ -150,8 +150,8 @@ pub fn onto(located: LocatedPatches, upstream: &Upstream, resolved: &Resolved) -
     }
 }
 
-/// Reads the patches, in the order in which they apply. A folder that is not there means that none
-/// are carried, as in the layout of `patches/<component>/<release>`.
+/// Reads the patches, in the order in which they apply. A missing folder means that none are
+/// carried, as in the layout of `patches/<component>/<release>`.
 pub async fn read(
     context: &Arc<Context>,
     located: LocatedPatches,

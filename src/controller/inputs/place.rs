@@ -42,7 +42,7 @@ pub enum InputPlace {
     Branch(BranchPlace),
 }
 
-/// What may be at hand, in the place of something that has to be read.
+/// Contents that may be given in place of something that has to be read.
 pub trait GivenContents {
     /// A digest over the contents.
     fn digest(&self) -> String;
@@ -53,7 +53,7 @@ impl InputPlace {
     ///
     /// # Errors
     ///
-    /// Where the repository cannot be had, or the commit is not signed as the spec asks for.
+    /// If the repository is not available, or the commit is not signed as the spec asks for.
     pub async fn in_git(
         context: &Arc<Context>,
         namespace: &str,
@@ -72,7 +72,7 @@ impl InputPlace {
         })
     }
 
-    /// What the place calls what is read there.
+    /// The revision of what is read, as the place names it.
     pub fn revision(&self) -> String {
         match self {
             Self::Git { resolved, .. } => resolved.revision().to_string(),
@@ -81,7 +81,7 @@ impl InputPlace {
         }
     }
 
-    /// The branch that is read; `None` if it is none, or a Flux source does not name it.
+    /// The branch that is read; `None` if it is not a branch, or a Flux source does not name it.
     pub fn branch(&self) -> Option<String> {
         let resolved = match self {
             Self::Git { resolved, .. } => resolved,
@@ -106,7 +106,7 @@ impl InputPlace {
                 ..
             } => {
                 let git = ["git".to_owned(), content.to_string(), path.clone()];
-                // That the commit is signed is seen where the content is found.
+                // Whether the commit is signed is checked where the content is found.
                 git.into_iter().chain(resolved.requirement()).collect()
             }
             Self::Artifact { artifact, .. } => {
@@ -117,12 +117,12 @@ impl InputPlace {
         }
     }
 
-    /// What identifies the file at another path of the same commit; `None` where the whole is
+    /// What identifies the file at another path of the same commit; `None` if the whole is
     /// identified anyway.
     ///
     /// # Errors
     ///
-    /// Where the repository cannot be had, or the commit is not signed as the spec asks for.
+    /// If the repository is not available, or the commit is not signed as the spec asks for.
     pub async fn content_beside(
         &self,
         context: &Arc<Context>,
@@ -232,11 +232,11 @@ impl<T: GivenContents> Located<InputPlace, T> {
     }
 
     /// Checks the signature that the repository has to have; returns who signed it, in words.
-    /// `None` where none is asked for.
+    /// `None` if none is asked for.
     ///
     /// # Errors
     ///
-    /// Where it is not signed as it has to be, or cannot be had.
+    /// If it is not signed as it has to be, or is not available.
     pub async fn signatures(
         &self,
         context: &Arc<Context>,

@@ -36,15 +36,14 @@ pub async fn registry(
     let config = RegistryConfig {
         user_agent: crate::USER_AGENT.to_owned(),
         plain_http: context.options.plain_http_registry.clone(),
-        // The reconciliation is repeated with waits of its own.
+        // The reconciliation is retried, with its own waits.
         retries: 1,
         ..RegistryConfig::default()
     };
     Ok(Registry::new(config, credentials))
 }
 
-/// An image by its digest: what its tag stands for now, or did not longer ago than the budget
-/// allows.
+/// An image by its digest: what its tag stands for, found no earlier than the budget allows.
 pub async fn pin_to_digest(
     patch_set: &PatchSet,
     context: &Context,
@@ -79,8 +78,8 @@ pub async fn pin_to_digest(
     Ok(reference.with_digest(&digest))
 }
 
-/// Waits for a registry, and not longer than the reconciliation may take. What is waited for is
-/// large, and boxed therefore.
+/// Waits for a registry, at most as long as the reconciliation may take. The future is large, and
+/// boxed therefore.
 pub async fn in_time<T>(
     budget: Budget<'_>,
     what: &str,

@@ -2,8 +2,8 @@
 //! (`build.provider`).
 //!
 //! The controller's own identity in a cloud is never used: it asks the API server for a token of
-//! the tenant's service account, which is for the cloud alone, and exchanges that. A login is used
-//! for those alone who name the same service account in the same namespace, and that as it is now.
+//! the tenant's service account that is valid for the cloud alone, and exchanges that. A login
+//! serves only those who name the same service account, as it stands, in the same namespace.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -31,22 +31,21 @@ use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
 
-/// How long a token of a service account holds, in seconds: the shortest that the API server gives.
-/// It is used at once.
+/// How long a token of a service account is valid, in seconds: the shortest that the API server
+/// gives. It is used at once.
 const TOKEN_LIFE: i64 = 600;
 
 /// How long before its end a login is not used any more.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long a login is used, although it holds for longer: what a cloud has taken back is gone
-/// after that.
+/// How long a login is used, even if it is valid for longer: after that, what a cloud has revoked
+/// is gone.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long one is used that somebody asks to look at anew, or with which a registry refused
-/// something.
+/// How long a login is used if a new look is requested, or if a registry refused something with it.
 const SHORTEST: Duration = Duration::from_secs(60);
 
-/// Adds the logins for the registries of a build that are the cloud's, where its Secret has none.
+/// Adds logins for the registries of a build that are the cloud's, if its Secret has none.
 pub async fn add(
     patch_set: &PatchSet,
     build: &Build,
@@ -106,8 +105,8 @@ pub async fn add(
     }
 }
 
-/// How long a login is used: not for long where somebody asks for a new look, or where the registry
-/// refused one.
+/// How long a login is used: only briefly if a new look is requested, or if the registry refused
+/// one.
 fn longest_use(status: Option<&PatchSetStatus>, budget: Budget<'_>) -> Duration {
     let built = status.and_then(|status| conditions::reason(&status.conditions, condition::IMAGE_BUILT));
     if built == Some(reason::AUTHENTICATION_FAILED) || budget.is_asked_for() {
@@ -117,7 +116,7 @@ fn longest_use(status: Option<&PatchSetStatus>, budget: Budget<'_>) -> Duration 
     }
 }
 
-/// The hosts of a cloud that a build needs logins for. What it pushes to has to be of the cloud, or
+/// The hosts of a cloud that a build needs logins for. What it pushes to has to be the cloud's, or
 /// in the Secret.
 fn registries(
     build: &Build,
@@ -151,7 +150,7 @@ fn registries(
         hosts.insert(host.to_owned());
     }
     for context in build.contexts.values() {
-        // One with a digest is not looked at.
+        // An image with a digest is not looked up.
         let image = image_of_spec(&context.0)?;
         if image.digest().is_none()
             && !credentials.has_login(&image)
@@ -190,7 +189,7 @@ impl Account {
         let namespace = patch_set.namespace().unwrap_or_default();
         let shown = format!("ServiceAccount {namespace}/{name}");
         let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &namespace);
-        // Of metadata alone, annotations are left out (`ops::api_client`).
+        // Metadata alone comes without annotations (`ops::api_client`).
         let found = within_limit(accounts.get_opt(name)).await;
         let found = found.map_err(|error| api_refusal(&shown, "get it", &error))?;
         let found = found.ok_or_else(|| {
@@ -210,7 +209,7 @@ impl Account {
         })
     }
 
-    /// The login for a registry, which was got no longer ago than this.
+    /// The login for a registry, obtained at most this long ago.
     async fn login(
         &self,
         context: &Context,
@@ -257,7 +256,7 @@ impl Account {
         Ok(login)
     }
 
-    /// Asks the API server for a token of the service account that is for the cloud alone.
+    /// Asks the API server for a token of the service account that is valid for the cloud alone.
     async fn token(&self, context: &Context) -> Result<SecretString, Failure> {
         let accounts: Api<ServiceAccount> = Api::namespaced(context.client.clone(), &self.namespace);
         let request = TokenRequest {

@@ -88,7 +88,7 @@ impl NamedSecret {
         &self.data
     }
 
-    /// The value of a key that it has to have.
+    /// The value of a key that it must have.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl NamedSecret {
         })
     }
 
-    /// The failure of a step for which it does not hold what it should. It may be changed without
-    /// the spec, so the step is tried again.
+    /// The failure of a step for which it lacks what it should hold. It may be changed without the
+    /// spec, so the step is tried again.
     pub fn unusable(&self, step: Step, why: &dyn Display) -> Failure {
         Failure::retried(step, reason::INVALID_REFERENCE, format!("{self}: {why}"))
     }

@@ -10,9 +10,9 @@ use crate::plan::patch_set::{ApplyResult, BuildOutcome, DeliveryOutcome, PatchSe
 #[derive(Clone, Debug)]
 pub struct SeriesProgress {
     pub sources: Sources,
-    /// What applying the series gave; nothing where the status has it already.
+    /// The result of applying the series; `None` if the status has it already.
     pub checked: Option<ApplyResult>,
-    /// What became of the candidates; nothing where the status has it already.
+    /// The outcome for the candidates; `None` if the status has it already.
     pub candidates: Option<Vec<CandidateStatus>>,
 }
 

@@ -27,7 +27,7 @@ pub async fn read_signer(
     let secret = NamedSecret::read(referents, namespace, &signing.secret_ref).await;
     let secret = secret.map_err(|failure| failure.of_step(Step::Delivery))?;
     let data = Arc::clone(secret.data());
-    // A passphrase takes its time.
+    // A passphrase takes a while.
     let read = slots::spawn_blocking(move || Signer::from_secret(&data)).await;
     let read = read.map_err(|interrupted| task_failure(&interrupted).of_step(Step::Delivery))?;
     read.map(Some)

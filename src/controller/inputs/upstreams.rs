@@ -20,7 +20,7 @@ use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
 use crate::source::{ref_spec, signed_objects};
 
-/// The Secrets that the way to a repository needs.
+/// The Secrets needed to reach a repository.
 #[derive(Clone, Copy)]
 pub struct RepositorySecrets<'a> {
     pub namespace: &'a str,
@@ -74,9 +74,9 @@ fn with_logins(
     }
 }
 
-/// A repository by what is kept of its Secrets, without a question to anybody: to find its mirror,
-/// and not to reach its server. `None` where a Secret is not kept, or the repository cannot be
-/// reached with it.
+/// A repository with what is kept of its Secrets, without any request: enough to find its mirror,
+/// but not to reach its server. `None` if a Secret is not kept, or the repository cannot be reached
+/// with it.
 pub fn kept_upstream(referents: &Referents, url: &str, secrets: RepositorySecrets<'_>) -> Option<Upstream> {
     let kept = |reference: Option<&LocalReference>| match reference {
         Some(reference) => {
@@ -154,12 +154,12 @@ pub async fn signed(
     ))))
 }
 
-/// What is at a path of a commit, which is fetched where it is not held. One that has to be signed
-/// and is not gives nothing.
+/// What is at a path of a commit, which is fetched if it is not held. One that lacks a required
+/// signature gives nothing.
 ///
 /// # Errors
 ///
-/// Where the repository cannot be had, or the commit is not signed as it has to be.
+/// If the repository is not available, or the commit is not signed as it has to be.
 pub async fn content(
     context: &Arc<Context>,
     what: &str,
@@ -178,8 +178,8 @@ pub async fn content(
     .await
 }
 
-/// Checks the signature that something is bound to, fetching it where it is not held; returns who
-/// signed it, in words, and `None` where no signature is asked for.
+/// Checks the signature that something is bound to, fetching it if it is not held; returns who
+/// signed it, in words, and `None` if no signature is asked for.
 pub async fn signatures(
     context: &Arc<Context>,
     what: &str,
@@ -210,7 +210,7 @@ pub fn git_ref(git: &GitRef) -> Result<RefSpec, Failure> {
     ref_spec(git).map_err(|error| Failure::stalled(Step::Source, reason::INVALID_SPEC, error.to_string()))
 }
 
-/// Resolves a ref, looking at the upstream where that is due.
+/// Resolves a ref, looking at the upstream if that is due.
 pub async fn resolve(
     context: &Arc<Context>,
     what: &str,

@@ -21,10 +21,10 @@ use crate::plan::report::{self, shown_name};
 use crate::plan::{Failure, Step};
 use crate::source::api_revision;
 
-/// The series of a reconciliation, and what became of it.
+/// The series of a reconciliation, and its outcome.
 ///
-/// Its patches are read once, and applied to the upstream once, however many steps need them, and
-/// not at all where none does.
+/// Its patches are read once, and applied to the upstream once, however many steps need them; if
+/// none does, not at all.
 pub struct AppliedSeries {
     pub inputs: ResolvedInputs,
     pub progress: SeriesProgress,
@@ -35,7 +35,7 @@ pub struct AppliedSeries {
 /// The patches of the spec.
 struct LoadedFolder {
     patches: Arc<Vec<PatchInput>>,
-    /// What their folder has besides, and is not applied.
+    /// What else is in their folder, and is not applied.
     note: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub async fn apply(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResultsInStatus {
     Current,
-    /// It has none, or those of other inputs, or what it has is to be found out again.
+    /// It has none, or those of other inputs, or they are to be computed again.
     Stale,
 }
 
@@ -119,7 +119,7 @@ impl AppliedSeries {
         applied.await.map(Arc::clone)
     }
 
-    /// What became of each patch, by this reconciliation or else by the status of before.
+    /// The state of each patch, from this reconciliation or else from the status before it.
     pub fn patch_statuses<'a>(&'a self, previous: &'a [PatchStatus]) -> &'a [PatchStatus] {
         self.progress
             .checked
@@ -127,7 +127,7 @@ impl AppliedSeries {
             .map_or(previous, |checked| &checked.patches)
     }
 
-    /// Whether all patches apply, as the spec has it.
+    /// Whether all patches apply, by the spec's rule for merged ones.
     pub fn all_pass(&self, turn: &Turn<'_, PatchSet>) -> bool {
         let status = turn.status();
         let patches = self.patch_statuses(&status.patches);
@@ -171,8 +171,8 @@ impl AppliedSeries {
         })
     }
 
-    /// What became of the candidates; `None` if the status tells it. Those that did not move are
-    /// not tried again.
+    /// The outcome for the candidates; `None` if the status has it. Those that did not move are not
+    /// tried again.
     async fn try_candidates(
         &self,
         turn: &Turn<'_, PatchSet>,

@@ -1,4 +1,4 @@
-//! Has the image built that the published source asks for, looks for it, and has it tested.
+//! Has the image of the published source built, looks for it, and has it tested.
 
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use crate::plan::image_test::awaiting_image;
 use crate::plan::lifecycle::Next;
 use crate::plan::patch_set::{BuildOutcome, Pending, image_is_current};
 
-/// How soon an image is looked for that somebody else builds, at first.
+/// The first wait before looking for an image that somebody else builds.
 const LOOK_FIRST: Duration = Duration::from_secs(15);
 
-/// Looks for the image, has it built where it is not there, has it tested, adds its further tags, and
+/// Looks for the image, has it built if it is missing, has it tested, adds its further tags, and
 /// attaches the document on its patches.
 pub async fn build(
     turn: &Turn<'_, PatchSet>,
@@ -153,8 +153,8 @@ async fn with_tags(
 
 /// Adds the tag that sorts to an image that was found.
 ///
-/// The status has it first: a controller that is killed in between finds it there, and does not add
-/// another.
+/// The status records it first: a controller that is killed in between finds it there, and does not
+/// add another.
 async fn with_sortable_tag(
     task: &BuildTask<'_>,
     mut planned: BuildStatus,
@@ -217,7 +217,7 @@ mod tests {
             next_look_for_image(&known, Duration::from_secs(1), at(600)).as_secs(),
             1
         );
-        // Something else was waited for until now.
+        // Until this point it waited for something else.
         assert_eq!(
             next_look_for_image(&waiting(reason::BUILDING), interval, at(600)).as_secs(),
             15

@@ -28,7 +28,7 @@ use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_verified_resul
 use crate::plan::{Failure, Outcome, Step, list_size};
 use crate::recipe::Located;
 
-/// Names the computation that results follow from; changed where the same inputs give another
+/// Names the computation that results follow from; changed when the same inputs give another
 /// result.
 const COMPUTATION: &str = "constraints/3";
 
@@ -85,8 +85,7 @@ impl Reconciled for ConstraintOverride {
         let token = format!("{generation}/{}", overrides.as_deref().unwrap_or_default());
         [
             ("revision", status.upper_constraints_revision.clone()),
-            // Where Flux sets the status of a commit: that of the overrides, which is the team's
-            // own.
+            // The commit whose status Flux sets: that of the overrides, which is the team's own.
             (
                 "originRevision",
                 overrides.filter(|_| self.spec.overrides.git.is_some()),
@@ -154,8 +153,8 @@ impl Pipeline for ConstraintOverride {
     }
 }
 
-/// Finds both files. Refs are looked at once an interval for all objects on a repository, and a
-/// commit is fetched once for all that read there.
+/// Finds both files. Refs are looked at once per interval for all objects on a repository, and a
+/// commit is fetched once for all that read it.
 async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, Failure> {
     let (object, context, budget) = (turn.object, turn.context, turn.budget);
     let namespace = turn.namespace();
@@ -197,7 +196,7 @@ async fn resolve(turn: &Turn<'_, ConstraintOverride>) -> Result<ResolvedFiles, F
     Ok(ResolvedFiles { base, overrides })
 }
 
-/// The sources as the plan wants them. Where a status has the results of the same generation and
+/// The sources as the plan wants them. If a status has the results of the same generation and
 /// inputs, the revisions are those that it names: a commit that changes other files is no news.
 fn sources(
     object: &ConstraintOverride,
@@ -245,8 +244,8 @@ async fn is_merged(
 }
 
 impl ResolvedFiles {
-    /// Checks the signatures that the spec asks for; returns who signed what, in words. `None`
-    /// where none is asked for.
+    /// Checks the signatures that the spec asks for; returns who signed what, in words. `None` if
+    /// none is asked for.
     async fn signatures(
         &self,
         context: &Arc<Context>,

@@ -37,8 +37,8 @@ pub async fn is_in_place(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: 
         }
 }
 
-/// Puts back what was delivered into a ConfigMap where somebody changed it or took it away: what
-/// runs does not wait for what comes.
+/// Restores what was delivered into a ConfigMap if somebody changed or removed it: what runs does
+/// not wait for what comes next.
 pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
     let delivery = turn.object.spec.delivery.as_ref();
     let Some(map) = delivery.and_then(|delivery| delivery.config_map.as_ref()) else {
@@ -53,8 +53,8 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
     }
 }
 
-/// Delivers what was built, where that was not done yet and may be done, and gives what all steps
-/// came to.
+/// Delivers what was built, if that is allowed and still to be done, and returns the outcome of all
+/// steps.
 pub async fn deliver(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
@@ -73,7 +73,7 @@ pub async fn deliver(
     };
     let delivered = match &built {
         BuildOutcome::Image(_, image) => {
-            // Whoever delivers looks into the status whether the image is still the newest.
+            // Delivery checks in the status whether the image is still the newest.
             let status = turn.status();
             if status.image.as_ref().map(|image| &image.reference) != Some(&image.reference) {
                 let next = DeliveryOutcome::Later(format!("{} is about to be delivered", image.reference));
@@ -87,7 +87,7 @@ pub async fn deliver(
     Ok(series.progress.outcome(built, delivered, merged))
 }
 
-/// Where an image is that waited to be merged, and was: it is told also while the next one
+/// Where an image is that waited to be merged and was: this is reported even while the next one
 /// conflicts, is built or is held.
 async fn find_merged(
     turn: &Turn<'_, PatchSet>,
@@ -139,8 +139,8 @@ async fn deliver_image(
     }
 }
 
-/// Why an image is held back, in words, where it is: nobody approved it. What was delivered once
-/// was approved then.
+/// Why an image is held back, in words, if it is: nobody approved it. What was delivered before was
+/// approved then.
 fn waits_for_approval(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &ImageStatus) -> Option<String> {
     let patch_set = turn.object;
     let approved = patch_set.annotations().get(APPROVED).map(String::as_str);
@@ -155,7 +155,7 @@ fn waits_for_approval(turn: &Turn<'_, PatchSet>, delivery: &Delivery, image: &Im
     })
 }
 
-/// Delivers into the ConfigMap, where the spec names one; gives where the image is then.
+/// Delivers into the ConfigMap, if the spec names one; returns where the image is then.
 async fn deliver_to_config_map(
     turn: &Turn<'_, PatchSet>,
     delivery: &Delivery,
@@ -175,7 +175,7 @@ async fn deliver_to_config_map(
     })
 }
 
-/// Delivers by Git what the ConfigMap of the spec, where it names one, has already.
+/// Delivers by Git what the spec's ConfigMap, if it names one, already has.
 async fn deliver_by_git(
     turn: &Turn<'_, PatchSet>,
     git: &DeliveryGit,
@@ -192,7 +192,7 @@ async fn deliver_by_git(
     match git::deliver(turn, git, image).await {
         Ok(Placed::Committed(commit)) => DeliveryOutcome::Done(by(commit), None),
         Ok(Placed::Found(commit, rest)) => {
-            // Commits of others do not change by which one it was delivered. One that was told
+            // Commits of others do not change which one delivered it. One that the status has
             // beside a proposal is older.
             let same = commit_before
                 .filter(|_| status.proposed.is_none())
@@ -230,7 +230,7 @@ async fn deliver_by_git(
     }
 }
 
-/// What the status tells of this image's delivery.
+/// What the status says about this image's delivery.
 fn delivered_before<'a>(status: &'a PatchSetStatus, image: &ImageStatus) -> Option<&'a DeliveryStatus> {
     let before = status.delivered.as_deref();
     before.filter(|before| before.reference == image.reference)
@@ -252,7 +252,7 @@ fn waits_to_be_merged(proposal: &ProposalStatus, into: &str, lacks: Option<Missi
     message
 }
 
-/// What it means that an image is not where it should be. `besides` is where else it is.
+/// The outcome for an image that is not where it should be. `besides` is where else it is.
 fn not_delivered(
     error: NotDelivered,
     image: &ImageStatus,
@@ -267,7 +267,7 @@ fn not_delivered(
     }
 }
 
-/// With the time since when it is there.
+/// Adds the time since which the image has been there.
 fn with_first_delivery_time(delivered: DeliveryStatus, status: &PatchSetStatus) -> DeliveryStatus {
     let before = status.delivered.as_ref().filter(|before| {
         (&before.reference, &before.config_map, &before.prefix)

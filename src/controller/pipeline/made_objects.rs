@@ -1,8 +1,8 @@
 //! Applies the objects that a repository's folders ask for, and prunes those that they do not ask
 //! for any more.
 //!
-//! An object is the `PatchRepository`'s where that is its controller, or where nobody is and its
-//! label names it. Any other one is left alone, whatever its name.
+//! An object belongs to the `PatchRepository` if that is its controller, or if it has no controller
+//! and its label names it. Any other one is left alone, whatever its name.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -39,8 +39,8 @@ const REPOSITORY_MANAGER: &str = "patchset-repository";
 /// How many requests to the API server one `PatchRepository` has under way.
 const AT_ONCE: usize = 8;
 
-/// From how many objects on of which no watch shows anything their names are looked up by one list,
-/// and not one by one.
+/// From how many objects that no watch shows their names are looked up by one list, and not one by
+/// one.
 const LISTED_FROM: usize = 16;
 
 /// How many objects one page of such a list has.
@@ -48,7 +48,7 @@ const PAGE: u32 = 500;
 
 /// A kind of object that is made.
 pub trait Made: Reconciled + Serialize {
-    /// Which one.
+    /// Which kind it is.
     const MADE: MadeKind;
 
     /// The objects of the kind, as the watch last showed them.
@@ -93,7 +93,7 @@ impl Made for ConstraintOverride {
     }
 }
 
-/// Whose an object is.
+/// Who owns an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// The `PatchRepository`'s.
@@ -105,7 +105,7 @@ pub enum Ownership {
 /// Why an object is not there as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotApplied {
-    /// It is refused as it is: others go on.
+    /// It is refused as it is; the others go on.
     Refused {
         /// The reason, as a condition has it.
         reason: Reason,
@@ -115,7 +115,7 @@ pub enum NotApplied {
     Failed(Failure),
 }
 
-/// Whose an object is, by its metadata.
+/// Who owns an object, by its metadata.
 pub fn ownership(repository: &PatchRepository, object: &impl ResourceExt) -> Ownership {
     let owners = object.owner_references();
     match owners.iter().find(|owner| owner.controller == Some(true)) {
@@ -126,7 +126,7 @@ pub fn ownership(repository: &PatchRepository, object: &impl ResourceExt) -> Own
     }
 }
 
-/// The objects of a kind that are the `PatchRepository`'s.
+/// The objects of a kind that belong to the `PatchRepository`.
 pub fn children<K: Made>(turn: &Turn<'_, PatchRepository>) -> Vec<Arc<Guarded<K>>> {
     let namespace = turn.namespace();
     let mut children = K::store(turn).state();
@@ -163,15 +163,15 @@ pub fn is_as_desired<K: Made>(desired: &K, child: &K) -> bool {
         && child.has_spec_of(desired)
 }
 
-/// An object to apply, and what is there in its place.
+/// An object to apply, and what exists in its place.
 pub struct ToApply<K> {
     pub desired: K,
-    /// The uid of what is there and the `PatchRepository`'s; `None` if nothing is known to be there.
+    /// The uid of the existing object, which is the `PatchRepository`'s; `None` if none is known.
     pub uid: Option<String>,
 }
 
-/// Applies objects, a few at a time, and gives what became of each by its name. Where the API server
-/// cannot be asked, those that were not begun are not tried.
+/// Applies objects, a few at a time, and returns the outcome for each by name. Once the API server
+/// cannot be reached, those not begun are not tried.
 pub async fn apply_all<K: Made>(
     turn: &Turn<'_, PatchRepository>,
     objects: Vec<ToApply<K>>,
@@ -195,10 +195,10 @@ pub async fn apply_all<K: Made>(
     applied.filter_map(|one| async { one }).collect().await
 }
 
-/// The names that objects of a kind have, where many are to be made; `None` if each is better asked
-/// for by itself, or they cannot be listed.
+/// The existing names of a kind's objects, if many are to be made; `None` if each is better looked
+/// up by itself, or they cannot be listed.
 ///
-/// What is made later the watch shows, unless it has other labels than are watched.
+/// The watch shows what is made later, unless it has other labels than are watched.
 async fn names_if_many<K: Made>(
     turn: &Turn<'_, PatchRepository>,
     objects: &[ToApply<K>],
@@ -224,7 +224,7 @@ async fn names_if_many<K: Made>(
     }
 }
 
-/// Applies an object. What is not among the names that are taken, and no watch shows, is not there.
+/// Applies an object. One that is not among the taken names and that no watch shows does not exist.
 async fn apply<K: Made>(
     turn: &Turn<'_, PatchRepository>,
     ToApply { mut desired, mut uid }: ToApply<K>,
@@ -237,8 +237,8 @@ async fn apply<K: Made>(
             && find(K::store(turn), &ObjectKey::new(&namespace, &name)).is_none()
     };
     if uid.is_none() && !is_free() {
-        // The watch may not have shown it yet, and never does where it has other labels than this
-        // controller watches: then it is the own one all the same, in the wrong shard.
+        // The watch may not have shown it yet, and never does if this controller does not watch its
+        // labels: then it is still our own object, in the wrong shard.
         let what = format!("reading {} {name}", K::KIND);
         let found = limited(turn.budget, &what, api.get_metadata_opt(&name)).await?;
         if let Some(found) = found {
@@ -255,7 +255,7 @@ async fn apply<K: Made>(
         force: uid.is_some(),
         ..PatchParams::default()
     };
-    // Another object of this name is not written over.
+    // Never overwrites another object of this name.
     desired.meta_mut().uid = uid;
     let what = format!("writing {} {name}", K::KIND);
     let patch = Patch::Apply(&desired);
@@ -276,8 +276,8 @@ fn name_taken<K: Made>(namespace: &str, name: &str, whose: &str) -> NotApplied {
     }
 }
 
-/// Deletes an object that is not asked for any more, as it was seen. One that is gone, or changed
-/// since, is none to fail for: the watch shows what became of it.
+/// Deletes an object that is not asked for any more, as it was seen. It is no failure if the object
+/// is gone or has changed since: the watch shows that.
 pub async fn delete<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K>) -> Result<(), Failure> {
     let api: Api<K> = Api::namespaced(turn.context.client.clone(), &turn.namespace());
     let name = child.name_any();
@@ -308,7 +308,7 @@ pub async fn delete<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
     }
 }
 
-/// Takes the `PatchRepository` off an object as its owner, so that the object outlives it.
+/// Removes the `PatchRepository` as an object's owner, so that the object outlives it.
 pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K>) -> Result<(), Failure> {
     let mut owners = child.owner_references().to_vec();
     owners.retain(|owner| turn.object.metadata.uid.as_ref() != Some(&owner.uid));
@@ -333,7 +333,7 @@ pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
     }
 }
 
-/// Makes one request, and tells what its failure is about.
+/// Makes one request, and says what a failure is about.
 async fn limited<T>(
     budget: Budget<'_>,
     what: &str,
@@ -347,7 +347,7 @@ async fn limited<T>(
     }
 }
 
-/// What an answer of the API server means: of one object, or of all.
+/// Whether an error from the API server concerns one object or all.
 fn refusal(what: &str, status: &Status) -> NotApplied {
     let message = format!("{what}: {}", printable_lines(&status.message));
     let refused = |reason| NotApplied::Refused {

@@ -17,7 +17,7 @@ use crate::plan::constraint_override::current_merged_file;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
 
-/// What the ConfigMap's name has behind the resource's.
+/// What the ConfigMap's name appends to the resource's.
 const SUFFIX: &str = "-constraints";
 
 /// The key: the name that builds mount the file under.
@@ -50,7 +50,7 @@ pub async fn is_in_place(
         .is_some_and(|text| digest(text) == file.digest))
 }
 
-/// The file as it was written, where the ConfigMap was read before and still has it. Asks nobody.
+/// The file as it was written, if the ConfigMap was read before and still has it. Asks no server.
 pub fn kept_text(referents: &Referents, owner: &ConstraintOverride) -> Option<String> {
     let file = current_merged_file(owner.status.as_ref()?)?;
     let key = ObjectKey::new(owner.namespace()?, &file.name);
@@ -66,7 +66,7 @@ pub fn kept_text(referents: &Referents, owner: &ConstraintOverride) -> Option<St
 ///
 /// # Errors
 ///
-/// Where one of that name belongs to somebody else, or the API server does not take it.
+/// If one of that name belongs to somebody else, or the API server does not accept it.
 pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) -> Result<(), Failure> {
     let namespace = owner.namespace().unwrap_or_default();
     let name = name(&owner.name_any());

@@ -24,9 +24,9 @@ use crate::controller::context::kind::Reconciled;
 use crate::controller::context::turn::Turn;
 use crate::plan::Outcome;
 
-/// A kind of object whose steps stand here.
+/// A kind of object whose steps are here.
 pub trait Pipeline: Reconciled {
-    /// Has done what there is to do for an object, and gives what came of it.
+    /// Does what there is to do for an object, and returns the outcome.
     ///
     /// # Errors
     ///
@@ -35,8 +35,8 @@ pub trait Pipeline: Reconciled {
         turn: &Turn<'_, Self>,
     ) -> impl Future<Output = Result<Outcome<Self::Sources, Self::Done>, Interrupted>> + Send;
 
-    /// Does what follows from the status that was written, whatever it says. Gives after which time
-    /// at most to look again because of that.
+    /// Does what follows from the status that was written, whatever it says. Returns the longest
+    /// time until it has to look again.
     ///
     /// # Errors
     ///

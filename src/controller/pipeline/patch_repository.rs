@@ -46,7 +46,7 @@ impl Reconciled for PatchRepository {
         false
     }
 
-    /// Nothing by name: its objects tell by their label whose they are, once in a while.
+    /// Nothing by name: its objects notify it by their label, once in a while.
     fn owns(&self, _: &Referent) -> bool {
         false
     }
@@ -60,7 +60,7 @@ impl Reconciled for PatchRepository {
         let token = format!("{generation}/{}", revision.as_deref().unwrap_or_default());
         [
             ("revision", revision.clone()),
-            // Where Flux sets the status of a commit.
+            // The commit whose status Flux sets.
             ("originRevision", revision.filter(|_| is_git)),
             // Tells apart what has the same message and revision.
             ("token", Some(token)),
@@ -102,7 +102,7 @@ impl Reconciled for PatchRepository {
     }
 }
 
-/// The `PatchSet`s by how they do, as the metrics name that.
+/// The `PatchSet`s by state, as the metrics name it.
 fn states(counts: &RepositoryCounts) -> Vec<(&'static str, usize)> {
     let RepositoryCounts {
         patch_sets: _,
@@ -125,9 +125,9 @@ fn states(counts: &RepositoryCounts) -> Vec<(&'static str, usize)> {
 }
 
 impl Pipeline for PatchRepository {
-    /// Resolves the source, reads its folders where they may have changed, applies the objects that
-    /// they ask for, prunes the others, and tells how all of them do. Nothing is done of that for
-    /// which what is remembered and what the watches show leave no need.
+    /// Resolves the source, reads its folders if they may have changed, applies the objects that
+    /// they ask for, prunes the others, and reports on all of them. Skips what memory and watches
+    /// show to be unnecessary.
     async fn run(
         turn: &Turn<'_, Self>,
     ) -> Result<Outcome<RepositorySources, RepositoryProgress>, Interrupted> {

@@ -65,7 +65,7 @@ impl Reconciled for PatchSet {
         kind == ReferentKind::Job
     }
 
-    /// Its Jobs, and those that made room for its own.
+    /// Its Jobs, and Jobs of others whose end makes room for one of its own.
     fn owns(&self, referent: &Referent) -> bool {
         referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.key.name)
     }
@@ -105,7 +105,7 @@ impl Reconciled for PatchSet {
         let token = format!("{generation}/{}", patches.as_deref().unwrap_or_default());
         [
             ("revision", upstream),
-            // Where Flux sets the status of a commit: that of the patches, which is the team's own.
+            // The commit whose status Flux sets: that of the patches, which is the team's own.
             ("originRevision", patches.filter(|_| in_git)),
             ("component", Some(self.spec.component.0.clone())),
             ("release", Some(self.spec.release.0.clone())),
@@ -184,7 +184,7 @@ impl Reconciled for PatchSet {
 
 impl Pipeline for PatchSet {
     /// Resolves what the spec names, applies the patches, publishes the patched tree, has it built,
-    /// and delivers the image. A step whose result stands in the status already is not repeated.
+    /// and delivers the image. A step whose result is already in the status is not repeated.
     async fn run(turn: &Turn<'_, Self>) -> Result<Outcome<Sources, PatchSetProgress>, Interrupted> {
         Box::pin(deliver::keep_delivered(turn)).await;
         let inputs = match Box::pin(resolve::resolve(turn)).await {
@@ -202,8 +202,7 @@ impl Pipeline for PatchSet {
             return Ok(Outcome::Unchanged(sources));
         }
         if results == ResultsInStatus::Stale {
-            // Signatures are verified before anything is read. Where that fails, earlier results
-            // stay.
+            // Signatures are verified before anything is read. If that fails, earlier results stay.
             match inputs.signatures(turn.context, turn.budget.deadline).await {
                 Ok(signatures) => sources.signatures = signatures,
                 Err(failure) => return Ok(Outcome::Failed(failure, Some(sources))),
@@ -226,7 +225,7 @@ impl Pipeline for PatchSet {
     }
 }
 
-/// What the metrics show of what is to be done for the patches.
+/// What the metrics show of the patches' upkeep.
 fn upkeep_metrics(upkeep: &UpkeepStatus) -> UpkeepMetrics {
     UpkeepMetrics {
         state: upkeep.state.as_str(),
@@ -239,7 +238,7 @@ fn upkeep_metrics(upkeep: &UpkeepStatus) -> UpkeepMetrics {
     }
 }
 
-/// Whether upstream's history could not be searched for what the status tells.
+/// Whether upstream's history could not be searched for what the status reports.
 fn history_search_failed(status: &PatchSetStatus) -> bool {
     let of_candidates = status
         .candidates
@@ -250,9 +249,9 @@ fn history_search_failed(status: &PatchSetStatus) -> bool {
         .any(Option::is_some)
 }
 
-/// Whether a reconciliation whose results are current can end here: nobody asks for a look at the
-/// image too, nothing waits to be merged, which may have been, and what is built and delivered is
-/// where it should be.
+/// Whether a reconciliation whose results are current can end here: no look at the image is
+/// requested as well, nothing waits to be merged (which may have happened), and what is built and
+/// delivered is where it should be.
 async fn is_up_to_date(turn: &Turn<'_, PatchSet>) -> bool {
     let status = turn.status();
     let looks_at_image = turn.budget.is_asked_for() && turn.object.spec.build.is_some();
@@ -272,8 +271,8 @@ fn results_in_status(object: &PatchSet, status: &PatchSetStatus, sources: &Sourc
     }
 }
 
-/// Whether the image of the status is where it should go. Where patches do not apply, nothing is
-/// delivered anew.
+/// Whether the image of the status is where it should go. If patches do not apply, nothing new is
+/// delivered.
 async fn needs_no_delivery(turn: &Turn<'_, PatchSet>) -> bool {
     let status = turn.status();
     match (&turn.object.spec.delivery, &status.image) {
@@ -286,7 +285,7 @@ async fn needs_no_delivery(turn: &Turn<'_, PatchSet>) -> bool {
     }
 }
 
-/// Whether no build is left to do: none is asked for, patches do not apply, or the image is there.
+/// Whether no build is left to do: none is asked for, patches do not apply, or the image exists.
 fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
     let Some(build) = &object.spec.build else {
         return true;

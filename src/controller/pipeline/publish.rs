@@ -36,11 +36,10 @@ pub struct PublishedBuild {
     pub ingredients: Ingredients,
 }
 
-/// Publishes what an image is built from, where all patches apply and the status does not tell that
-/// it was published before.
+/// Publishes what an image is built from, if all patches apply and the status does not say that it
+/// was published before.
 ///
-/// Breaks off with what the image's status is instead, where none is asked for or it cannot be
-/// built yet.
+/// Breaks with the outcome for the image instead, if none is asked for or it cannot be built yet.
 pub async fn publish(
     turn: &Turn<'_, PatchSet>,
     series: &AppliedSeries,
@@ -86,7 +85,7 @@ pub async fn publish(
     })
 }
 
-/// A plan with what follows from the build before it.
+/// The plan, with what it takes over from the build before it.
 fn after_status(
     planned: BuildStatus,
     status: &PatchSetStatus,
@@ -109,7 +108,7 @@ fn after_status(
 }
 
 /// Pushes the images that the build takes and the registry lacks, and plans the build. What cannot
-/// be built is said before anything is pushed.
+/// be built is reported before anything is pushed.
 async fn publish_parts(
     turn: &Turn<'_, PatchSet>,
     build: &Build,

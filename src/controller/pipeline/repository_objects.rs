@@ -1,9 +1,8 @@
-//! Makes the objects that a repository's folders ask for be there, and those that they do not ask
-//! for go.
+//! Keeps the objects that a repository's folders ask for in place, and removes the others.
 //!
-//! An object goes only where it is certain that nothing asks for it: nothing does where the folders
-//! cannot be read (the step fails before), where they ask for nothing at all, or where a fault in them
-//! may be why they do not ask for it.
+//! An object is removed only if it is certain that nothing asks for it. So none is removed if the
+//! folders cannot be read (the step fails before), if they ask for nothing at all, or if a fault in
+//! them may be why they do not ask for it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,10 +31,10 @@ use crate::plan::{Failure, Step};
 /// The most names that a message lists.
 const MOST_NAMED: usize = 10;
 
-/// What is made of one kind.
+/// What is made, by kind and name.
 type Objects = BTreeMap<(MadeKind, String), MadeObject>;
 
-/// Applies what is not there as it should be, prunes, and tells how all of it does.
+/// Applies what is not as it should be, prunes, and reports on all objects.
 pub async fn keep(
     turn: &Turn<'_, PatchRepository>,
     resolved: &ResolvedRepository,
@@ -100,8 +99,8 @@ fn has_owner(repository: &PatchRepository, child: &impl ResourceExt) -> bool {
         && is_owned == repository.spec.prune
 }
 
-/// Reads the folders, and does what they ask for. What the API server was not asked for is told by a
-/// failure, and tried again.
+/// Reads the folders, and does what they ask for. Requests that the API server did not get are
+/// reported as a failure, and tried again.
 async fn make(
     turn: &Turn<'_, PatchRepository>,
     resolved: &ResolvedRepository,
@@ -130,7 +129,7 @@ async fn make(
         failure: None,
     };
     making.apply(constraint_overrides).await;
-    // Those that others are built with first: what waits for them is written once more.
+    // First those that others are built with: otherwise, what waits for them is written once more.
     let (libraries, services): (Vec<PatchSet>, Vec<PatchSet>) = patch_sets
         .into_iter()
         .partition(|one| one.spec.level == Level::Library);
@@ -196,7 +195,7 @@ struct Making<'a> {
 impl Making<'_> {
     /// Applies the objects of a kind that are not there as they should be.
     ///
-    /// Where nothing is pruned they have no owner: the garbage collector would prune them with the
+    /// If nothing is pruned, they have no owner: the garbage collector would prune them with the
     /// `PatchRepository`.
     async fn apply<K: Made>(&mut self, desired: Vec<K>) {
         let children = children::<K>(self.turn);
@@ -251,7 +250,7 @@ impl Making<'_> {
         }
     }
 
-    /// As what an object is there; `None` if it is not as it should be, or that cannot be seen.
+    /// The object that is there; `None` if it is not as it should be, or that cannot be seen.
     fn in_place<K: Made>(
         &self,
         desired: &K,
@@ -284,7 +283,7 @@ impl Making<'_> {
         (can_be_seen && is_as_desired(desired, child)).then_some(found)
     }
 
-    /// Has an object looked at whose spec is as it was, and whose files are not.
+    /// Wakes an object whose spec is unchanged and whose files are not.
     fn nudge<K: Made>(&self, name: &str, object: &MadeObject) {
         let known = self
             .before
@@ -297,7 +296,7 @@ impl Making<'_> {
         }
     }
 
-    /// Tells what is wrong. What may pass is a failure, so that it is tried again.
+    /// Records what is wrong. What may pass is a failure, so that it is tried again.
     fn add_fault(&mut self, name: &str, reason: Reason, message: String) {
         if reason == reason::WRITE_FAILED {
             let failure = Failure::retried(Step::Objects, reason, message);
@@ -312,7 +311,7 @@ impl Making<'_> {
         }
     }
 
-    /// Deletes the objects of a kind that are not asked for, where nothing says why they stay.
+    /// Deletes the objects of a kind that are not asked for, unless something says why they stay.
     async fn prune<K: Made>(&mut self, why_kept: &(dyn Fn(&str, &str, &str) -> Option<&'static str> + Sync)) {
         let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for child in children::<K>(self.turn) {

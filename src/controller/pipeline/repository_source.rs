@@ -25,20 +25,20 @@ use crate::source::ArtifactFiles;
 /// What the repository is called in messages.
 pub const REPOSITORY: &str = "the repository";
 
-/// Names the computation that the objects follow from; changed where the same inputs give others.
+/// Names the computation that the objects follow from; changed when the same inputs give others.
 const COMPUTATION: &str = "repository/1";
 
 /// A repository that was found.
 pub struct ResolvedRepository {
     pub place: InputPlace,
-    /// The branch that it is read at, where it is one.
+    /// The branch that it is read at, if it is one.
     pub branch: Option<String>,
     pub sources: RepositorySources,
 }
 
 impl ResolvedRepository {
-    /// Checks the signature that the spec asks for; returns who signed it, in words. `None` where
-    /// none is asked for.
+    /// Checks the signature that the spec asks for; returns who signed it, in words. `None` if none
+    /// is asked for.
     pub async fn signatures(&self, turn: &Turn<'_, PatchRepository>) -> Result<Option<String>, Failure> {
         let InputPlace::Git {
             upstream, resolved, ..
@@ -146,7 +146,7 @@ pub struct DesiredRepository {
 ///
 /// # Errors
 ///
-/// Where they cannot be read, or are of no layout, or the spec is wrong.
+/// If they cannot be read, or are of no layout, or the spec is wrong.
 pub async fn read(
     turn: &Turn<'_, PatchRepository>,
     resolved: &ResolvedRepository,
@@ -189,7 +189,7 @@ pub async fn read(
     }
 }
 
-/// Sees to it that objects are in the shard of the controller that makes them, which sees no others.
+/// Checks that objects are in the shard of the controller that makes them, which sees no others.
 ///
 /// # Errors
 ///
@@ -278,7 +278,7 @@ fn file_reads(repository: &PatchRepository, read: &DesiredRepository) -> FileRea
     reads
 }
 
-/// What identifies the files that each object reads, and the ref that a file says for it.
+/// What identifies the files that each object reads, and the ref that a file gives for it.
 fn digests(
     reads: &FileReads,
     contents: &BTreeMap<String, PathContent>,

@@ -1,4 +1,4 @@
-//! What a `PatchRepository`'s status tells of the objects that it made.
+//! What a `PatchRepository`'s status says about the objects that it made.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::plan::Failure;
 use crate::plan::lifecycle::Verdict;
 use crate::plan::patch_repository::RepositoryProgress;
 
-/// What a person has to change before it goes away.
+/// Reasons that only go away once a person changes something.
 const FOR_A_PERSON: [Reason; 6] = [
     reason::PATCH_CONFLICT,
     reason::PATCH_MALFORMED,
@@ -33,7 +33,7 @@ pub enum AskedObjects {
     AsBefore,
 }
 
-/// Sums up what there is of all that is asked for.
+/// Sums up the state of everything that is asked for.
 pub fn progress(
     turn: &Turn<'_, PatchRepository>,
     made: &MadeObjects,
@@ -92,7 +92,7 @@ pub fn progress(
         upkeep,
         ready: Verdict {
             truth: ready,
-            // What passes without anybody's doing is tried again by the objects themselves.
+            // What passes by itself is retried by the objects themselves.
             reason: if ready == Truth::False && !FOR_A_PERSON.contains(&reason) {
                 reason::PROGRESSING_WITH_RETRY
             } else {

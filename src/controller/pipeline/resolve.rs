@@ -26,11 +26,11 @@ use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
 use crate::source::api_revision;
 
-/// Names the computation that results follow from; changed where the same inputs give another
+/// Names the computation that results follow from; changed when the same inputs give another
 /// result.
 const COMPUTATION: &str = "patchset/2";
 
-/// Stands in the digest for what a build is made from, where it cannot be built.
+/// Stands in the digest for what a build is made from, if it cannot be built.
 const NOT_BUILDABLE: &str = "not buildable";
 
 /// One of the refs that the patches are checked against besides the one that is built.
@@ -43,7 +43,7 @@ pub struct CandidateRef {
 }
 
 impl CandidateRef {
-    /// Whether this is what a status tells of it. One that could not be tried is tried again.
+    /// Whether a status reports exactly this. One that could not be tried is tried again.
     pub fn matches_status(&self, known: &CandidateStatus) -> bool {
         known.ref_ == self.name
             && match &self.resolved {
@@ -67,7 +67,7 @@ pub struct ResolvedInputs {
     pub strip: Option<u8>,
     /// `patches.directory`.
     pub directory: Option<String>,
-    /// What identifies the files that the build reads beside the patches, where they are in a
+    /// What identifies the files that the build reads beside the patches, if they are in a
     /// repository: that of `build.extraPackagesFrom`, and those of `excludes` of tests.
     files_beside: Vec<String>,
     /// The annotation `reconcile.fluxcd.io/forceAt`, or what it was when it was last there.
@@ -79,11 +79,11 @@ pub struct ResolvedInputs {
 impl ResolvedInputs {
     /// The sources as the plan wants them.
     ///
-    /// The candidates are no part of the digest: what becomes of them says nothing of the series
-    /// that is built.
+    /// The candidates are not part of the digest: their outcome says nothing about the series that
+    /// is built.
     ///
-    /// Where a status has the results of the same generation and inputs, the patches' revision is
-    /// the one that it names: a commit that changes other files is no news for these.
+    /// If a status has the results of the same generation and inputs, the patches' revision is the
+    /// one that it names: a commit that changes other files is no news for these.
     pub fn sources(&self, patch_set: &PatchSet, status: &PatchSetStatus) -> Sources {
         let spec = &patch_set.spec;
         let commit = self.resolved.commit().to_string();
@@ -108,7 +108,7 @@ impl ResolvedInputs {
             inputs = inputs
                 .with_json(build)
                 .with(self.requested.as_deref().unwrap_or_default().as_bytes());
-            // Why there are none may be told in other words each time.
+            // The reason why there are none may be worded differently each time.
             let identity = self.ingredients.as_ref().map(Ingredients::identity);
             for part in identity.unwrap_or_else(|_| vec![NOT_BUILDABLE.to_owned()]) {
                 inputs = inputs.with(part.as_bytes());
@@ -128,7 +128,7 @@ impl ResolvedInputs {
         }
     }
 
-    /// Whether a status tells of just these candidates, at the commits that they have.
+    /// Whether a status reports exactly these candidates, at the commits that they have.
     pub fn candidates_match_status(&self, status: &PatchSetStatus) -> bool {
         let known = &status.candidates;
         let pairs = self.candidates.iter().zip(known);
@@ -136,8 +136,8 @@ impl ResolvedInputs {
             && pairs.into_iter().all(|(one, known)| one.matches_status(known))
     }
 
-    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None`
-    /// where none is asked for.
+    /// Checks all signatures that the spec asks for; returns who signed what, in words. `None` if
+    /// none is asked for.
     pub async fn signatures(
         &self,
         context: &Arc<Context>,
@@ -160,7 +160,7 @@ impl ResolvedInputs {
 
 /// Resolves all refs.
 ///
-/// If the result differs from the status, it resolves again by a look that is as new as an upstream
+/// If the result differs from the status, it resolves again with a look as new as an upstream
 /// allows: another controller may have seen a newer state, and a stale look would overwrite it.
 pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failure> {
     let resolved = resolve_within(turn, turn.budget).await?;
@@ -176,9 +176,9 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     }
 }
 
-/// Resolves the patches' origin and the upstream. Refs are looked at once an interval for all
-/// objects on an upstream, and a commit of the patches' repository is fetched once for all that read
-/// there; nothing else is.
+/// Resolves the patches' origin and the upstream. Refs are looked at once per interval for all
+/// objects on an upstream, and a commit of the patches' repository is fetched once for all that
+/// read it; nothing else is fetched.
 async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget<'_>) -> Result<ResolvedInputs, Failure> {
     let (patch_set, context) = (turn.object, turn.context);
     let namespace = patch_set.namespace().unwrap_or_default();
@@ -229,8 +229,8 @@ async fn resolve_within(turn: &Turn<'_, PatchSet>, budget: Budget<'_>) -> Result
     })
 }
 
-/// What identifies the files that the build reads beside the patches, where they are in a repository:
-/// the identity of the patches is that of their own folder.
+/// What identifies the files that the build reads beside the patches, if they are in a repository:
+/// the identity of the patches covers only their own folder.
 async fn files_beside(
     turn: &Turn<'_, PatchSet>,
     located: &LocatedPatches,
@@ -249,7 +249,7 @@ async fn files_beside(
     Ok(identities)
 }
 
-/// What the digests that statuses hold have of `patches.strip`.
+/// How the digests in statuses represent `patches.strip`.
 fn strip_identity(strip: Option<u8>) -> String {
     match strip {
         None => "None".to_owned(),

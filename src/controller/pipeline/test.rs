@@ -1,4 +1,4 @@
-//! Has an image tested that was found, before it counts.
+//! Has a found image tested, before it counts.
 
 use jiff::Timestamp;
 use patchset_api::build::{BuildStatus, ImageStatus};
@@ -22,15 +22,15 @@ use crate::plan::{Failure, Retry, Step};
 const LARGEST_EXCLUDES: usize = 64 << 10;
 
 /// Cancels tests of an image that is not the planned one any more, so that they take no place from
-/// the build of that.
+/// the build of the planned one.
 pub async fn stop_superseded(task: &BuildTask<'_>, planned: &BuildStatus) {
     if awaiting_image(planned).is_none() {
         image_tests::stop(task).await;
     }
 }
 
-/// Runs the tests of an image one after the other, as far as they have not run before. The image
-/// counts where what is given back is [`BuildOutcome::Image`].
+/// Runs the tests of an image that have not run yet, one after the other. The image counts if this
+/// returns [`BuildOutcome::Image`].
 pub async fn test(
     task: &BuildTask<'_>,
     series: &AppliedSeries,
@@ -124,8 +124,8 @@ fn no_such_test() -> Failure {
     Failure::retried(Step::Test, reason::INTERNAL_ERROR, "there is no such test")
 }
 
-/// Records which image is tested, where the status does not have it: a Job whose image nobody knows
-/// would be one of what is superseded.
+/// Records which image is tested, if the status does not have it: a Job for an unknown image would
+/// count as superseded.
 async fn record_begun(
     task: &BuildTask<'_>,
     planned: &BuildStatus,
@@ -140,7 +140,7 @@ async fn record_begun(
     record(task, planned, status).await
 }
 
-/// Records how the tests are, so that what came of one is found again whatever comes.
+/// Records the state of the tests, so that their results are found again whatever happens.
 async fn record(
     task: &BuildTask<'_>,
     planned: &BuildStatus,
@@ -158,7 +158,7 @@ async fn record(
     .await
 }
 
-/// The tests of the spec, each with what it takes besides the image.
+/// The tests of the spec, each with what it needs besides the image.
 async fn plan_tests<'a>(
     task: &BuildTask<'a>,
     series: &AppliedSeries,

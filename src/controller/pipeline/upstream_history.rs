@@ -1,8 +1,8 @@
-//! What upstream did with the patches that neither apply nor are taken back whole: merged in
+//! What upstream did with the patches that apply neither forwards nor whole in reverse: merged in
 //! another form, merged and reverted, or broken by which commit; and which a refresh mends.
 //!
-//! That is looked for in the history of the ref, and only where there is such a patch. Whatever
-//! keeps the history from being read keeps no verdict from being told.
+//! The ref's history is searched for that, and only if there is such a patch. An unreadable
+//! history keeps no verdict from being reported.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -24,11 +24,11 @@ use crate::plan::upstream_history::{
     CLOCK_SLACK, CommitLinks, UNDATED, add_history, last_applied, may_be_merged,
 };
 
-/// Of how many patches of a series the commit is looked for that broke them.
+/// For how many patches of a series to look for the commit that broke them.
 const MOST_BREAKERS: usize = 20;
 
-/// How much is searched where all that is missing is the commits of patches that are known to be
-/// upstream: their messages, and the trees of few.
+/// How much to search if only the commits of patches that are known to be upstream are missing:
+/// their messages, and the trees of few.
 const ONLY_MERGED: Bounds = Bounds {
     commits: 20_000,
     since: None,
@@ -45,15 +45,15 @@ const FAILURE_CHARACTERS: usize = 300;
 pub struct SeriesToSearch<'a> {
     /// What it was applied to, in words.
     pub what: &'static str,
-    /// Whose commits are looked for.
+    /// The patches whose commits are looked for.
     pub searched: SearchedPatches,
-    /// The same, resolved.
+    /// What it was applied to, resolved.
     pub resolved: &'a Resolved,
     /// The series, one patch for each of `patches`.
     pub series: Arc<Mutex<Series>>,
     /// The patches.
     pub patches: Arc<Vec<PatchInput>>,
-    /// Of each patch, the upstream's commit on which it applied last, as far as it is known.
+    /// For each patch, the last upstream commit on which it applied, if known.
     pub last_applied: Vec<Option<Oid>>,
 }
 
@@ -63,16 +63,16 @@ pub struct SearchedSeries {
     pub patches: Vec<PatchStatus>,
     /// Why upstream's history could not be searched.
     pub failure: Option<String>,
-    /// How far it was searched, where that is not as far as the patches are old.
+    /// How far it was searched, if that is not as far back as the patches go.
     pub cut: Option<String>,
 }
 
-/// Whose commits are looked for.
+/// The patches whose commits are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchedPatches {
-    /// Those of patches that do not apply.
+    /// Those that do not apply.
     Failing,
-    /// Those of patches that apply in reverse too, whose commits are told.
+    /// Also those that apply in reverse, whose commits are reported.
     FailingAndMerged,
 }
 
@@ -85,14 +85,14 @@ impl SearchedPatches {
     }
 }
 
-/// The upstream's commit on which a patch of this name applied last, as a status tells it.
+/// The last upstream commit on which a patch of this name applied, according to a status.
 pub fn last_applied_commit(status: &PatchSetStatus, name: &str) -> Option<Oid> {
     let revision = last_applied(status, &shown_name(name))?.value()?;
     Some(revision.commit)
 }
 
-/// Says of each patch what became of it, and of those that do not apply what upstream did with
-/// them. That takes at most half of the time that the reconciliation has left.
+/// Reports what became of each patch, and what upstream did with those that do not apply. Takes at
+/// most half of the time that the reconciliation has left.
 pub async fn search(
     turn: &Turn<'_, PatchSet>,
     inputs: &ResolvedInputs,
@@ -111,8 +111,8 @@ pub async fn search(
             cut: None,
         };
     }
-    // Where all that is missing is the commits of what is known to be upstream, it is no failure
-    // that they cannot be found.
+    // If only the commits of patches that are known to be upstream are missing, it is no failure
+    // not to find them.
     let has_failing = patches.iter().any(|patch| may_be_merged(patch.state));
     let now = Instant::now();
     let deadline = now + turn.budget.deadline.saturating_duration_since(now) / 2;
@@ -147,14 +147,14 @@ pub async fn search(
     }
 }
 
-/// A search with all that it needs, so that it runs on a thread of its own.
+/// A search that owns all it needs, so that it can run on a thread of its own.
 struct OwnedSearch {
     upstream: Upstream,
     resolved: Resolved,
     template: Option<String>,
     options: Options,
     searched: SearchedPatches,
-    /// Whether a patch does not apply.
+    /// Whether any patch does not apply.
     has_failing: bool,
     series: Arc<Mutex<Series>>,
     patches: Arc<Vec<PatchInput>>,
@@ -209,7 +209,7 @@ impl OwnedSearch {
         })
     }
 
-    /// How far a history was searched that was cut, where patches were not found in it.
+    /// How far a history was searched that was cut, if patches were not found in it.
     fn cut(&self, history: &History<'_>, patches: &[PatchStatus]) -> Option<String> {
         let has_commit = |patch: &PatchStatus| {
             let merged = patch.merged.as_ref();
@@ -227,7 +227,7 @@ impl OwnedSearch {
 }
 
 /// How far back the history has to go: to when the first of the patches that do not apply was
-/// written. Where none tells that, to where one of them applied last.
+/// written. If none says when, to where one of them applied last.
 fn since(
     searched: SearchedPatches,
     patches: &[PatchInput],

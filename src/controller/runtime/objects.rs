@@ -1,4 +1,4 @@
-//! What can be asked of all objects of a kind.
+//! Queries over all objects of a kind.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn owners<K: Reconciled>(store: &Store<Guarded<K>>, referent: &Referent) -> Vec<
     objects
 }
 
-/// Whether this is an object of the kind that does not exist.
+/// Whether this object is of the kind and does not exist.
 pub fn is_gone<K: Reconciled>(store: &Store<Guarded<K>>, object: &Referent) -> bool {
     object.kind == K::REFERENT && find(store, &object.key).is_none()
 }

@@ -1,8 +1,8 @@
 //! Cancels the workflow runs of `PatchSet`s that are gone.
 //!
-//! No finalizer holds a `PatchSet` until its run is cancelled: it would hold it forever where the
-//! controller is not there any more, and takes the right to write `PatchSet`s. So a run goes on to
-//! its end where its `PatchSet` is deleted while no controller works.
+//! No finalizer holds a `PatchSet` until its run is cancelled: without a controller, it would hold
+//! the object forever, and it takes the right to write `PatchSet`s. So the run of a `PatchSet` that
+//! is deleted while no controller works goes on to its end.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -26,35 +26,35 @@ use crate::controller::state::api_server::within_limit;
 use crate::controller::state::workflows::FollowedRun;
 use crate::status::events::{self, Note};
 
-/// How often to look for runs that nobody follows any more.
+/// How often to look for runs that nothing follows any more.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How many of one namespace are cancelled at the same time, so that a server that does not answer
+/// How many runs of one namespace are cancelled at once, so that a server that does not answer
 /// holds up no other namespace.
 const AT_ONCE: usize = 4;
 
-/// How long it is tried to cancel a run.
+/// How long to keep trying to cancel a run.
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// The wait before the second try; doubled for each further one, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
-/// What became of a run.
+/// How cancelling a run ended.
 enum Ended {
     /// It was cancelled, or was over.
     Cancelled,
-    /// None was asked for.
+    /// No run was requested.
     NoRun,
-    /// Its `PatchSet` is there, and another controller's.
+    /// Its `PatchSet` exists, and is another controller's.
     NotOurs,
 }
 
-/// Why one try did not end it.
+/// Why one try did not cancel the run.
 enum Trouble {
-    /// Another one may.
+    /// Another try may.
     Again(String),
-    /// No other one will.
+    /// No further try will.
     Final(String),
 }
 
@@ -84,7 +84,7 @@ pub async fn cancel_all(context: Arc<Context>) {
     }
 }
 
-/// Cancels a run, and tells what became of it.
+/// Cancels a run, and reports the outcome.
 async fn cancel(context: &Context, run: &FollowedRun) {
     let ObjectKey {
         namespace,
@@ -135,7 +135,7 @@ async fn cancel(context: &Context, run: &FollowedRun) {
     }
 }
 
-/// Tries to cancel a run until it is over, nothing more can be done, or the time is.
+/// Tries to cancel a run until it is over, nothing more can be done, or time is up.
 async fn cancel_until_over(context: &Context, run: &FollowedRun) -> Result<Ended, String> {
     let begun = Instant::now();
     let mut wait = FIRST_WAIT;
@@ -171,7 +171,7 @@ async fn try_to_cancel(context: &Context, run: &FollowedRun, begun: Instant) -> 
         let found = run.client.find_run(&run.workflow, &request, since).await;
         match found.map_err(|error| classify_error(&error))? {
             Some(found) => found.id,
-            // A reconciliation may have asked for it just before.
+            // A reconciliation may have requested it a moment ago.
             None if begun.elapsed() < LISTED_WITHIN => return Err(as_transient(&"the run is not listed")),
             None => return Ok(Ended::NoRun),
         }
@@ -182,8 +182,8 @@ async fn try_to_cancel(context: &Context, run: &FollowedRun, begun: Instant) -> 
     }
 }
 
-/// Whether the `PatchSet` is there: one that this controller does not see any more may be another
-/// one's by its labels.
+/// Whether the `PatchSet` exists: by its labels, one that this controller does not see any more may
+/// be another's.
 async fn patch_set_exists(context: &Context, run: &FollowedRun) -> Result<bool, crate::status::Error> {
     let api: Api<PatchSet> = Api::namespaced(context.client.clone(), &run.patch_set.namespace);
     let found = within_limit(api.get_opt(&run.patch_set.name)).await?;

@@ -1,5 +1,5 @@
-//! Tells the owners of objects that these changed: each owner at most once in a while, however many
-//! of its objects change meanwhile.
+//! Notifies the owners of objects that these changed: each owner at most once in a while, however
+//! many of its objects change meanwhile.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use tokio::sync::Notify;
 
 use crate::controller::state::locking::lock;
 
-/// The shortest time between two times that an owner is told.
+/// The shortest time between two notifications of one owner.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the first change waits for others that come with it.
 const GATHERED_FOR: Duration = Duration::from_millis(300);
 
-/// The owners whose objects changed since they were told.
+/// The owners whose objects changed since their last notification.
 #[derive(Clone, Debug, Default)]
 pub struct ChangedOwners(Arc<Waiting>);
 
@@ -30,14 +30,14 @@ struct Waiting {
 }
 
 impl ChangedOwners {
-    /// Adds an owner, of whose objects one came, changed or went.
+    /// Adds an owner, one of whose objects came, changed or went.
     pub fn add(&self, owner: ObjectKey) {
         if lock(&self.0.owners).insert(owner) {
             self.0.added.notify_one();
         }
     }
 
-    /// The owners to tell, each at its time. For one reader alone.
+    /// The owners to notify, each at its time. For a single reader.
     pub fn due(&self) -> BoxStream<'static, ObjectKey> {
         batches(Arc::clone(&self.0))
             .flat_map(futures::stream::iter)
@@ -61,7 +61,7 @@ fn batches(waiting: Arc<Waiting>) -> impl Stream<Item = Vec<ObjectKey>> + Send {
     })
 }
 
-/// Takes the owners that were not told for long enough, and notes when they are.
+/// Takes the owners not notified for long enough, and notes the time of this notification.
 fn take_due(
     owners: &mut HashSet<ObjectKey>,
     told_at: &mut HashMap<ObjectKey, Instant>,

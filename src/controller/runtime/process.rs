@@ -55,19 +55,18 @@ const TIDIES_EVERY: Duration = Duration::from_secs(15);
 /// The longest wait for an API server that cannot be reached when this process starts.
 const ASKS_AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long work that cannot be stopped may go on while the process leaves, and still has the
+/// How long work that cannot be stopped may go on while the process shuts down and still holds the
 /// Lease.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
-/// How much longer than an attempt may take nothing may move before the process counts as dead.
+/// How long after the time of an attempt nothing may move before the process counts as dead.
 const STANDS_STILL_FOR: Duration = Duration::from_secs(300);
 
 /// Runs the controller until SIGTERM or SIGINT, or until leadership is lost.
 ///
 /// # Errors
 ///
-/// Where the process cannot do its work at all. The failure of single objects is told in their
-/// status.
+/// If the process cannot work at all. Failures of single objects are reported in their status.
 pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     telemetry::init(options.log_level, options.log_encoding)?;
     telemetry::log_panics();
@@ -107,11 +106,11 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
                 error = process.work() => Err(error),
                 ended = tasks.ended() => Err(ended),
                 () = &mut stop => Ok(()),
-                // Another process begins in a few seconds: nothing is waited for.
+                // Another process begins in a few seconds: wait for nothing.
                 () = held.lost() => return Err(crate::ops::Error::LostLease.into()),
             };
             mirrors.close();
-            // Whoever takes the Lease should not meet what this process began.
+            // Whoever takes the Lease should not run into work that this process began.
             let _ = tokio::time::timeout(LEAVES_WITHIN, slots.wait_until_all_are_free()).await;
             held.release().await;
             result
@@ -133,8 +132,7 @@ struct Process {
 }
 
 impl Process {
-    /// Prepares all that needs no API server, and starts the tasks that a process has which stands
-    /// by.
+    /// Prepares everything that needs no API server, and starts the tasks that also run on standby.
     async fn start(options: ControllerOptions, tasks: &mut Tasks) -> Result<Self, Error> {
         let too_deep = TooDeep::default();
         let client = api_client::new(Config::infer().await?, &too_deep)?;
@@ -182,7 +180,7 @@ impl Process {
         Ok(process)
     }
 
-    /// What brings the metrics up to date before each answer.
+    /// Returns what updates the metrics before each response.
     fn refresh(&self) -> impl Fn() + Clone + Send + Sync + 'static {
         let (metrics, mirrors) = (self.metrics.clone(), Arc::clone(&self.mirrors));
         let (notifier, too_deep) = (self.notifier.clone(), self.too_deep.clone());
@@ -204,7 +202,7 @@ impl Process {
         }
     }
 
-    /// Watches and reconciles; returns why that came to an end.
+    /// Watches and reconciles; returns why it ended.
     async fn work(self) -> Error {
         let mut tasks = Tasks::default();
         match self.begin(&mut tasks).await {
@@ -285,8 +283,8 @@ impl Process {
     }
 }
 
-/// Takes pushes and serves the page, where that is asked for. Only who works does: who stands by
-/// knows no objects.
+/// Takes pushes and serves the page, if configured. Only the process that works does: one on
+/// standby knows no objects.
 async fn answer_requests(
     tasks: &mut Tasks,
     context: &Arc<Context>,
@@ -315,7 +313,7 @@ async fn answer_requests(
     Ok(())
 }
 
-/// Begins the loops of all kinds.
+/// Starts the loops of all kinds.
 fn spawn_controllers(
     tasks: &mut Tasks,
     writers: Writers,
@@ -349,7 +347,7 @@ fn spawn_controllers(
     });
 }
 
-/// What changes of what the page shows.
+/// Changes to what the page shows.
 fn shown_changes(triggers: &Triggers) -> BoxStream<'static, ChangedObject> {
     let shown = |change| {
         let changed = match change {
@@ -377,13 +375,13 @@ struct Tasks(JoinSet<&'static str>);
 impl Tasks {
     fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(async move {
-            // So that what interrupts it is told with its name.
+            // So that an interruption is reported with the task's name.
             let _ = panics::caught(task).await;
             name
         });
     }
 
-    /// Waits until the first of them ends, which none should.
+    /// Waits until the first task ends, which none should.
     async fn ended(&mut self) -> Error {
         match self.0.join_next().await {
             Some(Ok(name)) => Error::TaskEnded(name.to_owned()),
@@ -402,7 +400,7 @@ async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository
             && !objects::is_gone(&repositories, object)
     };
     loop {
-        // What is dropped of objects that a watch has not listed to the end comes back when they are
+        // What is dropped while a watch has not listed all objects comes back when they are
         // reconciled.
         context.dependents.retain(exists);
         context.look_requests.retain(exists);
@@ -419,7 +417,7 @@ async fn tidy(context: Arc<Context>, repositories: Store<Guarded<PatchRepository
     }
 }
 
-/// Where the watches of the resources write to.
+/// The stores that the watches of the resources write to.
 #[derive(Default)]
 struct Writers {
     patch_sets: Writer<Guarded<PatchSet>>,
@@ -441,8 +439,8 @@ impl Writers {
     }
 }
 
-/// Sees to it that the API server knows a kind. One that cannot be reached, or has a fault of its
-/// own, is waited for: whoever starts this process again would do so later and later.
+/// Checks that the API server serves a kind. Waits while the server cannot be reached or has a
+/// fault of its own: whatever restarts this process would wait longer each time.
 async fn is_installed<K: Reconciled>(scope: &WatchScope) -> Result<(), Error> {
     let api = scope.api::<K>();
     let mut failures = 0;

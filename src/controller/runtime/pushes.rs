@@ -1,9 +1,9 @@
-//! Pushes that were received: each is checked against the Secret that its path names, and wakes the
-//! objects of that Secret's namespace that read the repository, with a new look at it.
+//! Received pushes: each is checked against the Secret that its path names, and has the objects in
+//! that Secret's namespace that read the repository take a new look at it.
 //!
-//! A Secret counts only where a label says so, and hooks are told by the watch of all Secrets: one
-//! that does not exist costs no request to the API server. What a tenant's token can cause is work
-//! for objects of that tenant, no more often than the rates below.
+//! A Secret counts only if a label says so, and hooks are looked up in the watch of all Secrets:
+//! one that does not exist costs no request to the API server. All that a tenant's token can cause
+//! is work for objects of that tenant, no more often than the rates below.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use crate::ops::metrics::PushOutcome;
 use crate::ops::push_server::{ReceivedPush, ReceivedPushes};
 use crate::webhook::{BodyEncoding, HookEvent, HookKind, repositories};
 
-/// How often requests for one hook are looked at.
+/// How often requests for one hook are processed.
 const OF_HOOK: Rate = Rate {
     burst: 30,
     every: Duration::from_secs(1),
@@ -36,22 +36,22 @@ const OF_NAMESPACE: Rate = Rate {
     burst: 120,
     every: Duration::from_millis(200),
 };
-/// How many pushes to a repository wake a namespace's objects at once. From then on one does each
+/// How many pushes to a repository wake a namespace's objects at once. Beyond that, one does per
 /// `--min-interval`.
 const AT_ONCE: u32 = 3;
-/// How many repositories may have a push that waits. Those beyond wait for their objects' interval.
+/// How many repositories may have a waiting push. Further ones wait for their objects' interval.
 const WAITING: usize = 4096;
 /// The longest part of an error that is logged, in characters.
 const LONGEST_ERROR: usize = 200;
 
-/// What looks at pushes.
+/// Checks pushes, and wakes the objects concerned.
 struct PushReceiver {
     context: Arc<Context>,
     triggers: Triggers,
     hooks: Rates<ObjectKey>,
     namespaces: Rates<String>,
     repositories: Rates<Repository>,
-    /// The repositories of which a push waits for its turn.
+    /// The repositories with a push that waits for its turn.
     waiting: Mutex<HashSet<Repository>>,
 }
 
@@ -62,7 +62,7 @@ struct Repository {
     location: String,
 }
 
-/// Looks at pushes until there are no more.
+/// Processes pushes until there are no more.
 pub async fn receive(context: Arc<Context>, triggers: Triggers, mut pushes: ReceivedPushes) {
     let receiver = Arc::new(PushReceiver {
         hooks: Rates::new(OF_HOOK),
@@ -75,13 +75,13 @@ pub async fn receive(context: Arc<Context>, triggers: Triggers, mut pushes: Rece
         context,
         triggers,
     });
-    // As many as there are places for requests, and those that wait.
+    // At most one for each request that is served, and those that wait.
     let mut tasks = JoinSet::new();
     while let Some(push) = pushes.recv().await {
         while tasks.try_join_next().is_some() {}
         let receiver = Arc::clone(&receiver);
         tasks.spawn(async move {
-            // What interrupts it is logged; the next push is another one.
+            // An interruption is logged; the next push is not affected.
             let _ = panics::caught(receiver.look_at(push)).await;
         });
     }
@@ -101,7 +101,7 @@ impl PushReceiver {
             },
             at,
         ) = (push.hook.clone(), push.at);
-        // The body is dropped before anything is waited for.
+        // Drop the body before waiting for anything.
         drop(push);
         if concerned.is_empty() {
             tracing::info!(namespace, hook, "a push concerns no object");
@@ -115,7 +115,7 @@ impl PushReceiver {
         }
     }
 
-    /// Whether a push is one of its hook's owner, and the repositories that it concerns.
+    /// Checks that a push comes from its hook's owner; returns the repositories that it concerns.
     async fn check(&self, push: &ReceivedPush) -> Result<BTreeSet<Repository>, PushOutcome> {
         let ObjectKey { namespace, name } = &push.hook;
         let Some(label) = self.context.referents.webhook_label(&push.hook) else {
@@ -184,7 +184,7 @@ impl PushReceiver {
             .on(&Dependency::Repository { namespace, location })
     }
 
-    /// Has all who read a repository look at it anew, by one look that begins after the push.
+    /// Has all readers of a repository look at it again, by one look that begins after the push.
     fn wake(&self, hook: &str, repository: &Repository, at: Instant) {
         let Repository { namespace, location } = repository;
         let readers = self.readers(repository);
@@ -224,7 +224,7 @@ impl PushReceiver {
     }
 }
 
-/// How a body is written, as its sender says.
+/// How a body is encoded, according to its sender.
 fn encoding(headers: &HeaderMap) -> BodyEncoding {
     let form = b"application/x-www-form-urlencoded";
     match headers.get(header::CONTENT_TYPE) {

@@ -40,14 +40,14 @@ use crate::plan::{Failure, Outcome, Retry, Step, backoff};
 /// the shortest jittered interval, so that each object's own turn finds news.
 const SHARED_SHARE: f64 = 0.9;
 
-/// How long work on a new generation goes on before the status says that it has begun. What is done
+/// How long work on a new generation goes on before the status says that it has begun. Work done
 /// sooner costs one write.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 
-/// How old the digest of an image that a tag stands for may be when the spec is new.
+/// How old the digest that a tag was resolved to may be when the spec is new.
 const LONGEST_PIN_FOR_NEW_SPEC: Duration = Duration::from_millis(500);
 
-/// How often what is kept of objects is looked through for those that are gone.
+/// How often what is kept of objects that are gone is dropped.
 const TIDIES_EVERY: Duration = Duration::from_secs(15);
 
 /// How long an attempt may go on after its deadline. Each step ends by itself at the deadline; what
@@ -61,7 +61,7 @@ struct KindRuntime<K: Pipeline> {
     store: Store<Guarded<K>>,
 }
 
-/// The controller of a kind. It ends where its watch does, which does not.
+/// The controller of a kind. It ends only with its watch, which never does.
 pub async fn controller<K: Pipeline>(
     scope: &WatchScope,
     context: &Arc<Context>,
@@ -85,8 +85,8 @@ pub async fn controller<K: Pipeline>(
     let ready = {
         let context = Arc::clone(context);
         async move {
-            // Of what an object is made with, it is known only then whether it is there. An error
-            // means that a watch has ended, and with it this.
+            // Only then is it known whether what an object is made with exists. An error means that
+            // a watch has ended, and this with it.
             let _ = tokio::join!(
                 store.wait_until_ready(),
                 context.patch_sets.wait_until_ready(),
@@ -101,8 +101,7 @@ pub async fn controller<K: Pipeline>(
             reconcile(key, begun, Arc::clone(&kind)).instrument(span)
         }
     };
-    // Each object waits for its turn itself: in one queue of all, the first to come would be served
-    // first.
+    // Each object waits for its turn itself: a single queue would serve first come, first served.
     let working = work_queue::run(asked, ready, work);
     let tidying = async {
         loop {
@@ -132,7 +131,7 @@ fn changed<K: Pipeline>(
         move |object: &Guarded<K>| {
             note_seen(&context, object);
             let changed = referent::<K>(object);
-            // Most concern nobody, and of all that are listed at once not each could be told.
+            // Most changes concern no object, and those of a full list could not all be sent.
             if context.dependents.is_any_on(&Dependency::Object(changed.clone())) {
                 teller.send(ObservedChange::One(changed));
             }
@@ -206,7 +205,7 @@ fn repository_of(object: &impl ResourceExt) -> Option<ObjectKey> {
     Some(ObjectKey::new(object.namespace().unwrap_or_default(), name))
 }
 
-/// Notes what is seen of an object: what it depends on, and whether somebody asks for a look.
+/// Notes what is seen of an object: what it depends on, and whether a look is requested.
 fn note_seen<K: Pipeline>(context: &Context, object: &Guarded<K>) {
     let Ok(read) = &object.0 else { return };
     let seen = referent::<K>(object);
@@ -236,8 +235,8 @@ fn deletion<K: Pipeline>(object: &Guarded<K>) -> Option<u64> {
     object.meta().deletion_timestamp.as_ref().map(|_| 1)
 }
 
-/// Waits for the object's turn, and does what there is to do for it. Gives after which time to look
-/// again; where it is `None`, something has to change first.
+/// Waits for the object's turn, and does what there is to do for it. Returns the time after which
+/// to look again; `None` if something has to change first.
 async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRuntime<K>>) -> Option<Duration> {
     let slot = kind.context.slots.wait(&key.namespace).await;
     begun.mark();
@@ -250,7 +249,7 @@ async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRunt
 }
 
 impl<K: Pipeline> KindRuntime<K> {
-    /// Forgets what is kept of objects that are gone, and the statuses that the store has too.
+    /// Forgets what is kept of objects that are gone, and the statuses that the store has as well.
     fn forget_gone(&self) {
         let objects = self.store.state();
         for object in &objects {
@@ -310,7 +309,7 @@ impl<K: Pipeline> KindRuntime<K> {
         match self.work_on(object).await {
             Ok(worked) => Ok(worked),
             Err(Interrupted::Failed(error)) => Err(error),
-            // The watch brings what somebody else wrote, until then.
+            // Until then, the watch brings what somebody else wrote.
             Err(Interrupted::Overtaken) => {
                 let failures = self.statuses.note_overtaken(meta.uid.clone().unwrap_or_default());
                 let delay = backoff::after_failures(failures, backoff::LONGEST);
@@ -319,7 +318,7 @@ impl<K: Pipeline> KindRuntime<K> {
         }
     }
 
-    /// Begins a new generation, has the object's steps done, and settles what they came to.
+    /// Begins a new generation, runs the object's steps, and settles their outcome.
     async fn work_on(&self, object: &K) -> Result<(Option<Duration>, OutcomeLabel), Interrupted> {
         let looks = UsedLooks::default();
         let journal = Journal::open(&self.context, &self.statuses, object);
@@ -350,7 +349,7 @@ impl<K: Pipeline> KindRuntime<K> {
                 }
             }
         };
-        // What is not there yet may be pushed at any time, or be newer than the look.
+        // What does not exist yet may be pushed at any time, or be newer than the look.
         let fails_by_sources =
             matches!(&outcome, Outcome::Failed(failure, _) if failure.step == Step::Source);
         let has_failed = if let Outcome::Failed(failure, _) = &outcome {
@@ -412,9 +411,9 @@ impl<K: Pipeline> KindRuntime<K> {
         }
     }
 
-    /// Notes what an object was answered by. Its upstreams are looked at once more where the looks
-    /// may be older than what it was looked at for: whoever made it may have pushed a moment before,
-    /// and a forge may tell of a push before its refs do.
+    /// Notes what an object was answered by. Its upstreams get a second look if the looks may be
+    /// older than what triggered the reconciliation: whoever made the object may have pushed a
+    /// moment before, and a forge may report a push before its refs do.
     fn note_answered(&self, object: &K, occasion: Occasion, ended: OutcomeLabel, looks: UsedLooks) {
         let (context, this) = (&self.context, referent::<K>(object));
         let generation = object.meta().generation.unwrap_or_default();
@@ -454,13 +453,13 @@ impl<K: Pipeline> KindRuntime<K> {
             random_fraction(),
         );
         Some(match next {
-            // Sooner, the look that served this time would serve again.
+            // Any sooner, the look that served this time would serve again.
             Next::Interval => delay.max(self.context.options.min_interval),
             _ => delay,
         })
     }
 
-    /// One attempt, which ends soon after its deadline, and whose defects are its own.
+    /// Makes one attempt, which ends soon after its deadline and whose panics affect nothing else.
     async fn attempt(&self, turn: &Turn<'_, K>) -> Result<Outcome<K::Sources, K::Done>, Interrupted> {
         let attempt = panics::caught(async {
             let outcome = K::run(turn).await?;

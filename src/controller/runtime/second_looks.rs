@@ -1,5 +1,5 @@
-//! Looks once more at upstreams, for objects that were answered by a look which may be older than
-//! what they were looked at for.
+//! Takes a second look at upstreams, for objects answered by a look that may be older than what
+//! triggered their reconciliation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::controller::inputs::upstreams::blocking;
 use crate::controller::state::second_looks::SecondLook;
 use crate::controller::state::slots;
 
-/// How often it is seen whether an upstream is due.
+/// How often to check whether an upstream is due.
 const SEEN_EVERY: Duration = Duration::from_millis(500);
 
-/// What is looked at, in errors.
+/// What errors say is being looked at.
 const WHAT: &str = "an upstream";
 
-/// Looks at each upstream that waits for it, as soon as it may be looked at again, and has the
-/// objects looked at whose refs moved.
+/// Looks at each waiting upstream as soon as it may be looked at again, and wakes the objects whose
+/// refs moved.
 pub async fn look_when_due(context: Arc<Context>) {
     let mut looking = JoinSet::new();
     loop {
@@ -31,7 +31,7 @@ pub async fn look_when_due(context: Arc<Context>) {
         for due in context.second_looks.take_due(Instant::now(), rest) {
             let context = Arc::clone(&context);
             looking.spawn(async move {
-                // What interrupts it is logged; the objects' interval counts then.
+                // An interruption is logged; the objects then wait for their interval.
                 let _ = panics::caught(look(&context, due)).await;
             });
         }
@@ -52,7 +52,7 @@ async fn look(context: &Arc<Context>, due: SecondLook) {
         slots::run_within(slot, blocking(context, WHAT, deadline, work)).await
     };
     let objects = due.objects().count();
-    // Where the server cannot be asked, all are told that by their own look.
+    // If the server cannot be reached, each object finds out by its own look.
     let moved = looked.unwrap_or_else(|_| due.objects().cloned().collect());
     tracing::debug!(
         objects,
@@ -65,7 +65,7 @@ async fn look(context: &Arc<Context>, due: SecondLook) {
     }
 }
 
-/// The objects whose refs are not what they were answered with.
+/// The objects whose refs differ from what they were answered with.
 fn moved(mirrors: &Mirrors, due: &SecondLook, deadline: Instant) -> Vec<Referent> {
     let newest = Freshness::MaxAge(Duration::ZERO);
     let moved = due.refs().filter(|(want, shown)| {

@@ -12,7 +12,7 @@ use patchset_api::referent::{Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
-/// How many changes may wait. Where more come at once, everything is looked at.
+/// How many changes may wait. If more come at once, everything is looked at.
 const WAITING: usize = 1024;
 
 /// What changed.
@@ -26,12 +26,12 @@ pub enum ObservedChange {
     Any,
 }
 
-/// Where controllers get the changes from, and tell those of their own objects.
+/// Where controllers get changes from, and announce those of their own objects.
 #[derive(Clone)]
 pub struct Triggers {
     changes: broadcast::Sender<ObservedChange>,
     seen: broadcast::Sender<Referent>,
-    /// Those whose objects changed.
+    /// The owners whose objects changed.
     pub owners: ChangedOwners,
 }
 
@@ -49,7 +49,7 @@ impl Triggers {
             .boxed()
     }
 
-    /// Tells that an object of ours was seen to change, whether or not anything depends on it.
+    /// Announces that an object of ours was seen to change, whether or not anything depends on it.
     pub fn tell_seen(&self, object: Referent) {
         let _ = self.seen.send(object);
     }
@@ -62,8 +62,8 @@ impl Triggers {
     }
 }
 
-/// Runs the watches, drops outdated contents, and passes the changes on that may concern somebody: of
-/// all Secrets of a cluster few do, and where all are listed anew not each could be told.
+/// Runs the watches, drops outdated contents, and passes on the changes that may concern an object:
+/// few of a cluster's Secrets do, and those of a full list could not all be sent.
 pub fn fan_out(
     mut changes: ReferentChanges,
     referents: Arc<Referents>,
@@ -87,7 +87,7 @@ pub fn fan_out(
     (run, triggers)
 }
 
-/// Whether an object may be of use to one of ours, or made for it: Secrets are made for none.
+/// Whether an object may be used by one of ours, or made for it: Secrets are made for none.
 fn may_concern(dependents: &Dependents, referent: &Referent) -> bool {
     referent.kind != ReferentKind::Secret || dependents.is_any_on(&Dependency::Object(referent.clone()))
 }
@@ -111,7 +111,7 @@ mod tests {
         dependents.record(of_kind(ReferentKind::PatchSet, "a"), by);
         assert!(may_concern(&dependents, &named));
         assert!(!may_concern(&dependents, &of_kind(ReferentKind::Secret, "other")));
-        // It may be the merged file of an override, or a Job, which nobody names.
+        // It may be the merged file of an override, or a Job, which no spec names.
         assert!(may_concern(
             &dependents,
             &of_kind(ReferentKind::ConfigMap, "other")

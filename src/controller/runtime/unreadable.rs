@@ -1,5 +1,5 @@
-//! Objects that the API server holds and this controller cannot read: they are told, and nothing
-//! else is done with them.
+//! Objects that the API server holds but this controller cannot read: they are reported, and
+//! otherwise left alone.
 
 use foreign_text::printable;
 use jiff::Timestamp;
@@ -19,11 +19,11 @@ use crate::plan::conditions::Conditions;
 use crate::status::FIELD_MANAGER;
 use crate::status::events::{self, Note};
 
-/// The most characters of a parser's error that are told.
+/// The most characters of a parser's error that are reported.
 const LONGEST_ERROR: usize = 300;
 
-/// Says in the log, in an Event and in the status that an object cannot be read. What cannot be
-/// written is logged.
+/// Reports in the log, in an Event and in the status that an object cannot be read. Failed writes
+/// are logged.
 pub async fn report<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
     let InvalidObject { error, metadata } = invalid;
     let message = format!(
@@ -63,7 +63,7 @@ fn reference<K: Reconciled>(metadata: &ObjectMeta) -> ObjectReference {
     }
 }
 
-/// Sets the conditions by a merge: the rest of the status may be what cannot be read.
+/// Sets the conditions by a merge patch: the rest of the status may be what cannot be read.
 async fn write<K: Reconciled>(
     context: &Context,
     metadata: &ObjectMeta,

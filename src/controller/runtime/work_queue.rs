@@ -1,9 +1,9 @@
-//! When an object is worked on: as soon as somebody asks for it, and after the wait that its last
-//! work came to; never twice at the same time.
+//! Decides when an object is worked on: as soon as that is requested, and after the wait that its
+//! last work ended with; never twice at the same time.
 //!
-//! All that wait for their turn are held here, and there may be as many of them as there are
-//! objects: what one costs must not grow with the number of the others. (kube's `Controller` polls
-//! each reconciliation that has begun whenever one of them moves.)
+//! Everything that waits for its turn is held here, up to all objects that exist: the cost of one
+//! must not grow with the number of the others. (kube's `Controller` polls each reconciliation that
+//! has begun whenever one of them moves.)
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::{Future, pending};
@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use tokio::task::JoinSet;
 
-/// Whether work that was asked for has begun: from then on it may have missed what changed.
+/// Whether requested work has begun: from then on it may miss changes.
 #[derive(Clone, Debug, Default)]
 pub struct Begun(Arc<AtomicBool>);
 
 impl Begun {
-    /// Marks the work as begun. What it is about is read after that.
+    /// Marks the work as begun. Its object is to be read after that.
     pub fn mark(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -30,11 +30,11 @@ impl Begun {
     }
 }
 
-/// What waits, and what goes on.
+/// What waits, and what is under way.
 #[derive(Debug)]
 struct WorkQueue<T> {
     active: HashMap<T, ActiveWork>,
-    /// When to work on those that nobody has to ask for.
+    /// When to work on objects for which nothing asks.
     due: HashMap<T, Instant>,
     by_time: BTreeSet<(Instant, T)>,
 }
@@ -43,7 +43,7 @@ struct WorkQueue<T> {
 #[derive(Debug, Default)]
 struct ActiveWork {
     begun: Begun,
-    /// Whether somebody asked for it after it began.
+    /// Whether it was requested again after it began.
     again: bool,
 }
 
@@ -56,7 +56,7 @@ impl<T: Clone + Eq + Hash + Ord> WorkQueue<T> {
         }
     }
 
-    /// Asks for work. Gives what notes its beginning, where it is to be started.
+    /// Requests work. Returns the mark of its beginning if it is to be started.
     fn ask(&mut self, key: &T) -> Option<Begun> {
         if let Some(active) = self.active.get_mut(key) {
             active.again |= active.begun.is_noted();
@@ -72,14 +72,14 @@ impl<T: Clone + Eq + Hash + Ord> WorkQueue<T> {
         Some(begun)
     }
 
-    /// Notes that work ended, and after which time it is wanted again. Gives what notes its beginning
-    /// where it is to be started at once.
+    /// Notes that work ended, and the time after which it is wanted again. Returns the mark of its
+    /// beginning if it is to be started again at once.
     fn end(&mut self, key: &T, wait: Option<Duration>) -> Option<Begun> {
         let ended = self.active.remove(key);
         if ended.is_some_and(|ended| ended.again) {
             return self.ask(key);
         }
-        // One that is too far away for the clock does not come.
+        // A time beyond the clock's range never comes.
         if let Some(at) = wait.and_then(|wait| Instant::now().checked_add(wait)) {
             self.due.insert(key.clone(), at);
             self.by_time.insert((at, key.clone()));
@@ -109,11 +109,11 @@ impl<T: Clone + Eq + Hash + Ord> WorkQueue<T> {
     }
 }
 
-/// Starts work on all that is asked for and all that is due, until nobody can ask any more or work
-/// ends badly.
+/// Starts work on all that is requested or due, until there can be no more requests or work ends
+/// badly.
 ///
-/// Nothing is started before `ready`; what is asked for until then is not lost. Work gives the time
-/// after which it is wanted again, where that is known.
+/// Nothing is started before `ready`; requests made until then are not lost. Work returns the time
+/// after which it is wanted again, if known.
 pub async fn run<T, W>(
     asked: impl Stream<Item = T>,
     ready: impl Future<Output = ()>,
@@ -181,7 +181,7 @@ mod tests {
         assert!(queue.ask(&"a").is_none() && queue.ask(&"b").is_some());
         begun.mark();
         assert!(queue.ask(&"a").is_none() && queue.ask(&"a").is_none());
-        // Asked for again, whatever wait it came to.
+        // Requested again, whatever wait resulted.
         assert!(queue.end(&"a", Some(Duration::from_secs(60))).is_some());
         assert!(queue.end(&"a", None).is_none());
         assert!(queue.end(&"b", None).is_none());
@@ -221,7 +221,7 @@ mod tests {
                     begun.mark();
                     worked.lock().unwrap().push(key);
                     done.add_permits(1);
-                    // One that wants to be worked on twice.
+                    // One that asks to be worked on twice.
                     (key == 7 && worked.lock().unwrap().iter().filter(|one| **one == 7).count() < 2)
                         .then_some(Duration::from_millis(1))
                 }
@@ -241,7 +241,7 @@ mod tests {
         running.await.unwrap();
     }
 
-    /// The time of one object must not grow with the number of those that wait.
+    /// The time for one object must not grow with the number of waiting ones.
     #[tokio::test]
     async fn those_that_wait_are_not_looked_at_while_others_work() {
         struct Counted<F>(F, Arc<std::sync::atomic::AtomicUsize>);

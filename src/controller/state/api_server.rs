@@ -25,7 +25,7 @@ where
     store.get(&ObjectRef::new(&key.name).within(&key.namespace))
 }
 
-/// Makes one request to the API server, within the time that one may take.
+/// Makes one request to the API server, within the time allowed for one.
 pub async fn within_limit<T>(
     request: impl Future<Output = kube::Result<T>> + Send,
 ) -> Result<T, crate::status::Error> {

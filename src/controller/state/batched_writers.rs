@@ -1,5 +1,5 @@
-//! One writer for each place: who comes while another writes waits, and what waits is written in
-//! one go.
+//! One writer for each place: orders that come while another is written wait, and are then written
+//! in one go.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,8 +28,8 @@ impl<K, O, A> Default for BatchedWriters<K, O, A> {
 }
 
 impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
-    /// Brings an order to a writer, and gives its answer. Whoever has the turn does the work for
-    /// all orders that wait; the answers are in the order of the orders. `None` if the worker was
+    /// Passes an order to a writer, and returns its answer. Whoever has the turn does the work for
+    /// all waiting orders; the answers are in the order of the orders. `None` if the worker was
     /// stopped, or the turn did not come before the deadline: what was done is not known then.
     pub async fn run<W>(
         &self,
@@ -62,7 +62,7 @@ impl<K: Hash + Eq + Clone, O, A> BatchedWriters<K, O, A> {
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         tokio::time::sleep(GATHER).await;
-        // Who was stopped while it waited wants nothing any more.
+        // An order whose caller was stopped while it waited is dropped.
         let waiting = std::mem::take(&mut *lock(&writer.waiting));
         let (orders, senders): (Vec<O>, Vec<_>) = waiting
             .into_iter()
@@ -115,7 +115,7 @@ mod tests {
         let beside = writers.run(&"a", 2, soon(), std::future::ready);
         let (stopped, beside) = futures::future::join(stopped, beside).await;
         assert!(stopped.is_err());
-        // Its order was under way; what became of it is unknown.
+        // Its order was under way; the outcome is unknown.
         assert_eq!(beside, None);
         assert_eq!(writers.run(&"a", 3, soon(), std::future::ready).await, Some(3));
     }

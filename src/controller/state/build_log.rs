@@ -1,12 +1,12 @@
-//! What is told of the log of a build that failed.
+//! What is reported of a failed build's log.
 
 use foreign_text::printable_lines;
 
-/// How much of a log is told, in characters from its end.
+/// How much of a log is reported, in characters from its end.
 const LOG_CHARACTERS: usize = 2000;
 
-/// The end of a log as it is told: without control characters, and not longer than a status should
-/// be.
+/// The end of a log as it is reported: without control characters, and not longer than a status
+/// should be.
 pub fn tail(log: &str) -> String {
     let plain = anstream::adapter::strip_str(log).to_string();
     let clean = printable_lines(&plain.replace('\r', ""));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use patchset_api::referent::ObjectKey;
 
-/// How long who waits keeps its place in the queue without asking again: some polls of a build that
-/// is queued.
+/// How long a waiting build keeps its place in the queue without asking again: some polls of a
+/// queued build.
 const KEPT: Duration = Duration::from_secs(180);
 
 /// The bounds of builds by one engine.
@@ -31,7 +31,7 @@ impl UnderWay {
     }
 
     /// How many in all. A namespace that has more than its share, because Jobs were made there by
-    /// hand, takes no more than that from the others.
+    /// hand, counts with its share alone.
     pub fn in_all(&self, limits: BuildLimits) -> usize {
         self.0.values().map(|count| limits.in_namespace.min(*count)).sum()
     }
@@ -76,7 +76,7 @@ impl fmt::Display for Queued {
 pub struct BuildQueue(Vec<(ObjectKey, Instant)>);
 
 impl BuildQueue {
-    /// Asks for a place. Where it is given, it does not wait any more; where not, it waits behind
+    /// Asks for a place. If it is given, the build does not wait any more; if not, it waits behind
     /// those that came before.
     pub fn ask(
         &mut self,
@@ -106,18 +106,18 @@ impl BuildQueue {
         self.0.is_empty()
     }
 
-    /// Takes a build out that does not wait any more.
+    /// Removes a build that does not wait any more.
     fn stop_waiting(&mut self, build: &ObjectKey) {
         self.0.retain(|(waiting, _)| waiting != build);
     }
 
-    /// Takes builds out that do not wait any more.
+    /// Removes the builds that do not wait any more.
     pub fn retain(&mut self, waits: impl Fn(&ObjectKey) -> bool) {
         self.0.retain(|(waiting, _)| waits(waiting));
     }
 
-    /// Those that may begin now. The namespace with the fewest builds is next, and in it who came
-    /// first, so that a namespace with many builds does not hold up one with few.
+    /// The builds that may begin. The namespace with the fewest builds is next, and in it the first
+    /// to come, so that a namespace with many builds does not hold up one with few.
     pub fn next_builds(&self, under_way: &UnderWay, limits: BuildLimits) -> Vec<ObjectKey> {
         let mut under_way = under_way.clone();
         let mut waiting: Vec<&ObjectKey> = self.0.iter().map(|(waiting, _)| waiting).collect();
@@ -198,7 +198,7 @@ mod tests {
         let free = under_way(&["greedy"]);
         let turns = [build("honest", 0), build("greedy", 0), build("honest", 1)];
         assert_eq!(queue.next_builds(&free, limits(2, 4)), turns);
-        // Who came later has no turn, also where it asks first.
+        // A later one has no turn, even if it asks first.
         let late = queue.ask(&build("greedy", 1), &free, limits(2, 4), now);
         assert!(late.is_err());
         assert_eq!(queue.ask(&build("honest", 0), &free, limits(2, 4), now), Ok(()));

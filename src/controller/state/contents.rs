@@ -19,7 +19,7 @@ pub struct Contents(Mutex<KeptContents>);
 struct KeptContents {
     entries: HashMap<Referent, ContentsEntry>,
     bytes: usize,
-    /// Counts looks; the entry with the lowest number was not looked at for the longest time.
+    /// Counts looks; the entry with the lowest number is the least recently used.
     looks: u64,
 }
 
@@ -32,7 +32,7 @@ struct ContentsEntry {
 }
 
 impl Contents {
-    /// Returns what an object of this version holds, where that is kept.
+    /// Returns what an object of this version holds, if that is kept.
     pub fn get(&self, referent: &Referent, version: &str) -> Option<Arc<ObjectData>> {
         let kept = &mut *lock(&self.0);
         let entry = kept.entries.get_mut(referent)?;
@@ -44,7 +44,7 @@ impl Contents {
         Some(Arc::clone(&entry.data))
     }
 
-    /// Keeps what an object holds, in place of what was not looked at for the longest time.
+    /// Keeps what an object holds, in place of the least recently used.
     pub fn keep(&self, referent: Referent, version: String, data: Arc<ObjectData>) {
         let bytes = data.iter().map(|(key, value)| key.len() + value.len()).sum();
         let mut kept = lock(&self.0);
@@ -123,7 +123,7 @@ mod tests {
         let contents = Contents::default();
         for n in 0..100 {
             contents.keep(referent(&n.to_string()), "1".into(), data(1 << 20));
-            // The first one is looked at again and again.
+            // The first one is read again and again.
             assert!(contents.get(&referent("0"), "1").is_some(), "{n}");
         }
         assert!(contents.size().1 <= MOST_BYTES);

@@ -15,7 +15,7 @@ use super::batched_writers::BatchedWriters;
 use super::recent::{ClientCache, Recent};
 use crate::plan::Failure;
 
-/// The most objects of which is remembered where their image was seen.
+/// For how many objects to remember where their image was seen.
 const MOST_SEEN: usize = 10_000;
 
 /// Why an image is not where it should be.
@@ -45,7 +45,7 @@ pub enum Placed {
         proposal: ProposalStatus,
         /// The other one.
         into: String,
-        /// What is said of the newest commit, where it is of this controller.
+        /// The message of the newest commit, if this controller made it.
         message: Option<String>,
         /// The labels that the pull request could not be given.
         lacks: Option<MissingLabels>,
@@ -59,12 +59,12 @@ pub enum OpenChanges {
     Nothing,
     /// Something that waits.
     Waits,
-    /// What is to be there could not be brought there.
+    /// What should be there could not be put there.
     Unknown,
 }
 
-/// A namespace, a repository and the branch that commits go to: one writer for each. Those of
-/// another namespace have logins of their own, and wait for nobody here.
+/// A namespace, a repository and the branch that commits go to: one writer for each. Other
+/// namespaces have their own logins, and wait for nothing here.
 pub type WriterPlace = (String, String, Option<String>);
 
 pub type DeliveryAnswer = Result<Placed, NotDelivered>;

@@ -8,7 +8,7 @@ use patchset_api::referent::Referent;
 
 use super::locking::lock;
 
-/// What an object's result may change with.
+/// Something that an object's result depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dependency {
     /// Another object.

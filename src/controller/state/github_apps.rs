@@ -4,5 +4,5 @@ use forges::GitAccess;
 
 use super::recent::ClientCache;
 
-/// How Apps reach repositories. Whoever comes anew costs a request.
+/// How Apps reach repositories. A new one costs a request.
 pub type GitHubApps = ClientCache<GitAccess, 1024>;

@@ -1,4 +1,4 @@
-//! How builds and tests by Jobs stand, by what Kubernetes says of Jobs and pods.
+//! The state of builds and tests by Jobs, from what Kubernetes says of Jobs and pods.
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
@@ -77,7 +77,7 @@ pub struct JobToExplain<'a> {
 /// How a Job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
-    /// All that it should do is done.
+    /// It did all that it should.
     Complete,
     /// It was given up.
     Failed(JobFailure),
@@ -90,10 +90,10 @@ pub struct JobFailure {
     message: String,
 }
 
-/// What a reason means that Kubernetes gives for the state of a Job, pod or container.
+/// What a reason that Kubernetes gives for the state of a Job, pod or container means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReasonKind {
-    /// The time is over that a Job may take.
+    /// The Job took longer than it may.
     DeadlineExceeded,
     /// A pod had to leave its node.
     TakenOffNode,
@@ -136,7 +136,7 @@ pub fn job_end(job: &Job) -> Option<JobEnd> {
     })
 }
 
-/// Why a Job failed, in a sentence that says what to do where that is known.
+/// Why a Job failed, in a sentence that says what to do if that is known.
 pub fn explain_failure(
     job: JobToExplain<'_>,
     failure: &JobFailure,
@@ -179,7 +179,7 @@ pub fn explain_failure(
     }
 }
 
-/// The line of a builder's log that tells its error: the last that says so.
+/// The line of a builder's log that has its error: the last that looks like one.
 fn error_line(log: &str) -> Option<&str> {
     let tells = |line: &&str| {
         let line = line.trim_start().to_ascii_lowercase();

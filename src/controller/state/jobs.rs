@@ -1,4 +1,4 @@
-//! The Jobs that build and test images: watched, started, cancelled, and asked for what became of them.
+//! The Jobs that build and test images: watched, started, cancelled, and asked for their outcome.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -71,7 +71,7 @@ struct JobPlaces {
     patch_sets: Store<Guarded<PatchSet>>,
     limits: BuildLimits,
     taken: Mutex<Taken>,
-    /// Who may begin is woken here.
+    /// Wakes those that may begin.
     wake: UnboundedSender<Referent>,
 }
 
@@ -106,12 +106,12 @@ impl BuildJobs {
             .watch::<Job>(config)
             .modify(|job: &mut Job| {
                 job.managed_fields_mut().clear();
-                // The template is large, and what was asked for stands in the annotations.
+                // The template is large, and the annotations have what was asked for.
                 if let Some(spec) = &mut job.spec {
                     spec.template.spec = None;
                     spec.template.metadata = None;
                 }
-                // Of a Job with our labels that is none of ours, nothing is kept.
+                // Nothing is kept of a Job with our labels that is none of ours.
                 if owner(job).is_none() {
                     (job.spec, job.status) = (None, None);
                     job.labels_mut().clear();
@@ -166,9 +166,9 @@ impl BuildJobs {
         self.store.state().into_iter().filter(is_its_own).collect()
     }
 
-    /// Takes a place for a Job of a `PatchSet`, where the bounds leave one and it is its turn: it
-    /// is given back when the watch shows the Job, or by [`BuildJobs::give_up`]. Where it has to
-    /// wait, the `PatchSet` is woken when its turn comes.
+    /// Takes a place for a Job of a `PatchSet`, if the bounds leave one and it is its turn: it is
+    /// given back when the watch shows the Job, or by [`BuildJobs::give_up`]. If it has to wait,
+    /// the `PatchSet` is woken when its turn comes.
     pub fn take_place(&self, patch_set: &ObjectKey, job: &ObjectKey) -> Result<(), Queued> {
         let mut taken = lock(&self.places.taken);
         let under_way = self.places.under_way(&mut taken);
@@ -178,13 +178,13 @@ impl BuildJobs {
         Ok(())
     }
 
-    /// Gives a place back that was not used.
+    /// Gives back a place that was not used.
     pub fn give_up(&self, job: &ObjectKey) {
         self.places.give_back(job);
     }
 
-    /// Creates a Job. One that is there already and has the same owner and inputs is the same
-    /// attempt, started before a restart or unseen by the watch.
+    /// Creates a Job. An existing one with the same owner and inputs is the same attempt, started
+    /// before a restart or unseen by the watch.
     pub async fn start(&self, job: &NewJob<'_>) -> Result<(), Failure> {
         let NewJob {
             key: job,
@@ -201,7 +201,7 @@ impl BuildJobs {
                 format!("cannot create Job {job}: {error}"),
             )
         };
-        // A field that does not exist is an error, not left out.
+        // Unknown fields are an error, not dropped.
         let request = http::Request::post(format!(
             "/apis/batch/v1/namespaces/{namespace}/jobs?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
         ))
@@ -242,8 +242,8 @@ impl BuildJobs {
         let key = ObjectKey::of_object(job);
         let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
         let parameters = DeleteParams {
-            // The Job stays until its pods are gone, so that what they push is not pushed later
-            // than what comes next.
+            // The Job stays until its pods are gone, so that they push nothing later than what
+            // comes next.
             propagation_policy: Some(kube::api::PropagationPolicy::Foreground),
             preconditions: Some(kube::api::Preconditions {
                 uid: job.uid(),
@@ -262,7 +262,7 @@ impl BuildJobs {
         }
     }
 
-    /// What became of a Job.
+    /// The state of a Job.
     pub async fn look(&self, key: &ObjectKey, purpose: JobPurpose) -> Result<AttemptState, Failure> {
         let job = if let Some(job) = find(&self.store, key) {
             job
@@ -313,7 +313,7 @@ impl BuildJobs {
         Ok(AttemptState::Active(pod.as_ref().and_then(explain_waiting)))
     }
 
-    /// The last pod of a Job. Where it cannot be read, there is none: it only explains.
+    /// The last pod of a Job; `None` if it cannot be read, as it only explains.
     async fn last_pod(&self, job: &ObjectKey) -> Option<Pod> {
         self.find_last_pod(job).await.ok()?
     }
@@ -357,7 +357,7 @@ impl BuildJobs {
                 .await
                 .map_err(|error| failed(&error))?;
             let mut log = Vec::new();
-            // The server need not keep to the limit.
+            // The server may exceed the limit.
             let most = u64::try_from(part.bytes).unwrap_or(u64::MAX);
             let read = stream.take(most).read_to_end(&mut log).await;
             read.map_err(|error| failed(&error))?;
@@ -368,7 +368,7 @@ impl BuildJobs {
             .map(Some)
     }
 
-    /// The end of a pod's log, where that can be read and says something.
+    /// The end of a pod's log, if that can be read and says something.
     async fn log_of(&self, pod: &Pod, purpose: JobPurpose) -> Option<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace()?);
         let parameters = LogParams {
@@ -383,7 +383,7 @@ impl BuildJobs {
 }
 
 impl JobPlaces {
-    /// Gives the place of a Job back that the watch shows or that was not made, and wakes those
+    /// Gives back the place of a Job that the watch shows or that was not made, and wakes those
     /// whose turn it is, and no others.
     fn give_back(&self, job: &ObjectKey) {
         let mut taken = lock(&self.taken);
@@ -401,8 +401,8 @@ impl JobPlaces {
         }
     }
 
-    /// How many builds are under way: Jobs of `PatchSet`s that live, whoever else gives a Job our
-    /// labels.
+    /// How many builds are under way: only Jobs of live `PatchSet`s count, whoever else gives a Job
+    /// our labels.
     fn under_way(&self, taken: &mut Taken) -> UnderWay {
         taken.started.retain(|job| find(&self.jobs, job).is_none());
         taken.queue.retain(|waiting| {

@@ -9,7 +9,7 @@ use patchset_api::referent::Referent;
 
 use super::locking::lock;
 
-/// The objects that are to be looked at with news.
+/// The objects that need a new look.
 #[derive(Debug, Default)]
 pub struct LookRequests(Mutex<HashMap<Referent, LookRequest>>);
 
@@ -18,16 +18,16 @@ pub struct LookRequests(Mutex<HashMap<Referent, LookRequest>>);
 struct LookRequest {
     /// The `requestedAt` that it had last, and when that was first seen.
     asked: Option<(String, Instant)>,
-    /// The generation of its spec that no status is of yet, and when that was first seen.
+    /// The generation of its spec that no status covers yet, and when that was first seen.
     new_spec: Option<(i64, Instant)>,
-    /// When a push to one of its repositories was heard of.
+    /// When a push to one of its repositories was received.
     pushed: Option<Instant>,
-    /// Whether it was answered by a look that may be older than what it was looked at for.
+    /// Whether it was answered by a look that may be older than what triggered the reconciliation.
     second_look: bool,
 }
 
 impl LookRequests {
-    /// Notes an annotation `requestedAt`. One that was seen already was asked for then.
+    /// Notes an annotation `requestedAt`. One that was seen before keeps its time.
     pub fn note_asked(&self, object: &Referent, requested_at: &str, now: Instant) {
         let mut requests = lock(&self.0);
         let request = requests.entry(object.clone()).or_default();
@@ -48,7 +48,7 @@ impl LookRequests {
         (known == requested_at).then_some(*since)
     }
 
-    /// Notes a spec that no status is of. One that was seen already is new since then.
+    /// Notes a spec that no status covers. One that was seen before keeps its time.
     pub fn note_new_spec(&self, object: &Referent, generation: i64, now: Instant) {
         let mut requests = lock(&self.0);
         let request = requests.entry(object.clone()).or_default();
@@ -64,7 +64,7 @@ impl LookRequests {
         (known == generation).then_some(since)
     }
 
-    /// Notes that a status is of a spec. A later one stays.
+    /// Notes that a status covers a spec. A later one stays.
     pub fn answer_spec(&self, object: &Referent, generation: i64) {
         if let Some(request) = lock(&self.0).get_mut(object)
             && request.new_spec.is_some_and(|(known, _)| known <= generation)
@@ -78,7 +78,7 @@ impl LookRequests {
         lock(&self.0).entry(object.clone()).or_default().pushed = Some(now);
     }
 
-    /// When the last push that was not answered yet was heard of.
+    /// When the last push that was not answered yet was received.
     #[must_use]
     pub fn pushed_since(&self, object: &Referent) -> Option<Instant> {
         lock(&self.0).get(object)?.pushed
@@ -93,12 +93,12 @@ impl LookRequests {
         }
     }
 
-    /// Notes that the object is to be looked at once more, by a look as new as the rule allows.
+    /// Notes that the object needs a second look, as new as the rule allows.
     pub fn note_second_look(&self, object: &Referent) {
         lock(&self.0).entry(object.clone()).or_default().second_look = true;
     }
 
-    /// Whether that was noted; it is not from then on.
+    /// Whether that was noted; clears the note.
     #[must_use]
     pub fn take_second_look(&self, object: &Referent) -> bool {
         let mut requests = lock(&self.0);

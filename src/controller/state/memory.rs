@@ -9,7 +9,7 @@ use super::locking::lock;
 /// A status, and the version of the object that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenStatus<S> {
-    /// The resource version; nothing where it is not known.
+    /// The resource version; `None` if it is not known.
     pub version: Option<String>,
     pub status: S,
 }
@@ -36,7 +36,7 @@ impl<S> Default for MemoryEntry<S> {
 }
 
 impl<S> MemoryEntry<S> {
-    /// The status that was written last, where it is newer than a version.
+    /// The status that was written last, if it is newer than a version.
     fn newer_than(&self, resource_version: Option<&str>) -> Option<&SeenStatus<S>> {
         let written = self.written.as_ref()?;
         let number = |version: &str| version.parse::<u64>().ok();
@@ -73,7 +73,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         entry.looks
     }
 
-    /// Forgets what was written: something else stands there. Counts as a failure, and gives their
+    /// Forgets what was written: something else is there. Counts as a failure, and returns their
     /// number.
     pub fn note_overtaken(&self, key: K) -> u32 {
         if let Some(entry) = lock(&self.0).get_mut(&key) {
@@ -82,7 +82,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         self.note_failure(key)
     }
 
-    /// Starts the counts again.
+    /// Resets the counts.
     pub fn note_success(&self, key: &K) {
         if let Some(entry) = lock(&self.0).get_mut(key) {
             (entry.failures, entry.looks) = (0, 0);
@@ -102,7 +102,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         lock(&self.0).get(key)?.newer_than(resource_version).cloned()
     }
 
-    /// Forgets a status that was written, where the watch has brought it.
+    /// Forgets a status that was written, once the watch has brought it.
     pub fn forget_seen(&self, key: &K, resource_version: Option<&str>) {
         if let Some(entry) = lock(&self.0).get_mut(key)
             && entry.newer_than(resource_version).is_none()
@@ -133,12 +133,12 @@ mod tests {
         assert_eq!(memory.newer_than(&"a", Some("9")), None);
         assert_eq!(memory.newer_than(&"a", Some("10")), None);
         assert_eq!(memory.newer_than(&"b", Some("1")), None);
-        // What the watch has brought is kept no second time; what it lacks stays.
+        // What the watch has brought is not kept twice; what it lacks stays.
         memory.forget_seen(&"a", Some("8"));
         assert!(memory.newer_than(&"a", Some("8")).is_some());
         memory.forget_seen(&"a", Some("9"));
         assert_eq!(memory.newer_than(&"a", Some("8")), None);
-        // Something else is there by now.
+        // By then there is something else.
         assert_eq!((memory.note_overtaken("a"), memory.note_overtaken("a")), (1, 2));
         assert_eq!(memory.newer_than(&"a", Some("8")), None);
     }

@@ -6,10 +6,10 @@ use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
-/// How many may wait. Where more come at once, all objects of the kind are looked at.
+/// How many may wait. If more come at once, all objects of the kind are looked at.
 const WAITING: usize = 4096;
 
-/// Where it is said which objects to look at.
+/// Announces which objects to look at.
 #[derive(Debug)]
 pub struct Nudges(broadcast::Sender<Referent>);
 
@@ -29,7 +29,7 @@ impl Default for Nudges {
 }
 
 impl Nudges {
-    /// Has an object looked at.
+    /// Asks for a look at an object.
     pub fn look_at(&self, object: Referent) {
         // No receiver is no error: the controllers may be gone already.
         let _ = self.0.send(object);

@@ -9,20 +9,20 @@ use lru::LruCache;
 
 use super::locking::lock;
 
-/// For how many this is remembered.
+/// How many keys are remembered.
 const MOST: usize = 4096;
 
-/// So many at once, and from then on one each time that this long has passed.
+/// `burst` at once, and from then on one after each `every`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     pub burst: u32,
     pub every: Duration,
 }
 
-/// Rates by keys. What was not asked for longest is forgotten first.
+/// Rates by keys. The least recently used is forgotten first.
 ///
-/// Kept of each is only when it will have its whole burst again (the generic cell rate algorithm, as
-/// ATM has it).
+/// All that is kept of each is when it will have its whole burst again (the generic cell rate
+/// algorithm, as ATM has it).
 #[derive(Debug)]
 pub struct Rates<K: Hash + Eq> {
     rate: Rate,
@@ -43,7 +43,7 @@ impl<K: Hash + Eq> Rates<K> {
     ///
     /// # Errors
     ///
-    /// How long to wait, where there is none: nothing is taken then.
+    /// How long to wait, if there is none: nothing is taken then.
     pub fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         let Rate { burst, every } = self.rate;
         let mut whole_at = lock(&self.whole_at);

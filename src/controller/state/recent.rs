@@ -1,4 +1,4 @@
-//! What is remembered of the most recent of many: what was not asked for longest goes first.
+//! Remembers the most recently used of many values: the least recently used goes first.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use patchset_api::InputsDigest;
 
 use super::locking::lock;
 
-/// Values by keys, at most so many of them.
+/// Values by keys, at most `MOST` of them.
 pub struct Recent<K: Hash + Eq, V, const MOST: usize>(Mutex<LruCache<K, V>>);
 
 /// Clients of other servers' APIs, by a digest of what they were made of: they hold tokens, and
@@ -24,24 +24,24 @@ impl<K: Hash + Eq, V, const MOST: usize> Default for Recent<K, V, MOST> {
 }
 
 impl<K: Hash + Eq, V: Clone, const MOST: usize> Recent<K, V, MOST> {
-    /// The value of a key, where it is remembered.
+    /// The value of a key, if it is remembered.
     pub fn get(&self, key: &K) -> Option<V> {
         lock(&self.0).get(key).cloned()
     }
 
-    /// The same, and another value, which is remembered then, where it is not.
+    /// The value of a key; puts and returns another if none is remembered.
     pub fn get_or_put(&self, key: K, value: impl FnOnce() -> V) -> V {
         lock(&self.0).get_or_insert(key, value).clone()
     }
 
-    /// Remembers a value in place of what the key had, and of what was not asked for longest.
+    /// Remembers a value in place of the key's former one, or of the least recently used.
     pub fn put(&self, key: K, value: V) {
         lock(&self.0).put(key, value);
     }
 }
 
 impl<K: Hash + Eq, C, const MOST: usize> Recent<K, Arc<C>, MOST> {
-    /// Remembers a client, and gives it as it is shared.
+    /// Remembers a client, and returns it shared.
     pub fn keep(&self, key: K, client: C) -> Arc<C> {
         let client = Arc::new(client);
         self.put(key, Arc::clone(&client));

@@ -26,16 +26,16 @@ use patchset_api::{WEBHOOK_LABEL, reason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// How often to look whether a kind of Flux source has been installed meanwhile.
+/// How often to look whether a kind of Flux source has been installed.
 const LOOK_FOR_KIND: Duration = Duration::from_secs(30);
 
 /// How many objects come in a page of a list. Each may have up to 1.5 MiB, and each page takes some
 /// 10 ms, however small they are.
 const FULL_OBJECTS: u32 = 32;
-/// The same where only their metadata is asked for, whose largest parts are left out.
+/// The same for metadata alone, whose largest parts are left out.
 const METADATA: u32 = 50;
 
-/// Labels that begin so are kept, of ConfigMaps, and that of webhooks, of Secrets.
+/// Labels with this prefix are kept of ConfigMaps, and the webhook's label of Secrets.
 const KEPT_LABELS: &str = "reconcile.fluxcd.io/";
 
 /// A stream of objects that changed, came or went.
@@ -50,7 +50,7 @@ pub struct WatchScope {
 }
 
 impl WatchScope {
-    /// All namespaces where none is given.
+    /// All namespaces if none is given.
     #[must_use]
     pub fn new(client: Client, namespace: Option<String>, health: Health) -> Self {
         Self {
@@ -91,13 +91,13 @@ impl WatchScope {
     }
 }
 
-/// What a watch gives.
+/// What a watch yields.
 type Watched<K> = watcher::Result<watcher::Event<K>>;
 
-/// Watches objects, tries again after failures, and has the process's health follow.
+/// Watches objects, retries after failures, and keeps the process's health in step.
 ///
-/// Lists are read from the API server's storage: what it has in memory it gives as a whole only,
-/// not in pages.
+/// Lists are read from the API server's storage: from memory, it serves them only as a whole, not
+/// in pages.
 fn watch_with_health<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -181,7 +181,7 @@ impl Referents {
         self.kept_contents(ReferentKind::Secret, key, &version)
     }
 
-    /// The same of a ConfigMap.
+    /// The same for a ConfigMap.
     #[must_use]
     pub fn kept_config_map(&self, key: &ObjectKey) -> Option<Arc<ObjectData>> {
         let version = self.config_map_metadata(key)?.resource_version()?;

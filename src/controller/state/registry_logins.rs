@@ -1,4 +1,4 @@
-//! Logins for registries that were got from clouds, as long as they are used.
+//! Registry logins obtained from clouds, kept as long as they are used.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,11 +7,11 @@ use std::time::Instant;
 use super::locking::lock;
 use crate::clouds::{CloudIdentity, RegistryLogin};
 
-/// The most logins that are kept, of all namespaces and of one.
+/// The most logins that are kept, in all namespaces and in one.
 const MOST: usize = 2048;
 const MOST_IN_NAMESPACE: usize = 64;
 
-/// The logins that were got.
+/// The logins that were obtained.
 #[derive(Default)]
 pub struct RegistryLogins(Mutex<HashMap<LoginKey, KeptLogin>>);
 
@@ -30,7 +30,7 @@ struct KeptLogin {
     asked_at: Instant,
 }
 
-/// One login. It is locked while it is got, so that many who need it ask once.
+/// One login. It is locked while it is obtained, so that many who need it ask once.
 pub type LoginSlot = Arc<tokio::sync::Mutex<Option<(Instant, RegistryLogin)>>>;
 
 impl RegistryLogins {

@@ -36,7 +36,7 @@ pub struct MadeObjects {
     pub faults: Vec<RepositoryFault>,
     /// Objects that are asked for and refused, and why.
     pub refused: BTreeMap<(MadeKind, String), Reason>,
-    /// Objects that are not asked for, and stay: for why, there is a fault.
+    /// Objects that are not asked for, and stay: a fault says why.
     pub kept: BTreeSet<(MadeKind, String)>,
     /// The objects, by kind and name.
     pub objects: BTreeMap<(MadeKind, String), MadeObject>,
@@ -50,7 +50,7 @@ pub struct MadeObject {
     /// A digest of what identifies the files that it reads in the repository; `None` if that is not
     /// known.
     pub files: Option<InputsDigest>,
-    /// As which object of the API server it is there as it should be; `None` if it is not.
+    /// The object of the API server that is as it should be; `None` if none is.
     pub applied: Option<AppliedObject>,
 }
 

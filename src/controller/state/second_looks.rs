@@ -1,7 +1,7 @@
-//! Upstreams that are looked at once more, as soon as they may be, for objects that were answered by
-//! a look which may be older than what they were looked at for.
+//! Upstreams that get a second look as soon as they may, for objects answered by a look that may be
+//! older than what triggered their reconciliation.
 //!
-//! All objects on an upstream share that look, and one is looked at again only where the ref that it
+//! All objects on an upstream share that look, and one is looked at again only if the ref that it
 //! was answered with has moved.
 
 use std::collections::{HashMap, HashSet};
@@ -40,7 +40,7 @@ impl UsedLooks {
         }
     }
 
-    /// The last that showed each ref.
+    /// The last look that showed each ref.
     #[must_use]
     pub fn into_latest(self) -> Vec<UsedLook> {
         let used = self.0.into_inner().unwrap_or_default();
@@ -56,7 +56,7 @@ impl UsedLooks {
 #[derive(Debug)]
 pub struct SecondLook {
     pub upstream: Upstream,
-    /// When the last look began that somebody was answered by.
+    /// When the last look began that an object was answered by.
     begun: Instant,
     shown: HashMap<RefSpec, Vec<ShownRef>>,
 }
@@ -126,7 +126,7 @@ impl SecondLooks {
         }
     }
 
-    /// Takes the upstreams that may be looked at again: so long after the last look began.
+    /// Takes the upstreams whose last look began at least `rest` ago: they may be looked at again.
     pub fn take_due(&self, now: Instant, rest: Duration) -> Vec<SecondLook> {
         let mut waiting = lock(&self.waiting);
         let due = waiting.extract_if(|_, look| now.saturating_duration_since(look.begun) >= rest);

@@ -1,10 +1,10 @@
-//! Whose turn it is: so many objects are worked on at the same time, and namespaces take turns.
+//! Whose turn it is: a fixed number of objects is worked on at once, and namespaces take turns.
 //!
-//! A namespace never has all places, so that what it does leaves some for the others, and places
-//! that come free go to the namespaces that wait, one after the other, whatever each has waiting.
+//! No namespace ever has all places, so some are left for the others, and places that come free go
+//! to the namespaces that wait, one after the other, whatever each has waiting.
 //!
-//! A place is no core. Most of a reconciliation waits for servers, and what computes runs on threads
-//! that the places alone bound: more places than cores are of use where servers are slow.
+//! A place is not a core. Most of a reconciliation waits for servers, and what computes runs on
+//! threads bounded only by the places: more places than cores help when servers are slow.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -28,19 +28,19 @@ tokio::task_local! {
 #[derive(Clone, Debug)]
 pub struct Slots(Arc<SharedSlots>);
 
-/// Who has the places.
+/// Who shares the places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// One namespace alone.
     OneNamespace,
-    /// All that are there.
+    /// All namespaces.
     Namespaces,
 }
 
 #[derive(Debug)]
 struct SharedSlots {
     queue: Mutex<SlotQueue>,
-    /// Told of each place that is given back.
+    /// Notified of each place that is given back.
     given_back: Notify,
 }
 
@@ -50,7 +50,7 @@ struct SlotQueue {
     /// The most places of one namespace.
     share: usize,
     taken: usize,
-    /// What each namespace has that has anything.
+    /// What each namespace has, if it has anything.
     namespaces: HashMap<String, Namespace>,
     /// Namespaces that wait, the next one first.
     order: VecDeque<String>,
@@ -72,7 +72,7 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// So many places, at least one. Where many namespaces share them, a quarter is kept from each,
+    /// Creates so many places, at least one. If namespaces share them, a quarter is kept from each,
     /// and at least one, if there are two.
     pub fn new(places: u16, sharing: Sharing) -> Self {
         let places = usize::from(places.max(1));
@@ -104,7 +104,7 @@ impl Slots {
         }
     }
 
-    /// How long nothing was begun or ended although somebody waits; `None` where nobody does.
+    /// How long nothing has begun or ended although something waits; `None` if nothing does.
     pub fn stuck_for(&self, now: Instant) -> Option<Duration> {
         let queue = lock(&self.0.queue);
         (!queue.order.is_empty()).then(|| now.saturating_duration_since(queue.moved))
@@ -131,7 +131,7 @@ impl Slots {
                 slots: self.clone(),
                 namespace,
             };
-            // Where nobody waits any more, the turn is dropped, and given back thereby.
+            // If nothing waits any more, the slot is dropped, which gives it back.
             drop(waiting.send(slot));
         }
     }
@@ -156,7 +156,7 @@ impl SlotQueue {
         of_namespace.waiting.push_back(sender);
     }
 
-    /// Takes a place for whoever is next. Who does not wait any more is passed over.
+    /// Takes a place for whoever is next, skipping those that do not wait any more.
     fn next(&mut self) -> Option<(String, oneshot::Sender<Slot>)> {
         while self.taken < self.places {
             let (namespaces, share) = (&self.namespaces, self.share);
@@ -211,9 +211,9 @@ pub async fn run_within<F: Future>(slot: Slot, reconciliation: F) -> F::Output {
 
 /// Runs work off the async threads, as a part of the reconciliation that asks for it.
 ///
-/// A thread cannot be stopped from outside. Therefore the place is taken as long as the work runs,
-/// also where the reconciliation has given it up: what a namespace leaves behind counts against its
-/// own share, and there are never more such threads than places.
+/// A thread cannot be stopped from outside. So the place stays taken as long as the work runs, even
+/// if the reconciliation has given it up: what a namespace leaves behind counts against its own
+/// share, and there are never more such threads than places.
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let slot = CURRENT.try_with(Arc::clone).ok();
     tokio::task::spawn_blocking(move || {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
-    /// Waiters in the order in which they asked; polled once each.
+    /// Waiters in the order of their requests; polled once each.
     fn ask(slots: &Slots, namespaces: &[&str]) -> Vec<(String, futures::future::BoxFuture<'static, Slot>)> {
         let mut waiting = Vec::new();
         for namespace in namespaces {

@@ -10,7 +10,7 @@ use super::batched_writers::BatchedWriters;
 use super::recent::Recent;
 use crate::upkeep::{UpkeepOutcome, UpkeepPlan};
 
-/// The most branches of which the last look is remembered.
+/// For how many branches the last look is remembered.
 const MOST: usize = 4_096;
 
 /// A namespace, a repository in the form that is the same however it is reached, and the branch
@@ -37,7 +37,7 @@ pub struct BranchUpkeep {
     pub outcome: UpkeepOutcome,
     pub began: Instant,
     pub ended: Instant,
-    /// How long it stands after that, where nobody has news.
+    /// How long it stands after that, if there is no news.
     pub lasts: Duration,
     /// How often in a row it failed.
     pub failures: u32,

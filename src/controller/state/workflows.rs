@@ -1,5 +1,5 @@
-//! The workflows of GitHub Actions that build images: who speaks to them, what was asked of them by
-//! this process, and how many are at work.
+//! The workflows of GitHub Actions that build images: their clients, what this process asked of
+//! them, and how many are at work.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,8 @@ use crate::actions::{ActionsClient, RunId, Workflow};
 /// How long the watch may take to show an attempt that was put into the status.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long a run may wait for a runner, beside what it may take, before its place is given to
-/// another.
+/// How long a run may wait for a runner, besides the time that it may take, before its place is
+/// given to another.
 const QUEUED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// The most requests and cancellations that are remembered.
@@ -32,11 +32,11 @@ const MOST_REMEMBERED: usize = 10_000;
 /// What this process knows of a request for a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkflowRequestState {
-    /// It was written to the status by this process, and no run was asked for yet.
+    /// This process wrote it to the status, and requested no run yet.
     Fresh,
-    /// A run may have been asked for, at this time or before.
+    /// A run may have been requested, at this time or before.
     Asked(Instant),
-    /// A run was asked for at this time, and the server said that it begins.
+    /// A run was requested at this time, and the server said that it begins.
     Answered(Instant),
 }
 
@@ -51,7 +51,7 @@ pub struct Workflows {
     followed: Mutex<HashMap<String, FollowedRun>>,
 }
 
-/// Who takes a place, and is not seen to by the watch.
+/// Who takes a place that the watch does not show.
 #[derive(Default)]
 struct RunPlaces {
     /// Objects whose attempt begins, and is not in their watched status yet; since when.
@@ -78,14 +78,14 @@ impl Workflows {
             .get_or_put(request.to_owned(), || WorkflowRequestState::Fresh);
     }
 
-    /// What is known of a request; one from before this process began may have been asked for until
-    /// now.
+    /// What is known of a request; one from before this process began counts as asked for at this
+    /// moment.
     pub fn state_of(&self, request: &str) -> WorkflowRequestState {
         let asked = || WorkflowRequestState::Asked(Instant::now());
         self.requests.get_or_put(request.to_owned(), asked)
     }
 
-    /// Records what became of a request.
+    /// Records the state of a request.
     pub fn record_state(&self, request: &str, known: WorkflowRequestState) {
         self.requests.put(request.to_owned(), known);
     }
@@ -101,7 +101,7 @@ impl Workflows {
         self.cancelled.put(cancelled, Instant::now());
     }
 
-    /// Takes a place for one more build, where the bounds leave one and it is its turn.
+    /// Takes a place for one more build, if the bounds leave one and it is its turn.
     pub fn take_place(
         &self,
         store: &Store<Guarded<PatchSet>>,
@@ -147,8 +147,8 @@ impl Workflows {
         lock(&self.followed).insert(run.uid.clone(), run);
     }
 
-    /// Takes out the runs that nobody follows any more, because their `PatchSet`s are gone: at most
-    /// so many for each namespace.
+    /// Takes out the runs that nothing follows any more, because their `PatchSet`s are gone: at
+    /// most as many as allowed for each namespace.
     pub fn take_orphans(
         &self,
         store: &Store<Guarded<PatchSet>>,
@@ -173,8 +173,8 @@ impl Workflows {
     }
 }
 
-/// Whether a run may be under way. Nobody follows one while patches conflict or the object is
-/// suspended: it holds its place no longer than a run may take.
+/// Whether a run may be under way. Nothing follows one while patches conflict or the object is
+/// suspended: it holds its place at most as long as a run may take.
 fn is_active(patch_set: &PatchSet, limits: BuildLimits, now: Timestamp) -> bool {
     let wanted = patch_set.spec.build.as_ref().filter(|_| !patch_set.spec.suspend);
     let Some(wanted) = wanted.filter(|build| build.engine == Engine::GitHubActions) else {

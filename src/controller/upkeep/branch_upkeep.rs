@@ -30,7 +30,7 @@ use crate::upkeep::{
 /// What the repository is called in messages.
 const WHAT: &str = "upkeep";
 
-/// How many steps are done at most before somebody else comes.
+/// How many steps are done at most before it is somebody else's turn.
 const MOST_STEPS: u32 = 10;
 
 /// The wait after the first lost race; longer after each further one.
@@ -39,7 +39,7 @@ const AFTER_RACE: Duration = Duration::from_millis(50);
 /// How old the knowledge of the upstreams may be: their own looks are newer.
 const UPSTREAMS: Freshness = Freshness::MaxAge(Duration::from_secs(24 * 60 * 60));
 
-/// Does for a branch what there is to do, for all that wait for it, and remembers what came of it.
+/// Does what there is to do for a branch, for all that wait for it, and remembers the outcome.
 pub async fn look_after_branch(
     context: &Arc<Context>,
     branch: &UpkeepBranch,
@@ -125,7 +125,7 @@ pub async fn look_after_branch(
     done
 }
 
-/// That something could not be proposed.
+/// The outcome when something could not be proposed.
 pub fn failed(message: String, known: Option<&UpkeepOutcome>) -> UpkeepOutcome {
     UpkeepOutcome {
         state: UpkeepState::Failed,
@@ -136,13 +136,13 @@ pub fn failed(message: String, known: Option<&UpkeepOutcome>) -> UpkeepOutcome {
     }
 }
 
-/// How long it is until then, and a moment longer.
+/// The time until then, and a moment longer.
 fn time_until(until: Timestamp) -> Duration {
     let left = Duration::try_from(until.duration_since(Timestamp::now()));
     left.unwrap_or_default().saturating_add(Duration::from_secs(1))
 }
 
-/// What the work came to.
+/// The outcome of the work.
 struct Done {
     plan: UpkeepPlan,
     outcome: UpkeepOutcome,
@@ -278,8 +278,7 @@ impl BranchWork<'_> {
         })
     }
 
-    /// Reads the branches and the request, and makes a plan where the one that is known does not
-    /// fit.
+    /// Reads the branches and the request, and makes a plan if the known one does not fit.
     async fn observe(
         &self,
         access: &Access,
@@ -340,7 +339,7 @@ impl BranchWork<'_> {
         let step = next_step(&seen, plan, text, rates, Timestamp::now());
         let begins = matches!(step, UpkeepStep::Push { .. } | UpkeepStep::Open { .. });
         if begins && !plan.pending.is_empty() {
-            // The first request is to have all that is known in a moment.
+            // The first request is to include all that will be known in a moment.
             return UpkeepStep::Wait {
                 until: None,
                 reason: format!("{} of the PatchSets are being tried", plan.pending.len()),
@@ -349,7 +348,7 @@ impl BranchWork<'_> {
         step
     }
 
-    /// Gives who was faster, where somebody was.
+    /// Pushes the plan; returns who was faster, if somebody was.
     async fn push(&self, access: &Access, observed: &UpkeepSituation) -> Result<Option<String>, Failure> {
         let (repository, read) = (access.repository.clone(), Arc::clone(&observed.read));
         let (plan, time) = (observed.prepared.plan.clone(), Timestamp::now());
@@ -460,7 +459,7 @@ impl BranchWork<'_> {
         })
     }
 
-    /// What it came to where nothing more is to be done.
+    /// The outcome when nothing more is to be done.
     fn done(&self, observed: UpkeepSituation, step: UpkeepStep) -> Done {
         let plan = observed.prepared.plan;
         let state_of_request = observed.found.as_ref().map(|found| found.request.state);

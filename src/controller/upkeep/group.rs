@@ -22,12 +22,12 @@ use crate::plan::Failure;
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::upkeep::{SeriesFacts, UpkeepOutcome, UpkeepPlace};
 
-/// The `PatchSet`s of a namespace that read their patches from the same repository, of which one at
-/// least asks for a pull request.
+/// The `PatchSet`s of a namespace that read their patches from the same repository, at least one of
+/// which asks for a pull request.
 pub struct Group {
     /// Those that share the branch, by name; the first says how the request is opened.
     proposing: Vec<(PatchSet, UpkeepPlace)>,
-    /// All that read from the base, those among them.
+    /// All that read from the base, including those.
     readers: Vec<PatchSet>,
 }
 
@@ -42,8 +42,8 @@ impl UpkeepBranch {
     }
 }
 
-/// The form of an address that is the same however the repository is reached; the address itself
-/// where it is none.
+/// The form of an address that is the same however the repository is reached; the text itself if it
+/// is no address.
 fn location(url: &str) -> String {
     let parsed = url.parse::<RepoUrl>();
     parsed.map_or_else(|_| url.to_owned(), |parsed| parsed.location())
@@ -54,8 +54,8 @@ fn patches_url(spec: &PatchSetSpec) -> Option<&str> {
 }
 
 impl Group {
-    /// Finds the group of a branch. What `newer` says of an object goes before what the watch showed
-    /// of it. `None` where nobody asks for a request.
+    /// Finds the group of a branch. `newer` takes precedence over what the watch showed of an
+    /// object. `None` if no object asks for a request.
     pub fn find(context: &Context, branch: &UpkeepBranch, newer: &[PatchSet]) -> Option<Self> {
         let dependency = Dependency::Repository {
             namespace: branch.namespace.clone(),
@@ -126,7 +126,7 @@ impl Group {
         self.proposing.first().map(|(first, _)| &first.spec)
     }
 
-    /// The name of one that shares the branch, and of one that asks for another base with it.
+    /// The name of one that shares the branch, and of one that wants another base for it.
     pub fn disagreement(&self) -> Option<(String, String)> {
         let (first, place) = self.proposing.first()?;
         let other = self.proposing.iter().find(|(_, other)| {
@@ -199,7 +199,7 @@ impl Group {
         inputs.digest()
     }
 
-    /// Whether a status tells of a commit as the branch's last.
+    /// Whether a status names a commit as the branch's last.
     pub fn has_told_commit(&self, commit: &str) -> bool {
         let mut told = self.readers.iter().filter_map(|object| {
             let upkeep = object.status.as_ref()?.upkeep.as_ref()?;
@@ -208,7 +208,7 @@ impl Group {
         told.any(|is_it| is_it)
     }
 
-    /// What a status tells of the request that the group shares.
+    /// What a status says about the request that the group shares.
     pub fn told_outcome(&self) -> Option<UpkeepOutcome> {
         self.readers.iter().find_map(|object| {
             let upkeep = object.status.as_ref()?.upkeep.as_ref()?;
@@ -231,11 +231,11 @@ impl Group {
     }
 
     /// Finds the upstreams of those whose series may be changed, at the commits that their statuses
-    /// tell of. One that has moved on is left out: it comes by itself.
+    /// name. One that has moved on is left out: its own reconciliation follows.
     ///
     /// # Errors
     ///
-    /// Where a Secret cannot be read, or a server not be reached: what a change does is not known
+    /// If a Secret cannot be read, or a server cannot be reached: what a change does is not known
     /// then.
     pub async fn series(
         &self,
@@ -287,8 +287,8 @@ impl Group {
     }
 }
 
-/// The upstream's commit that a status tells of. Where it has to be signed, what the spec's ref
-/// stands for, with the requirement.
+/// The upstream's commit that a status names. If it has to be signed, what the spec's ref stands
+/// for, with that requirement.
 async fn resolved(
     context: &Arc<Context>,
     (object, upstream): (&PatchSet, &Upstream),
@@ -313,7 +313,7 @@ fn is_tried(object: &PatchSet) -> bool {
     !object.spec.suspend && !is(object, condition::SOURCE_RESOLVED, Truth::False)
 }
 
-/// Whether a condition says so.
+/// Whether a condition has this truth.
 fn is(object: &PatchSet, condition: &str, truth: Truth) -> bool {
     let status = object.status.as_ref();
     status.is_some_and(|status| conditions::truth(&status.conditions, condition) == Some(truth))

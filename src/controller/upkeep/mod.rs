@@ -1,8 +1,8 @@
-//! Looks after the patches of `PatchSet`s in their repository: proposes what is to be dropped or made
-//! anew as a pull request, and keeps it up to date.
+//! Looks after the patches of `PatchSet`s in their repository: proposes what is to be dropped or
+//! refreshed as a pull request, and keeps that up to date.
 //!
-//! What is to be done, in which words and with which manners, is `crate::upkeep`'s; here it is
-//! observed and done.
+//! `crate::upkeep` decides what is to be done, in which words and with which manners; this module
+//! observes and acts.
 
 mod branch_upkeep;
 mod group;
@@ -31,13 +31,13 @@ use patchset_api::conditions::{self, Truth};
 use patchset_api::reason::{self, condition};
 use patchset_api::status::PatchSetStatus;
 
-/// How long it may take at least.
+/// The least time that it is given.
 const LEAST_TIME: Duration = Duration::from_secs(60);
 
-/// Tells what is to be done for the patches, and has it proposed where the spec asks for that. Gives
-/// after which time at most to look again.
+/// Reports what is to be done for the patches, and has it proposed if the spec asks for that.
+/// Returns the longest time until it has to look again.
 ///
-/// Whatever fails is told in `status.upkeep` and in its condition alone.
+/// Failures are reported in `status.upkeep` and in its condition alone.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub async fn look_after(turn: &Turn<'_, PatchSet>) -> Result<Option<Duration>, I
         Err(error) => (Shared::Impossible(error), None),
         Ok(Some(place)) => match shared_upkeep(turn, &newest, &place).await {
             Some((shared, again)) => (Shared::Branch(shared), Some(again)),
-            // Whoever does the work was stopped: what was done is seen the next time.
+            // The worker was stopped: what was done is seen the next time.
             None => return Ok(Some(turn.context.options.min_interval)),
         },
     };
@@ -71,11 +71,11 @@ enum Shared {
     Nothing,
     /// It cannot be proposed.
     Impossible(PlaceError),
-    /// What became of the branch.
+    /// What was done for the branch.
     Branch(Arc<BranchUpkeep>),
 }
 
-/// An object with what its status says by now.
+/// An object with its current status.
 fn with_status(object: &PatchSet, status: &PatchSetStatus) -> PatchSet {
     PatchSet {
         status: Some(status.clone()),
@@ -119,8 +119,8 @@ fn told_status(
     }
 }
 
-/// What became of the branch that an object shares, and how long that stands. Where nothing is new
-/// and it was looked at a short time ago, that costs nothing.
+/// What was done for the branch that an object shares, and how long that stands. Costs nothing if
+/// nothing is new and the branch was looked at a short time ago.
 async fn shared_upkeep(
     turn: &Turn<'_, PatchSet>,
     newest: &PatchSet,
@@ -131,7 +131,7 @@ async fn shared_upkeep(
     if let Some(known) = standing(turn, &branch, newest) {
         return Some(known);
     }
-    // What was done before may have taken all the time that there was.
+    // The steps before may have taken all the time.
     let deadline = turn.budget.deadline.max(Instant::now() + LEAST_TIME);
     let order = UpkeepOrder {
         patch_set: newest.clone(),
@@ -155,7 +155,7 @@ async fn shared_upkeep(
     Some((done, again))
 }
 
-/// What is known of a branch, as long as it stands, and for how long still.
+/// What is known of a branch, if it still stands, and for how much longer.
 fn standing(
     turn: &Turn<'_, PatchSet>,
     branch: &UpkeepBranch,
@@ -179,7 +179,7 @@ fn standing(
     Some((known, left))
 }
 
-/// Has those looked at whose statuses do not tell what was done.
+/// Wakes those whose statuses do not say what was done.
 fn nudge_others(context: &Context, branch: &UpkeepBranch, own: &PatchSet, done: &Arc<BranchUpkeep>) {
     let Some(group) = Group::find(context, branch, &[]) else {
         return;
@@ -198,7 +198,7 @@ fn nudge_others(context: &Context, branch: &UpkeepBranch, own: &PatchSet, done: 
     }
 }
 
-/// Tells people what became of the pull request.
+/// Tells people what happened to the pull request.
 async fn tell_news(turn: &Turn<'_, PatchSet>, before: &PatchSetStatus, now: &PatchSetStatus) {
     let of = |conditions: &[Condition]| {
         let found = conditions::find(conditions, condition::UPKEEP_PROPOSED)?;

@@ -1,4 +1,4 @@
-//! The branches of the patches' repository: what is there, and how commits come to it.
+//! The branches of the patches' repository: what they hold, and how commits get there.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::upkeep::{
 /// The most commits of the branch that are read.
 const MOST_COMMITS: usize = 200;
 
-/// How often a plan is made anew without what would make a series worse.
+/// How often a plan is made again without what would make a series worse.
 const MOST_PLANS: usize = 8;
 
 /// The patches' repository.
@@ -35,7 +35,7 @@ pub struct PatchesRepository {
     pub deadline: Instant,
 }
 
-/// What is there.
+/// What the repository holds.
 pub struct ReadRepository {
     /// The name of the branch that is to be changed.
     pub base_name: String,
@@ -45,16 +45,16 @@ pub struct ReadRepository {
     pub tip: Option<Oid>,
 }
 
-/// What becomes of a push.
+/// The outcome of a push.
 pub enum Pushed {
-    /// The branch is there.
+    /// The branch is pushed.
     Done,
-    /// Somebody else was faster, as it was told.
+    /// Somebody else was faster, in the words of the error.
     Raced(String),
 }
 
 impl PatchesRepository {
-    /// Reads the base, and the branch as far as it has what the base has not.
+    /// Reads the base, and what the branch has beyond it.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl PatchesRepository {
         })
     }
 
-    /// The commits of the branch that the base has not, from the oldest.
+    /// The commits of the branch that the base lacks, oldest first.
     fn commits(
         &self,
         mirrors: &Mirrors,
@@ -111,7 +111,7 @@ impl PatchesRepository {
                 })
                 .collect()),
             Err(BranchError::Source(error)) => Err(error),
-            // A merge, or a branch of something else: none of that is made here.
+            // A merge, or a branch of something else: neither is made here.
             Err(BranchError::Format(error)) => Ok(vec![BranchCommit {
                 id: tip.commit().to_string(),
                 author: format!("somebody else ({error})"),
@@ -121,7 +121,7 @@ impl PatchesRepository {
         }
     }
 
-    /// Writes the branch anew: the plan's commits, on the base.
+    /// Rewrites the branch: the plan's commits, on the base.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ pub struct PreparedUpkeep {
     pub text: RequestText,
 }
 
-/// What a plan is made of.
+/// What a plan is made from.
 pub struct PlanInputs {
     pub namespace: String,
     pub facts: Vec<SeriesFacts>,

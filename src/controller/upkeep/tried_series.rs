@@ -1,4 +1,4 @@
-//! Tries what a plan makes of series, and makes their patches anew, over the mirrors of their
+//! Tries what a plan does to series, and refreshes their patches, over the mirrors of their
 //! upstreams.
 
 use std::collections::HashMap;
@@ -24,17 +24,17 @@ pub struct TriedSeries {
     /// The folder of its patches.
     pub folder: String,
     pub upstream: Upstream,
-    /// The upstream's commit that the status tells of.
+    /// The upstream's commit that the status names.
     pub resolved: Resolved,
     /// How the patches are read.
     pub options: Options,
     /// What the status says of the patches.
     pub status: PatchSetStatus,
-    /// Whether its patches may be made anew.
+    /// Whether its patches may be refreshed.
     pub refreshes: MakesAnew,
 }
 
-/// Whether the patches of a series are made anew.
+/// Whether the patches of a series are refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MakesAnew {
     /// Those that need it are.
@@ -43,7 +43,7 @@ pub enum MakesAnew {
     No,
 }
 
-/// Patches made anew, by the `PatchSet` and their names.
+/// Refreshed patches, by `PatchSet` and name.
 #[derive(Default)]
 pub struct Refreshed(HashMap<String, HashMap<String, RefreshedPatch>>);
 
@@ -54,11 +54,11 @@ impl RefreshedPatches for Refreshed {
 }
 
 impl Refreshed {
-    /// Makes the patches anew of all series that want it.
+    /// Refreshes the patches of all series that want it.
     ///
     /// # Errors
     ///
-    /// Where an upstream cannot be read: what is to be done is not known then.
+    /// If an upstream cannot be read: what is to be done is not known then.
     pub fn make(
         mirrors: &Mirrors,
         files: &dyn RepositoryFiles,
@@ -150,7 +150,7 @@ impl TriedSeries {
         }
     }
 
-    /// What became of each patch. Of those that upstream has in another form, the status knows.
+    /// The report on each patch. The status knows those that upstream has in another form.
     fn with_known_merges(&self, series: &Series, patches: &[PatchInput]) -> Vec<PatchReport> {
         let mut reports = series.patches().to_vec();
         for (report, patch) in reports.iter_mut().zip(patches) {
@@ -171,8 +171,7 @@ impl TriedSeries {
         self.status.patches.iter().find(is_it)
     }
 
-    /// Makes patches anew: from the upstream's history where one does not apply, as the status was
-    /// made.
+    /// Refreshes patches: with the upstream's history if one does not apply, as for the status.
     fn refresh(
         &self,
         mirrors: &Mirrors,

@@ -1,9 +1,9 @@
-//! The client of the API server, whose answers are made fit to be read.
+//! The client of the API server, which makes its answers fit to be read.
 //!
-//! A list holds what all tenants wrote, and is parsed as a whole: what one of them nests deeper
-//! than a parser goes would take the list from all others. Therefore each answer passes through
-//! [`Rewriter`], which bounds how deep it is nested and leaves out metadata that nothing here
-//! reads, before anything parses it.
+//! A list holds what all tenants wrote, and is parsed as a whole: a single value nested deeper than
+//! a parser goes would make the list unreadable for all of them. Therefore each answer passes
+//! through [`Rewriter`] before anything parses it. It bounds how deeply the answer is nested, and
+//! leaves out metadata that nothing here reads.
 
 mod rewriter;
 
@@ -23,15 +23,14 @@ use tower::{BoxError, Layer, Service};
 
 use rewriter::{AnnotationsKeeping, Rewriter};
 
-/// How long the API server may take until it begins to answer. Watches begin at once, and then
-/// last.
+/// How long the API server may take to begin its answer. Watches begin at once, and then last.
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
-/// The most bytes of an answer that is no watch, after it was rewritten. Lists come in pages below
-/// that: the API server takes no request of over 3 MiB, and etcd none of over 1.5 MiB.
+/// The most bytes of a rewritten answer other than a watch. Lists come in pages below that: the API
+/// server accepts no request over 3 MiB, and etcd none over 1.5 MiB.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
-/// How many values were left out of the API server's answers because they were nested too deep.
+/// How many values were left out of the API server's answers because they were nested too deeply.
 #[derive(Clone, Debug, Default)]
 pub struct TooDeep(Arc<AtomicU64>);
 
@@ -43,7 +42,7 @@ impl TooDeep {
     }
 }
 
-/// Makes a client of the API server that reads only answers fit to be read.
+/// Makes a client of the API server that bounds every answer before it is parsed.
 ///
 /// # Errors
 ///
@@ -107,7 +106,7 @@ where
             let (mut head, inner) = answer?.into_parts();
             let is_json = has_part(&head.headers, &header::CONTENT_TYPE, "application/json");
             if is_json {
-                // It is of what was sent.
+                // It is the length of what was sent.
                 head.headers.remove(header::CONTENT_LENGTH);
             }
             let body = RewrittenBody {
@@ -136,7 +135,7 @@ fn has_part(headers: &HeaderMap, name: &header::HeaderName, part: &str) -> bool 
 /// A body that is rewritten piece by piece.
 struct RewrittenBody<B> {
     inner: B,
-    /// `None` for what is no JSON, such as the log of a pod.
+    /// `None` for what is not JSON, such as the log of a pod.
     rewriter: Option<Rewriter>,
     /// Bytes that may still come; `None` for a watch, whose events are read one by one.
     left: Option<u64>,

@@ -1,10 +1,10 @@
-//! Bounds how deep JSON is nested, piece by piece as it comes, in constant memory.
+//! Bounds how deeply JSON is nested, piece by piece as it comes, in constant memory.
 
-/// The most objects and arrays that may stand in each other. Those of Kubernetes have about 20, and
+/// The deepest nesting of objects and arrays that is kept. Kubernetes objects have about 20, and
 /// `serde_json` reads 127.
 pub(super) const DEEPEST: usize = 64;
 
-/// The deepest place of `metadata` that is looked for: a list, its items, one of them, its
+/// The deepest level at which `metadata` is looked for: a list, its items, one of them, its
 /// metadata.
 const METADATA_WITHIN: usize = 4;
 
@@ -31,15 +31,15 @@ enum MemberName {
 ///
 /// Each object or array deeper than [`DEEPEST`] becomes `null`. `metadata.managedFields` of an
 /// object, of the items of a list and of the events of a watch becomes empty, and so do its
-/// annotations where they are not of use. All else stays byte for byte, also where it is no JSON.
+/// annotations if they are of no use. Everything else stays byte for byte, even if it is not JSON.
 #[derive(Debug)]
 pub(super) struct Rewriter {
     annotations: AnnotationsKeeping,
-    /// Objects and arrays that are open, but for those that are left out.
+    /// How many objects and arrays are open, except those that are left out.
     depth: usize,
     /// A bit for each of them, from the lowest for the outermost: set for an object.
     objects: u64,
-    /// Objects and arrays that are open within a value that is left out; 0 where none is.
+    /// How many are open within a value that is left out; 0 if none is.
     left_out: usize,
     text: StringState,
     /// Whether the next string names a member.
@@ -225,7 +225,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
-    /// The text after it passed in pieces that end at the places given.
+    /// The text after passing through in pieces that end at these places.
     fn rewritten(text: &str, annotations: AnnotationsKeeping, ends: &[usize]) -> String {
         let mut rewriter = Rewriter::new(annotations);
         let mut ends: Vec<usize> = ends.iter().map(|end| end % (text.len() + 1)).collect();
@@ -239,7 +239,7 @@ mod tests {
         String::from_utf8(kept).unwrap()
     }
 
-    /// What should stay of a value with so many others around it.
+    /// What should remain of a value with this many others around it.
     fn bounded(value: &Value, around: usize) -> Value {
         match value {
             Value::Object(_) | Value::Array(_) if around >= DEEPEST => Value::Null,

@@ -7,7 +7,7 @@ use upstream_history::{UpstreamCommit, commit_url, compare_url};
 
 use crate::page::web_address;
 
-/// Digits of an image's digest that name it in an address.
+/// How many digits of an image's digest name it in an address.
 const DIGITS: usize = 12;
 
 /// Two images, named by the first digits of their digests, as an address has them.
@@ -18,8 +18,8 @@ pub struct ComparedImages {
 }
 
 impl ComparedImages {
-    /// Reads the pairs of an address: `compare=A..B`, or `from=A` and `to=B`; `None` where two are
-    /// not named.
+    /// Reads the pairs of an address: `compare=A..B`, or `from=A` and `to=B`; `None` unless two are
+    /// named.
     #[must_use]
     pub fn read<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let mut images = Self::default();
@@ -43,20 +43,20 @@ fn digits(text: &str) -> String {
     digits.take(DIGITS).collect()
 }
 
-/// What names an image of the history in an address.
+/// The id of an image of the history in an address.
 pub(super) fn image_id(record: &BuildRecord) -> String {
     let digest = record.reference.value().and_then(ImageReference::digest);
     digest.map_or_else(String::new, |digest| digits(digest.digits()))
 }
 
-/// What became of a patch from one image to another.
+/// How a patch differs between two images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ImagePatchChange {
-    /// Its name, and that before where it has another one.
+    /// Its name, with the former one if that differs.
     pub(super) name: String,
     /// `added`, `removed`, `changed` or `renamed`, in words.
     pub(super) what: String,
-    /// The class of the style.
+    /// The CSS class.
     pub(super) class: &'static str,
     /// `+`, `-` or `~`.
     pub(super) sign: char,
@@ -67,18 +67,19 @@ pub(super) struct ImagePatchChange {
 pub(super) struct ImageComparison {
     pub(super) from: String,
     pub(super) to: String,
-    /// The upstream's revisions, each with the page of its commit; one where both have the same.
+    /// The upstream's revisions, each with the page of its commit; one if both images have the
+    /// same.
     pub(super) upstream: Vec<(String, Option<String>)>,
     /// The page with the upstream's commits between them.
     pub(super) upstream_url: Option<String>,
-    /// The patches that are not the same.
+    /// The patches that differ.
     pub(super) patches: Vec<ImagePatchChange>,
-    /// What is not known, or that nothing changed.
+    /// What is unknown, or that nothing changed.
     pub(super) note: Option<String>,
 }
 
 impl ImageComparison {
-    /// Compares two images of an object's history. One that is not there is told.
+    /// Compares two images of an object's history. The error says which one is missing.
     pub(super) fn new(object: &PatchSet, images: &ComparedImages) -> Result<Self, String> {
         let history = object.status.as_ref().map(|status| status.history.as_slice());
         let find = |id: &str| {
@@ -145,7 +146,7 @@ fn commits_page(object: &PatchSet, before: &Revision, after: &Revision) -> Optio
 
 fn changes(before: &[RecordedPatch], after: &[RecordedPatch]) -> Vec<ImagePatchChange> {
     let named = |patches: &[RecordedPatch], name: &str| patches.iter().any(|patch| patch.name == name);
-    // One of the same bytes has another name.
+    // A patch with the same bytes under another name.
     let former = |patch: &RecordedPatch| {
         let same = before.iter().find(|one| one.blob == patch.blob);
         same.filter(|one| !named(after, &one.name))

@@ -16,7 +16,7 @@ const STEPS: [(&str, &str); 8] = [
     (condition::DELIVERED, "Delivered"),
 ];
 
-/// How a step does.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepState {
     /// It is done.
@@ -28,7 +28,7 @@ pub enum StepState {
 }
 
 impl StepState {
-    /// The class of the style.
+    /// The CSS class.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ pub struct FlowStep {
     pub(super) condition: String,
     /// What people call it.
     pub name: String,
-    /// How it does.
+    /// Its state.
     pub state: StepState,
     /// The condition's reason.
     pub reason: String,
@@ -74,7 +74,7 @@ pub struct FlowStep {
     pub message: String,
     /// Since when.
     pub since: String,
-    /// How long it took, in words, where that is told.
+    /// How long it took, in words, if known.
     pub took: Option<String>,
 }
 
@@ -108,7 +108,7 @@ pub(super) fn duration(seconds: i64) -> String {
     }
 }
 
-/// The steps that conditions tell of, in their order; others that this does not know stand behind.
+/// The steps that conditions describe, in order, followed by conditions of unknown types.
 pub(super) fn steps(conditions: &[Condition]) -> Vec<FlowStep> {
     let known = STEPS.iter().filter_map(|(type_, name)| {
         let condition = find(conditions, type_)?;

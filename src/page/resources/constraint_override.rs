@@ -102,11 +102,11 @@ impl ConstraintOverridePage {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         OverrideTemplate {
             frame: &self.frame,
@@ -170,11 +170,11 @@ impl OverridesPage {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         OverridesTemplate {
             frame: &self.frame,

@@ -1,4 +1,4 @@
-//! How long the steps of a `PatchSet` took, as far as its status tells when they began and ended.
+//! How long the steps of a `PatchSet` took, as far as its status says when they began and ended.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use patchset_api::build::BuildStatus;
@@ -7,8 +7,8 @@ use patchset_api::status::PatchSetStatus;
 
 use super::conditions::{FlowStep, duration};
 
-/// Adds what is known to the steps. What a condition's time says is when it became what it is, which
-/// is no duration.
+/// Adds the known durations to the steps. A condition's time says when it last changed, which is
+/// not a duration.
 pub(super) fn add_durations(mut steps: Vec<FlowStep>, status: &PatchSetStatus) -> Vec<FlowStep> {
     for step in &mut steps {
         step.took = match step.condition.as_str() {
@@ -36,8 +36,8 @@ fn built(build: &BuildStatus) -> Option<String> {
     })
 }
 
-/// How long the tests took, from the beginning of the first to the end of the last. Where one runs,
-/// or is told of from before without its beginning, that is not known.
+/// How long the tests took, from the beginning of the first to the end of the last; `None` if one
+/// still runs, or is recorded with its end as its beginning.
 fn tested(build: &BuildStatus) -> Option<String> {
     let results = &build.tests.as_ref()?.results;
     let mut times = Vec::new();
@@ -57,7 +57,7 @@ fn tested(build: &BuildStatus) -> Option<String> {
     Some(format!("took {}", duration(seconds(first, last)?)))
 }
 
-/// How long after it was seen in the registry the image was delivered.
+/// The time from when the image was seen in the registry until it was delivered.
 fn delivered(status: &PatchSetStatus) -> Option<String> {
     let delivered = status.delivered.as_ref()?;
     let mut history = status.history.iter();

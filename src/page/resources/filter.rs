@@ -1,11 +1,11 @@
-//! What of the matrix is looked at. It is in the page's address.
+//! Which part of the matrix is shown. It is in the page's address.
 
 use crate::page::{SeriesView, Standing};
 
-/// The longest value that is taken, in characters.
+/// The longest accepted value, in characters.
 const LONGEST: usize = 200;
 
-/// What of the matrix is looked at; empty values let all through.
+/// Which part of the matrix is shown; empty values let everything through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatrixFilter {
     /// The namespace.
@@ -14,14 +14,14 @@ pub struct MatrixFilter {
     pub component: String,
     /// The release.
     pub release: String,
-    /// How they do: a [`Standing`]'s class.
+    /// Their standing: a [`Standing`]'s class.
     pub state: String,
     /// Words that are all in what is shown of a series.
     pub q: String,
 }
 
 impl MatrixFilter {
-    /// Reads the pairs of an address; what is not known is passed over.
+    /// Reads the pairs of an address; unknown ones are ignored.
     #[must_use]
     pub fn read<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut filter = Self::default();
@@ -50,7 +50,7 @@ impl MatrixFilter {
             && has_all_words(&self.q, || searched_text(series))
     }
 
-    /// Whether all is let through.
+    /// Whether everything is let through.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

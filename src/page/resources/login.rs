@@ -1,27 +1,27 @@
-//! Where a viewer says who they are, and where nothing can be shown.
+//! The page to log in on, and the one shown instead of what a viewer cannot see.
 
 use askama::Template;
 
 use crate::page::RenderError;
 use crate::page::frame::Frame;
 
-/// The page of who is not known, or asks for what is not there.
+/// The page for a viewer who is unknown, or asks for what does not exist.
 #[derive(Clone, Debug)]
 pub struct LoginPage {
     /// What surrounds it.
     pub frame: Frame,
     /// What is wrong, in a sentence.
     pub message: Option<String>,
-    /// Whether a token may be given.
+    /// Whether a token can be entered.
     pub has_form: bool,
 }
 
 impl LoginPage {
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         LoginTemplate {
             frame: &self.frame,

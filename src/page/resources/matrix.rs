@@ -15,7 +15,7 @@ use crate::page::{
     HighlightBudget, Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug,
 };
 
-/// How a patch made anew is got, where there is no folder at hand.
+/// How to get a refreshed patch without a folder at hand.
 pub(super) const REFRESHED: &str = "take the patch made anew: patchset refresh writes it";
 
 /// A `PatchSet` as its cell and its patches.
@@ -97,18 +97,18 @@ fn series_with<'a>(
 pub struct MatrixPage {
     /// What surrounds it.
     pub frame: Frame,
-    /// What of it is looked at.
+    /// Which part of it is shown.
     pub filter: MatrixFilter,
     /// All series that the viewer may list.
     pub series: Vec<SeriesView>,
 }
 
 impl MatrixPage {
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         let namespaces = choices(self.series.iter().filter_map(|one| one.namespace.as_deref()));
         let mut shown: Vec<SeriesView> = self

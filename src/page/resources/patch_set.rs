@@ -31,7 +31,7 @@ pub struct PatchSetPage {
     comparison: Option<Result<ImageComparison, String>>,
 }
 
-/// The patches at a ref to which one could move.
+/// The patches at a candidate ref.
 #[derive(Clone, Debug)]
 struct CandidateView {
     name: String,
@@ -62,9 +62,9 @@ struct HistoryView {
     revision: String,
     reasons: String,
     attempts: u32,
-    /// What names it in an address.
+    /// Its id in an address.
     id: String,
-    /// The one before.
+    /// The id of the one before.
     before: Option<String>,
 }
 
@@ -98,11 +98,11 @@ impl PatchSetPage {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         PatchSetPageTemplate {
             frame: &self.frame,
@@ -113,7 +113,7 @@ impl PatchSetPage {
     }
 }
 
-/// What is built, delivered and runs.
+/// What is built, delivered and running.
 fn facts(status: &PatchSetStatus) -> Vec<(&'static str, String, Option<String>)> {
     let mut facts = Vec::new();
     if let Some(upstream) = &status.upstream {

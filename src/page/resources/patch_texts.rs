@@ -11,13 +11,13 @@ use crate::page::PatchView;
 /// Why texts are not at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbsentTexts {
-    /// Where the patches are, nothing of them is kept.
+    /// The controller keeps no copy of patches from this kind of source.
     NeverKept,
-    /// What is kept of the repository was dropped, or not fetched yet.
+    /// The copy of the repository was dropped, or not fetched yet.
     NoMirror,
     /// Who may read the repository is not known at the moment.
     NoLogin,
-    /// What is kept could not be read in time.
+    /// The copy could not be read in time.
     Unreadable,
 }
 
@@ -43,7 +43,7 @@ impl AbsentTexts {
 /// The texts of an object's patches, as far as they are at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchTexts {
-    /// The bytes, by Git's id of them.
+    /// The bytes, by Git blob id.
     pub by_blob: BTreeMap<Oid, Vec<u8>>,
     /// Those that are larger than a page shows.
     pub too_large: BTreeSet<Oid>,
@@ -61,7 +61,7 @@ impl PatchTexts {
         }
     }
 
-    /// The text of a patch: the one that its object has in itself, or that of its id.
+    /// The text of a patch: the inline one of its object, or the one with its blob id.
     pub(super) fn find<'a>(&'a self, object: &'a PatchSet, patch: &PatchStatus) -> Option<&'a [u8]> {
         let patches = object.spec.patches.as_ref();
         let inline = patches

@@ -88,11 +88,11 @@ impl RepositoryPage {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         RepositoryTemplate {
             frame: &self.frame,
@@ -152,11 +152,11 @@ impl RepositoriesPage {
         }
     }
 
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         RepositoriesTemplate {
             frame: &self.frame,

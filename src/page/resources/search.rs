@@ -1,4 +1,4 @@
-//! Where a patch, a bug, a CVE or a change is, over all components and releases.
+//! Finds a patch, a bug, a CVE or a change in all components and releases.
 
 use askama::Template;
 
@@ -6,7 +6,7 @@ use super::filter::has_all_words;
 use crate::page::frame::Frame;
 use crate::page::{PatchView, RenderError, SeriesView};
 
-/// The most patches that are told.
+/// The most patches that are listed.
 const MOST_FOUND: usize = 500;
 
 /// The search.
@@ -21,11 +21,11 @@ pub struct SearchPage {
 }
 
 impl SearchPage {
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     ///
-    /// If there is no room for it.
+    /// If the template cannot be rendered.
     pub fn render(&self) -> Result<String, RenderError> {
         let is_asked = !self.q.trim().is_empty();
         let mut found: Vec<(&SeriesView, &PatchView)> = Vec::new();
@@ -42,7 +42,7 @@ impl SearchPage {
                 without.push(series);
             }
         }
-        // Only components that have it somewhere are of interest where they lack it.
+        // Where it is missing is of interest only for components that have it elsewhere.
         without.retain(|series| found.iter().any(|(with, _)| with.component == series.component));
         let omitted = found.len().saturating_sub(MOST_FOUND);
         found.truncate(MOST_FOUND);

@@ -15,7 +15,7 @@ pub(super) const RECORDED_BYTES: usize = 8 << 10;
 /// Digits of a patch's id there.
 pub(super) const RECORDED_DIGITS: usize = 12;
 
-/// Puts an image that was not told before into the history.
+/// Adds an image to the history, unless it is the last one there already.
 pub(super) fn remember_image(
     status: &mut PatchSetStatus,
     build: &BuildStatus,
@@ -23,7 +23,7 @@ pub(super) fn remember_image(
     now: Timestamp,
 ) {
     let before = status.image.as_ref().map(|image| &image.reference);
-    // One that had vanished is there again.
+    // An image that had vanished may be back.
     let last = status.history.first().map(|record| &record.reference);
     if before.or(last) == Some(&image.reference) {
         return;

@@ -1,4 +1,4 @@
-//! What the status tells already, so that it is not done again.
+//! What the status already has, so that it is not done again.
 
 use patchset_api::InputsDigest;
 use patchset_api::build::BuildStatus;
@@ -9,7 +9,7 @@ use patchset_api::status::PatchSetStatus;
 use crate::plan::build::is_built;
 use crate::plan::lifecycle::has_results_of;
 
-/// Whether results that were computed from these inputs stand in the status already.
+/// Whether the status already has results that were computed from these inputs.
 #[must_use]
 pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDigest) -> bool {
     has_results_of(previous, inputs_digest)
@@ -17,7 +17,7 @@ pub fn results_are_current(previous: &PatchSetStatus, inputs_digest: &InputsDige
             .is_some_and(|truth| truth != Truth::Unknown)
 }
 
-/// Whether the build in the status was planned from the inputs in the status: the last attempt came
+/// Whether the build in the status was planned from the inputs in the status: the last attempt got
 /// that far.
 #[must_use]
 pub fn is_planned(status: &PatchSetStatus) -> bool {
@@ -35,7 +35,7 @@ pub fn is_planned(status: &PatchSetStatus) -> bool {
         .is_some_and(|reason| PLANNED.contains(&reason))
 }
 
-/// Whether the image of a build is there, as far as the last look at the registry tells.
+/// Whether a build's image exists, as of the last look at the registry.
 #[must_use]
 pub fn image_is_current(status: &PatchSetStatus, build: &BuildStatus) -> bool {
     is_built(status, build) && conditions::is_true(&status.conditions, condition::IMAGE_BUILT)

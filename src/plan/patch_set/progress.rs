@@ -1,4 +1,4 @@
-//! What the steps of an attempt came to, and what the spec asks of it.
+//! The results of an attempt's steps, and what the spec asks of them.
 
 use git_apply_engine::Oid;
 use patchset_api::InputsDigest;
@@ -20,7 +20,7 @@ pub struct Sources {
     pub patches_revision: Option<String>,
     /// A digest over all that the result follows from.
     pub inputs_digest: InputsDigest,
-    /// By whom the sources are signed, in words, where that was looked at.
+    /// Who signed the sources, in words, where that was checked.
     pub signatures: Option<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct ApplyResult {
     pub tree: Oid,
     /// Why upstream's history could not be searched for those that do not.
     pub history_failure: Option<String>,
-    /// What their folder has besides, and is not applied.
+    /// What else their folder has that is not applied.
     pub note: Option<String>,
     /// How far upstream's history was searched, where it was cut.
     pub history_cut: Option<String>,
@@ -42,40 +42,39 @@ pub struct ApplyResult {
 /// The result of an attempt, step by step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchSetProgress {
-    /// What applying the series gave; nothing where the status has it already.
+    /// The result of applying the series; `None` if the status already has it.
     pub checked: Option<ApplyResult>,
-    /// What became of the candidates; nothing where the status has it already.
+    /// The status of each candidate; `None` if the status already has it.
     pub candidates: Option<Vec<CandidateStatus>>,
-    /// What became of the build.
+    /// The outcome of the build.
     pub built: BuildOutcome,
-    /// What became of the delivery of the image that was built.
+    /// The outcome of delivering the image that was built.
     pub delivered: DeliveryOutcome,
-    /// Where an image is that waited to be merged, and was.
+    /// Where the image is whose proposed delivery was merged.
     pub merged_delivery: Option<DeliveryStatus>,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// None is asked for, it was done before, or there is nothing to deliver yet.
     Nothing,
-    /// It is about to be done, or for a later attempt: why.
+    /// It is about to be done, or left for a later attempt; with why.
     Later(String),
-    /// Somebody has to agree first.
+    /// A person has to agree first.
     Held(String),
-    /// It is on a branch that somebody has to merge; where it is delivered besides; a sentence.
-    /// What was delivered before by Git stays.
+    /// It is on a branch that a person has to merge. What was delivered by Git before stays.
     Proposed {
         /// Where it waits.
         proposal: ProposalStatus,
-        /// Where it is delivered besides.
+        /// Where else it is delivered.
         besides: Option<DeliveryStatus>,
         /// The same in a sentence.
         message: String,
     },
-    /// It is where it should be; what was proposed before and is not settled yet.
+    /// It is where it should be; with an earlier proposal that is not settled yet.
     Done(DeliveryStatus, Option<ProposalStatus>),
-    /// It could not be done; where it is delivered besides.
+    /// It could not be done; with where else it is delivered.
     Failed(Failure, Option<DeliveryStatus>),
 }
 
@@ -91,7 +90,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// What is waited for.
+    /// A wait, with its reason, a sentence, and when to look again.
     pub fn new(reason: Reason, message: impl Into<String>, next: Next) -> Self {
         Self {
             reason,
@@ -101,7 +100,7 @@ impl Pending {
     }
 }
 
-/// What became of the build that was asked for.
+/// The outcome of the requested build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildOutcome {
     /// None is asked for, or patches do not apply: what was built before stays.
@@ -114,26 +113,26 @@ pub enum BuildOutcome {
     Awaited {
         /// What is built.
         plan: BuildStatus,
-        /// What is waited for.
+        /// What it waits for.
         pending: Pending,
     },
-    /// The registry has the image, and it does not count yet: it is tested.
+    /// The registry has the image, which does not count yet: it is being tested.
     Testing {
         /// What is built, with the image and its tests.
         plan: BuildStatus,
-        /// What is waited for.
+        /// What it waits for.
         pending: Pending,
     },
     /// The registry has the image.
     Image(BuildStatus, Box<ImageStatus>),
-    /// A step could not be done. What was planned before it is told.
+    /// A step could not be done; with what was planned before it.
     Failed(Failure, Option<BuildStatus>),
 }
 
 /// What the spec asks of the results.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy<'a> {
-    /// Where the patches are to be, in words; nothing where the spec asks for none.
+    /// Where the patches should be, in words; `None` if the spec asks for none.
     pub patches_location: Option<&'a str>,
     /// `spec.mergedPatches`.
     pub merged_patches: MergedPatches,

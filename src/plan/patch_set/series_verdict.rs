@@ -39,7 +39,7 @@ fn count_skipped(status: &PatchSetStatus, merged: MergedPatches) -> usize {
 pub(super) fn verdict(status: &PatchSetStatus, policy: Policy<'_>) -> Verdict {
     let upstream = status.upstream.as_ref();
     let revision = upstream.map_or("the upstream", |upstream| upstream.revision.as_str());
-    // Those that do not apply are listed first, so that one is where there are any.
+    // Those that do not apply are kept in the list first, so it has one if there are any.
     let mut patches = status.patches.iter();
     match patches.find(|patch| !allows_ready(patch, policy.merged_patches)) {
         None => verdict_of_passing(status, policy, revision),
@@ -71,7 +71,7 @@ fn verdict_of_passing(status: &PatchSetStatus, policy: Policy<'_>, revision: &st
     }
 }
 
-/// The verdict where some patches do not apply, of which one is given.
+/// The verdict if some patches do not apply, of which `failing` is one.
 fn verdict_of_failing(
     status: &PatchSetStatus,
     policy: Policy<'_>,
@@ -98,8 +98,8 @@ fn verdict_of_failing(
     }
 }
 
-/// What is told where patches fail in different ways: the reason, and the state of those that it
-/// is of. `skipped` are the merged ones that keep nothing from being ready.
+/// What is reported if patches fail in different ways: the reason, and the state behind it.
+/// `skipped` counts the merged ones that keep nothing from being ready.
 fn worst_failure(status: &PatchSetStatus, skipped: usize) -> (Reason, PatchState) {
     if status.count(PatchState::Conflict) > 0 {
         (reason::PATCH_CONFLICT, PatchState::Conflict)
@@ -148,7 +148,7 @@ fn all_apply(status: &PatchSetStatus, total: usize, revision: &str) -> String {
     message + &omitted_patches_note(status) + &folder_note(status)
 }
 
-/// What the folder of the patches has besides, in words.
+/// What else the patches' folder has, in words.
 fn folder_note(status: &PatchSetStatus) -> String {
     match &status.patches_note {
         None => String::new(),

@@ -55,7 +55,7 @@ pub(super) fn settle_build(
     settle_delivery(settling, delivered, &built)
 }
 
-/// The verdict on a build whose image is there and does not count.
+/// The verdict on a build whose image exists but does not count.
 fn untested_image_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
     let build = status.build.as_ref();
     let awaiting = build.and_then(|build| build.tests.as_ref()?.awaiting.as_ref());
@@ -68,7 +68,7 @@ fn untested_image_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict 
     }
 }
 
-/// Tells what came of the tests of an image that counts.
+/// Records the test results of an image that counts.
 fn mark_tested(settling: &mut Settling<'_, PatchSetStatus>, built: &mut Verdict) {
     let build = settling.status.build.as_ref();
     let tests = tests_verdict(build.and_then(|build| build.tests.as_ref()));
@@ -94,13 +94,13 @@ pub(super) enum BuildEnd {
     /// The image is there, or none is asked for.
     Done,
     Failed(Failure),
-    /// What is waited for.
+    /// The build waits for something.
     Waiting(Pending),
-    /// The image is there, and what is waited for is the end of a test.
+    /// The image is there, and waits for the end of a test.
     Testing(Pending),
 }
 
-/// Puts what became of the build into a status.
+/// Records the outcome of the build in a status.
 pub(super) fn record_build(status: &mut PatchSetStatus, built: BuildOutcome, now: Timestamp) -> BuildEnd {
     match built {
         BuildOutcome::Failed(failure, planned) => {
@@ -142,7 +142,7 @@ pub(super) fn record_build(status: &mut PatchSetStatus, built: BuildOutcome, now
     BuildEnd::Done
 }
 
-/// The verdict where the image is there, or the source alone is asked for.
+/// The verdict if the image is there, or only the source is asked for.
 fn built_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict {
     let mut ready = series.ready;
     let mut message = match &status.image {

@@ -25,7 +25,7 @@ pub(super) fn settle_delivery(
         }
         DeliveryOutcome::Held(message) => {
             let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
-            // The annotation that approves is seen at once.
+            // The approving annotation is noticed at once.
             (status, Next::Interval)
         }
         DeliveryOutcome::Proposed {
@@ -53,7 +53,7 @@ pub(super) fn settle_delivery(
     }
 }
 
-/// Tells that what waited to be merged was, whatever becomes of the next image.
+/// Records that a proposed delivery was merged, whatever happens to the next image.
 pub(super) fn record_merged_delivery(settling: &mut Settling<'_, PatchSetStatus>, merged: DeliveryStatus) {
     let verdict = Verdict {
         truth: Truth::True,
@@ -79,7 +79,7 @@ fn place_of(delivered: &DeliveryStatus) -> String {
     map.chain(git).collect::<Vec<_>>().join(" and ")
 }
 
-/// The status where nothing is left to be delivered.
+/// The status when nothing is left to deliver.
 fn delivered_as(settling: Settling<'_, PatchSetStatus>, built: &Verdict) -> (PatchSetStatus, Next) {
     let message = match settling.status.delivered.as_deref().map(place_of) {
         Some(told) => format!("{}, delivered {told}", built.message),

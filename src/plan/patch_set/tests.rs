@@ -1,4 +1,4 @@
-//! The status of a `PatchSet`, after attempts of all kinds.
+//! The status of a `PatchSet` after all kinds of attempts.
 
 use git_apply_engine::Oid;
 use std::time::Duration;
@@ -168,7 +168,7 @@ fn a_policy_says_which_of_the_merged_patches_are_left_out() {
     let same = "same.patch was merged upstream as 3f2a1bc 'Refactor the manager' (5 May 2025): remove it";
     let other = "other.patch was merged upstream in another form as 3f2a1bc 'Refactor the manager' \
                  (5 May 2025): ";
-    // Whether all is listed or not, the verdict is the same.
+    // The verdict is the same whether all patches are listed or not.
     for room in [1 << 18, 200] {
         for (policy, applied, message) in [
             (Fail, "1/3", Some(same.to_owned())),
@@ -210,7 +210,7 @@ fn where_a_patch_applied_last_is_remembered_while_it_does_not() {
     assert_eq!(last(&c).as_deref(), Some("main@sha1:b"));
     let d = at(&c, "d", PatchState::Merged);
     assert_eq!(last(&d).as_deref(), Some("main@sha1:b"));
-    // Settled twice in one reconciliation, it is told twice.
+    // Settling again at the same revision changes nothing.
     assert_eq!(at(&d, "d", PatchState::Merged), d);
     assert_eq!(last(&at(&d, "e", PatchState::Clean)), None);
     let never = at(&PatchSetStatus::default(), "a", PatchState::Conflict);
@@ -277,7 +277,7 @@ fn an_image_of_the_history_has_the_patches_that_are_in_it_as_far_as_there_is_roo
         omitted.map(|omitted| omitted as usize + recorded.len()),
         Some(1007)
     );
-    // One whose id is not known ends what is recorded, and is counted.
+    // A patch whose blob is unknown ends the recorded list, and counts as omitted.
     let mut status = series(&[PatchState::Clean; 3]);
     status.patches[1].blob = None;
     let (recorded, omitted) = recorded_patches(&status);
@@ -320,7 +320,7 @@ fn patches_without_room_in_the_list_count() {
         "{}",
         ready.message
     );
-    // What the status tells is enough to tell it again.
+    // The content of the status is enough to report it again.
     assert_eq!(settled(&status, Outcome::Unchanged(sources("a"))), status);
 }
 
@@ -391,7 +391,7 @@ fn what_is_not_signed_leaves_the_last_result_until_it_is() {
         (&refused.upstream, &refused.patched_tree, &refused.inputs_digest),
         (&good.upstream, &good.patched_tree, &good.inputs_digest)
     );
-    // Back at what was good, it has to be verified again before that counts.
+    // Back at the good inputs, they have to be verified again before they count.
     assert!(results_are_current(&refused, &"a".into()) && !is_verified(&refused, SignaturePolicy::Required));
     let (plain, _) = after(&refused, POLICY, Outcome::Unchanged(sources("a")));
     assert!(is_verified(&plain, SignaturePolicy::NotRequired));
@@ -417,7 +417,7 @@ fn built() -> (BuildStatus, ImageStatus) {
     (build, image)
 }
 
-/// What becomes of a series that applies.
+/// The status of a series that applies.
 fn with(policy: Policy<'_>, built: BuildOutcome, delivered: DeliveryOutcome) -> (PatchSetStatus, Next) {
     let progress = PatchSetProgress {
         built,
@@ -930,7 +930,7 @@ fn the_history_has_the_last_five_images_once_each() {
     found(&mut status, "one", 1);
     found(&mut status, "one", 2);
     assert_eq!(times(&status), [1]);
-    // One that had vanished is there again.
+    // One that had vanished exists again.
     let pending = Pending::new(reason::BUILDING, "it builds", Next::Soon);
     let awaited = BuildOutcome::Awaited {
         plan: plan.clone(),
@@ -943,7 +943,7 @@ fn the_history_has_the_last_five_images_once_each() {
     );
     found(&mut status, "one", 3);
     assert_eq!(times(&status), [1]);
-    // Of another plan, the image before stays until there is the next.
+    // For another plan, the previous image stays until the next one exists.
     let other = BuildStatus {
         inputs_digest: "other".into(),
         ..plan.clone()

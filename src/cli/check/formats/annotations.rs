@@ -1,4 +1,4 @@
-//! What is told at a line of a file.
+//! What is reported at a line of a file.
 
 use super::super::changes::PatchEdit;
 use super::super::report::{OverrideRow, PatchRow, Report, Strictness};
@@ -25,7 +25,7 @@ pub(super) struct Annotation {
     pub(super) line: usize,
     /// What kind of thing it is.
     pub(super) kind: String,
-    /// What it is about, in words that stay where lines move and refs change.
+    /// What it is about, in words that stay the same when lines move and refs change.
     pub(super) subject: String,
     pub(super) title: String,
     pub(super) message: String,
@@ -72,7 +72,7 @@ pub(super) fn annotations(report: &Report, strictness: Strictness) -> Vec<Annota
 
 fn patch(row: &PatchRow, report: &Report) -> Annotation {
     let status = &row.status;
-    // Where the ref was moved under a patch that stayed, the ref is what was changed.
+    // If the patch did not change, its ref did: annotate that.
     let moved = row
         .change
         .filter(|change| change.edit == PatchEdit::Unchanged)

@@ -72,7 +72,7 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// A text that the runner shows as it is.
+/// A text that the runner shows without reading commands in it.
 pub(super) fn literal(text: &str) -> String {
     let token = uuid::Uuid::new_v4().simple().to_string();
     format!("::stop-commands::{token}\n{text}::{token}::\n")

@@ -1,5 +1,5 @@
-//! A Code Quality report, as GitLab CI takes it: a JSON list of findings, of which each has a
-//! description, a check's name, a fingerprint that stays, a severity and a place.
+//! A Code Quality report, as GitLab CI reads it: a JSON list of findings, each with a description,
+//! a check's name, a stable fingerprint, a severity and a place.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ pub(super) fn text(annotations: &[Annotation], links: &Links) -> Result<Vec<u8>,
     let findings: Vec<Finding> = annotations
         .iter()
         .map(|annotation| {
-            // The same about the same thing is told apart by its place in the list.
+            // Findings of one kind on one subject are told apart by their order in the list.
             let count = seen.entry((&annotation.kind, &annotation.subject)).or_insert(0);
             *count += 1;
             Finding {

@@ -15,13 +15,13 @@ use crate::page::{
     ReportPage, SeriesView, Tally, slug,
 };
 
-/// Bytes of patches whose diffs are in a report: what is beyond is named, and not shown.
+/// Bytes of patches whose diffs are in a report: those beyond are named but not shown.
 const SHOWN_BYTES: usize = 16 << 20;
 
 /// Bytes of one patch whose diff is in a report.
 const SHOWN_BYTES_OF_ONE: usize = 1 << 20;
 
-/// Bytes of diffs that are coloured by their languages, and for how long that goes on.
+/// Bytes of diffs that are coloured by language, and how long that may take.
 const COLOURED_BYTES: usize = 2 << 20;
 const COLOURS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -83,8 +83,7 @@ fn title(folder: &LocalFolder) -> String {
     )
 }
 
-/// The patches by their folders: those that are worst first, and else in the order in which they
-/// were checked.
+/// The patches by folder: the worst first, otherwise in the order in which they were checked.
 fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
     let mut room = SHOWN_BYTES;
     let end = Instant::now() + COLOURS_WITHIN;

@@ -55,7 +55,7 @@ pub(super) fn text(report: &Report) -> Result<Vec<u8>, Error> {
         .to_string()
         .map_err(|error| Error::Usage(format!("the JUnit report cannot be written: {error}")))?;
     let skipped = junit.skipped;
-    // The first is that of the root, where Jenkins' schema (junit-10.xsd) does not have it.
+    // The first is the root's, where Jenkins' schema (junit-10.xsd) does not have it.
     Ok(text
         .replacen(&format!(" skipped=\"{skipped}\""), "", 1)
         .into_bytes())
@@ -72,7 +72,7 @@ fn status(row: &PatchRow) -> TestCaseStatus {
         status.set_description(format!("{message}. What to do: {}.", words::remedy(&row.status)));
         status
     } else {
-        // It was so before the change.
+        // It did not apply before the change either.
         TestCaseStatus::skipped()
     };
     status.set_message(message);

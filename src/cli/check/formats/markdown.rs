@@ -1,5 +1,5 @@
-//! The report in GitHub Flavored Markdown: in one table how many patches apply of each component
-//! for each release, and then what needs a person.
+//! The report in GitHub Flavored Markdown: one table of how many patches apply for each component
+//! and release, then what needs a person.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) const LARGEST: usize = 1 << 20;
 /// Bytes that are kept for saying that something is left out.
 const RESERVE: usize = 128;
 
-/// A text that does not become larger than it may be.
+/// A text of bounded size.
 struct Bounded {
     text: String,
     limit: usize,

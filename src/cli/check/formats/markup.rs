@@ -2,7 +2,7 @@
 
 use crate::cli::style::plain;
 
-/// A text as code: nothing in it is obeyed, no name in it is called (`@somebody`), no address
+/// A text as code: no markup in it takes effect, no name is mentioned (`@somebody`), no address
 /// becomes a link.
 pub(super) fn code(text: &str) -> String {
     let text = plain(text);
@@ -16,7 +16,7 @@ pub(super) fn code(text: &str) -> String {
         longest = longest.max(run);
     }
     let fence = "`".repeat(longest + 1);
-    // A space on each side is taken off again where the text has another character.
+    // Renderers strip one space from each side of a text that has any other character.
     let pad = if text.starts_with('`') || text.ends_with('`') {
         " "
     } else {
@@ -30,7 +30,7 @@ pub(super) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
-/// A link, where there is an address of a web page; the text alone elsewhere.
+/// A link, if there is an address of a web page; else the text alone.
 pub(super) fn link(text: &str, url: Option<&str>) -> String {
     let parsed = url.and_then(|url| url::Url::parse(url).ok());
     match parsed {

@@ -78,12 +78,11 @@ impl std::str::FromStr for Output {
     }
 }
 
-/// Refuses outputs that would run into each other on standard output: annotations may stand behind
-/// a table, and nothing else.
+/// Refuses outputs that would mix on standard output: only annotations may follow a table there.
 ///
 /// # Errors
 ///
-/// Where there are more.
+/// If there are more than that.
 pub(super) fn check(outputs: &[Output]) -> Result<(), Error> {
     let printed: Vec<Format> = outputs
         .iter()

@@ -21,7 +21,7 @@ pub(super) fn print(report: &Report) -> Result<(), Error> {
     print_styled(&styled_text(report, &table::arrangement()))
 }
 
-/// The report without colours, as wide as it is.
+/// The report without colours, at its full width.
 pub(super) fn text(report: &Report) -> String {
     let text = styled_text(report, &ContentArrangement::Disabled);
     anstream::adapter::strip_str(&text).to_string()
@@ -91,7 +91,7 @@ fn told_by_change(row: &PatchRow) -> &'static str {
     }
 }
 
-/// That upstream has a patch.
+/// Says that upstream has a patch.
 fn merged(status: &PatchStatus) -> String {
     let by_identity = status
         .merged
@@ -108,7 +108,7 @@ fn merged(status: &PatchStatus) -> String {
     }
 }
 
-/// Who broke a patch, and that upstream had it.
+/// Says which commit broke a patch, and that upstream had it.
 fn told_by_history(status: &PatchStatus) -> String {
     let mut text = String::new();
     if let Some(reverted) = &status.reverted {

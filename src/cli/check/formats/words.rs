@@ -1,5 +1,5 @@
-//! What became of a patch, in words, for every form: what others wrote is quoted as the form needs
-//! it.
+//! The outcome for a patch in words, for every form: texts of others are quoted as the form
+//! requires.
 
 use std::fmt::Write;
 
@@ -46,7 +46,7 @@ impl Quoting {
     }
 }
 
-/// What became of a patch, why, and whose doing that is: what follows on its name.
+/// The outcome for a patch, why, and which commit caused it: the words that follow its name.
 pub(super) fn story(status: &PatchStatus, quoting: Quoting) -> String {
     let mut text = result(status.state).to_owned();
     // Writing to a string does not fail.
@@ -127,7 +127,7 @@ pub(super) fn change(change: &SeriesDifference, report: &Report, quoting: Quotin
     text
 }
 
-/// How many patches apply, and how many do what else; "still" is said of what was so before.
+/// How many patches have each outcome; those that were so before are counted apart.
 fn counts<'a>(rows: impl Iterator<Item = &'a PatchRow>) -> Vec<String> {
     let (mut apply, mut merged, mut breaks, mut still) = (0, 0, 0, 0);
     for row in rows {

@@ -21,7 +21,7 @@ const MOST_TRIED: usize = 2000;
 pub struct Range {
     /// The commit at which the patch does not apply.
     pub tip: Oid,
-    /// A commit at which it applied; `None` to look as far as [`Bounds`](super::Bounds) go.
+    /// A commit at which it applied; `None` to look as far as [`Bounds`] go.
     pub since: Option<Oid>,
 }
 

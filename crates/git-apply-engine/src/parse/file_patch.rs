@@ -131,7 +131,7 @@ impl FilePatch<'_> {
     }
 
     /// Swaps the old and the new side of the file (`reverse_patches` in Git's apply.c); hunks are
-    /// read in a [`Direction`] instead.
+    /// read in a [`Direction`](super::hunk::Direction) instead.
     fn reverse(&mut self) {
         std::mem::swap(&mut self.old_name, &mut self.new_name);
         if self.new_mode != 0 || self.is_delete == Tri::Yes {

@@ -1,10 +1,11 @@
 //! Whether the commit that a ref stands for, or the tag that it names, is signed by one of the
 //! trusted keys.
 //!
-//! A [`Requirement`] goes with what was resolved ([`Resolved::requiring`]), and nothing of the
-//! commit can be read before it is met: [`Mirrors::snapshot`](super::Mirrors::snapshot) checks it
-//! each time. Git's own verdict (`git verify-commit`, `git verify-tag`) is the measure; where this
-//! one differs, it refuses more.
+//! A [`Requirement`] goes with what was resolved
+//! ([`Resolved::requiring`](super::Resolved::requiring)), and nothing of the commit can be read
+//! before it is met: [`Mirrors::snapshot`](super::Mirrors::snapshot) checks it each time. Git's own
+//! verdict (`git verify-commit`, `git verify-tag`) is the measure; where this one differs, it
+//! refuses more.
 //!
 //! A signature says who signed a commit, not that it is the newest one.
 

@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
-# The image holds the program, the libraries that it is linked with, and the authorities that vouch for TLS
-# certificates: no shell, no package manager. It builds for the platform that it runs on; all that it needs of its
-# base image is a Rust toolchain, a C compiler and /etc/ssl/certs/ca-certificates.crt.
+# The image holds the program, the libraries that it is linked with, and CA certificates for TLS: no shell, no
+# package manager. It builds for the platform that it runs on; all that it needs from its base image is a Rust
+# toolchain, a C compiler and /etc/ssl/certs/ca-certificates.crt.
 ARG BUILD_IMAGE=rust:1.95-slim-bookworm
 
 FROM ${BUILD_IMAGE} AS build
@@ -15,7 +15,7 @@ RUN --mount=type=cache,id=cargo-registry,target=/usr/local/cargo/registry \
     mkdir -p tests/it benches && touch tests/it/main.rs benches/fetch.rs && \
     cargo build --locked --release --bin patchset && \
     install -D target/release/patchset /rootfs/usr/local/bin/patchset
-# The libraries under the names that the loader looks for, each a file and no link.
+# The libraries under the names that the loader looks for, each a file, not a link.
 RUN ldd /rootfs/usr/local/bin/patchset | sed -n 's|^[^/]*\(/[^ ]*\) .*|\1|p' | while read -r library; do \
         install -D "$library" "/rootfs$library"; \
     done && \

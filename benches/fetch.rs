@@ -122,7 +122,7 @@ fn print_row((name, ours, git): Row) {
     );
 }
 
-/// The verdict on patches for an upstream that nobody looked at before: against a clone, against
+/// The verdict on patches for an upstream that was never fetched before: against a clone, against
 /// one of the trees alone, and against that with `git apply`.
 fn verdicts(
     server: &GitServer,
@@ -185,7 +185,7 @@ fn verdict(mirrors: &Mirrors, upstream: &Upstream, patches: &[PatchInput]) {
     assert!(series.patches().iter().all(PatchReport::applies));
 }
 
-/// Patches of files that lie apart.
+/// Patches to files that lie apart.
 fn patches(repo: &GitRepo) -> Vec<PatchInput> {
     let files = repo.git(&["ls-files", "*.py"]);
     let files: Vec<&str> = files.lines().collect();
@@ -228,7 +228,7 @@ fn median(mut costs: Vec<Cost>) -> Cost {
     costs[costs.len() / 2]
 }
 
-/// How many times smaller `ours` is, to two digits.
+/// How many times smaller `ours` is, to two decimals.
 fn ratio(git: u64, ours: u64) -> f64 {
     let hundredths = u32::try_from(git * 100 / ours.max(1)).unwrap_or(u32::MAX);
     f64::from(hundredths) / 100.0

@@ -24,7 +24,7 @@ impl Server {
         Self { address, answers }
     }
 
-    /// What is answered from here on, whole answers without `HTTP/1.1 `; the last one again and again.
+    /// Sets the answers from here on, each whole but for `HTTP/1.1 `; the last one is repeated.
     pub fn set(&self, mut answers: Vec<Vec<u8>>) {
         answers.reverse();
         *self.answers.lock().expect("no panic") = answers;

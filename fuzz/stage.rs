@@ -1,4 +1,4 @@
-//! What targets share that read what a server says: a server that says anything, and mirrors that ask it.
+//! Shared by targets that read what a server says: a server that says anything, and mirrors that ask it.
 
 use std::sync::OnceLock;
 

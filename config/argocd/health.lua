@@ -1,5 +1,5 @@
--- How Argo CD tells that a PatchSet, a ConstraintOverride or a PatchRepository does well: by the
--- conditions that kstatus reads too.
+-- How Argo CD tells that a PatchSet, a ConstraintOverride or a PatchRepository is healthy: by the
+-- same conditions as kstatus.
 local health = { status = "Progressing", message = "waits for the controller" }
 local status = obj.status
 if status == nil or status.conditions == nil then

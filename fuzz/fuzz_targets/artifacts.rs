@@ -1,4 +1,4 @@
-//! Any bytes as an artifact of a Flux source, and any as the tar archive in one: it is read or
+//! Any bytes as an artifact of a Flux source, or as the tar archive inside one: it is read or
 //! refused, and what is read stays within the folder and the bounds.
 
 #![no_main]

@@ -1,5 +1,5 @@
-//! Any YAML file with markers: an edit changes the marked values alone, and what was edited says
-//! what it should.
+//! Any YAML file with markers: an edit changes only the marked values, and these say what they
+//! should.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ const MARKERS: [&str; 4] = [
 ];
 
 fuzz_target!(|data: &[u8]| {
-    // The bytes 0 to 3, which YAML has not, are where markers stand.
+    // The bytes 0 to 3, which YAML does not allow, stand for markers.
     let mut text = String::new();
     for c in String::from_utf8_lossy(data).chars() {
         match MARKERS.get(c as usize) {

@@ -1,5 +1,5 @@
-//! A file and an edit of it: the patch between them applies and can be taken back, also after more
-//! text was put around the file. With less of a budget it applies in the same way, or is refused.
+//! A file and an edit of it: the patch between them applies and can be taken back, even with more
+//! text around the file. With a smaller budget it applies in the same way, or is refused.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any list of refs of a Git server (gitprotocol-v2), and any ref or range that is looked for in
-//! it: one is found or none, and what is told has no character that a terminal would obey.
+//! Any list of refs of a Git server (gitprotocol-v2), and any ref or range that is looked up in
+//! it: one is found or none, and no error has a character that a terminal would obey.
 
 #![no_main]
 
@@ -19,14 +19,14 @@ fn line(text: &str) -> String {
 
 fuzz_target!(|input: (u8, String, Vec<(u8, String)>, Vec<u8>)| {
     let (kind, wanted, refs, raw) = input;
-    // A name in a spec is not long.
+    // Names in a spec are short.
     let wanted: String = wanted.chars().take(255).collect();
     let mut greeting = line("# service=git-upload-pack\n") + "0000";
     for capability in ["version 2\n", "ls-refs\n", "fetch=shallow\n", "object-format=sha1\n"] {
         greeting += &line(capability);
     }
     greeting += "0000";
-    // Lines as they should be, or any bytes.
+    // Well-formed lines, or any bytes.
     let list = if kind % 4 == 0 {
         raw
     } else {

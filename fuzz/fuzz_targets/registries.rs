@@ -1,5 +1,5 @@
 //! Any answers of a registry and of its token server: an image is found or none, without a panic
-//! and without an end to wait for.
+//! and without hanging.
 
 #![no_main]
 
@@ -41,7 +41,7 @@ fn stage() -> &'static Stage {
 fuzz_target!(|data: &[u8]| {
     let stage = stage();
     let host = stage.server.address.to_string();
-    // The byte 0xFF, which is in no UTF-8, is between answers; `@` in a header is this server.
+    // The byte 0xFF, which no UTF-8 has, separates answers; `@` in a header is this server.
     let answers = data.split(|byte| *byte == 0xFF).map(|answer| match String::from_utf8(answer.to_vec()) {
         Ok(text) => text.replace('@', &format!("http://{host}")).into_bytes(),
         Err(_) => answer.to_vec(),

@@ -2,7 +2,7 @@
 
 usage: apply.py PATCHSET REPOSITORY OLD NEW
 
-The patches are the changes from OLD to NEW, one a file. Each verdict and tree is compared with git's too.
+The patches are the changes from OLD to NEW, one per file. Each verdict and tree is compared with git's too.
 """
 
 import json
@@ -33,7 +33,7 @@ def timed(work):
 
 
 def peak_memory(command, env=None):
-    """Peak resident memory of a command in MiB, measured in a process of its own."""
+    """Peak resident memory of a command in MiB, measured in a separate process."""
     if os.fork() == 0:
         subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})}, check=False)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024

@@ -3,10 +3,10 @@
 usage: controller.py PATCHSET CLUSTER REPOSITORY OLD NEW
 
 CLUSTER is the folder of a control plane that hack/cluster.sh started. The upstream is REPOSITORY at OLD; the patches are changes
-from there to NEW. Nothing runs the Jobs: what is timed is the way to them.
+from there to NEW. Nothing runs the Jobs: only the way to them is timed.
 
 The peer is what teams have in CI: a clone with depth 1, `git apply`, and the creation of a Job. It starts the moment the change is
-there; a CI's own way to that, from its poll or webhook to a runner that begins, is left out.
+there; a CI's own way to that, from its poll or webhook to the start of a runner, is left out.
 """
 
 import base64
@@ -27,7 +27,7 @@ import urllib.request
 
 RUNS = 20
 PATCHES = 10
-# A change that is not followed by a Job within this time is not counted, and told.
+# A change without a Job within this time is not counted, but reported.
 PATIENCE = 180
 QUIET = 30
 NAMESPACE = "bench"
@@ -63,14 +63,14 @@ def define(patchset, cluster):
         run(patchset, "crds", "--output-dir", crds)
         kubectl = ["kubectl", "--kubeconfig", cluster.kubeconfig]
         run(*kubectl, "apply", "--server-side", "--filename", crds)
-        # A definition that was made a moment ago has no conditions yet, over which kubectl fails.
+        # A brand-new definition has no conditions yet, which makes kubectl fail.
         names = [f"crd/{name.removeprefix('patching.c5c3.io_').removesuffix('.yaml')}.patching.c5c3.io" for name in os.listdir(crds)]
         established = [*kubectl, "wait", "--for=condition=Established", "--timeout=60s", *names]
         wait("the definitions", lambda: subprocess.run(established, capture_output=True).returncode == 0)
 
 
 class Cluster:
-    """The API server, by its administrator."""
+    """The API server, as its administrator."""
 
     def __init__(self, folder):
         self.kubeconfig = f"{folder}/kubeconfig"
@@ -105,14 +105,14 @@ class Cluster:
             for name in self.watch.stdout:
                 now = time.perf_counter()
                 with self.seen:
-                    # A Job is named again with each change; the first time counts.
+                    # A Job is listed again on each change; the first time counts.
                     self.jobs.setdefault(name.strip().removeprefix("job.batch/"), now)
                     self.seen.notify_all()
 
         threading.Thread(target=follow, daemon=True).start()
 
     def new_job(self, known, start):
-        """Waits for a Job that is not known, and gives its name and the seconds since the start; None where none comes."""
+        """Waits for a Job that is not known, and returns its name and the seconds since the start; None if none comes."""
         builds = set(map(build, known))
         new = lambda: [name for name in self.jobs if build(name) not in builds]
         with self.seen:
@@ -123,9 +123,9 @@ class Cluster:
             return name, self.jobs[name] - start
 
     def drop(self):
-        """Deletes all Jobs that came so far: nothing here ends them, and those under way hold places.
+        """Deletes all Jobs so far: nothing here ends them, and those under way hold places.
 
-        One that goes before its image is there is tried again, under another number; that goes with the next.
+        One deleted before its image is there is tried again, under another number; the next call deletes that.
         """
         with self.seen:
             jobs = set(self.jobs) - self.dropped
@@ -139,7 +139,7 @@ class Cluster:
         self.dropped |= jobs
 
     def requests(self):
-        """Requests by verb, without watches, without those of the server itself, and without those that ask for this."""
+        """Requests by verb, without watches, the server's own requests, and those that ask for this."""
         counts = {}
         for line in self.ask("GET", "metrics").decode().splitlines():
             labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
@@ -180,7 +180,7 @@ class Bench:
         self.start("registry", ["docker-registry", "serve", f"{self.folder}/registry.yml"])
         git, metrics, health = free_port(), free_port(), free_port()
         self.git = f"git://127.0.0.1:{git}/upstream.git"
-        # `git daemon` starts this as a process of its own, which would stay.
+        # `git daemon` starts this as a separate process, which would stay.
         programs = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
         self.start(
             "git",
@@ -207,7 +207,7 @@ class Bench:
 
 
 def build(job):
-    """What a Job builds: the first try of it and the further ones have names that differ in the last number."""
+    """What a Job builds: the names of the first and further tries differ in the last number."""
     return job.rsplit("-", 1)[0] if job.startswith("bench-") else job
 
 
@@ -219,7 +219,7 @@ def reachable(url):
 
 
 def patches(repository, old, new):
-    """Changes that apply to OLD one after the other, one a file, and small enough for a ConfigMap."""
+    """Changes that apply to OLD one after the other, one per file, and small enough for a ConfigMap."""
     git = ["git", "--git-dir", repository]
     diff = run(*git, "diff", "--full-index", "--no-renames", "--diff-filter=M", old, new, "--", "*.py")
     parts = diff.decode().split("\ndiff --git ")
@@ -275,14 +275,14 @@ def pipeline(bench, name, data):
 
 
 def timed(cluster, change):
-    """Seconds from a change to the Job that it leads to; None where none came."""
+    """Seconds from a change to the Job that it leads to; None if none came."""
     with cluster.seen:
         known = set(cluster.jobs)
     start = time.perf_counter()
     change()
     found = cluster.new_job(known, start)
     cluster.drop()
-    # What follows from the Job's end is not part of the next run.
+    # What the Job's end causes is not part of the next run.
     time.sleep(1)
     return found and found[1]
 
@@ -320,7 +320,7 @@ def measure(bench, base):
 
 
 def push_image(registry, target, inputs):
-    """Does what a builder does at its end: an image with the label that says what it was built from."""
+    """Does what a builder does at its end: pushes an image with a label that says what it was built from."""
     repository, tag = target.removeprefix(f"{registry}/").rsplit(":", 1)
 
     def blob(content):
@@ -349,7 +349,7 @@ def push_image(registry, target, inputs):
 
 
 def quiet(bench):
-    """What an unchanged PatchSet costs in some time, with the image that it asks for in the registry."""
+    """What an unchanged PatchSet costs over time, with the image that it asks for in the registry."""
     cluster, path = bench.cluster, f"{GROUP}/namespaces/{NAMESPACE}/patchsets/bench"
     build = cluster.get(path)["status"]["build"]
     push_image(bench.registry, build["target"], build["inputsDigest"])
@@ -373,7 +373,7 @@ def quiet(bench):
     if before["version"] != after["version"]:
         print("an unchanged PatchSet was written", file=sys.stderr)
     change = lambda key: int(after.get(key, 0) - before.get(key, 0))
-    # Between the two looks at the counters there is the second look at the object.
+    # The second look at the object falls between the two looks at the counters.
     return change("turns"), change("reads") - 1, change("writes"), change("registry"), change("git")
 
 

@@ -2,9 +2,9 @@
 
 usage: failing.py PATCHSET REPOSITORY OLD NEW
 
-Each verdict and tree is compared with those of `git apply --cached`, and of those that do not apply whether they do
-in reverse. Times are of the processor, for whole processes. Verdicts alone are what git tells; the last row has all
-that patchset tells by itself.
+Each verdict and tree is compared with those of `git apply --cached`, and, if a patch does not apply, whether it does
+in reverse. Times are CPU times of whole processes. Git gives verdicts alone; the last row has all that patchset
+reports by default.
 """
 
 import json
@@ -21,13 +21,13 @@ RUNS = 5
 
 
 def childrens_time():
-    """How long the processes that ended were on a processor, in seconds: other work on the machine matters little."""
+    """CPU time of the child processes that ended, in seconds: other work on the machine matters little."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 class Git:
-    """`git apply --cached` on the trees of a repository; what it makes goes elsewhere."""
+    """`git apply --cached` on the trees of a repository; what it writes goes elsewhere."""
 
     def __init__(self, repository, folder):
         self.repository, self.folder = repository, folder
@@ -53,7 +53,7 @@ class Git:
         return self.run("write-tree").stdout.decode().strip()
 
     def verdict(self, name):
-        """The tree after a patch, and whether it applies in reverse where it does not apply. Only `git apply` is timed."""
+        """The tree after a patch, and, if it does not apply, whether it does in reverse. Only `git apply` is timed."""
         start = childrens_time()
         applies = self.run("apply", "--cached", name).returncode == 0
         self.spent += childrens_time() - start
@@ -73,7 +73,7 @@ class Ours:
         return [json.loads(line) for line in output.splitlines()]
 
     def timed_between(self, revision, names):
-        """Each name with its verdict; RUNS times on the way all patches are applied once more, and timed."""
+        """Each name with its verdict; RUNS times on the way, all patches are applied again and timed."""
         step = -(-len(names) // RUNS)
         for number, (name, verdict) in enumerate(zip(names, self.verdicts(revision))):
             if number % step == 0:
@@ -96,7 +96,7 @@ def alone(git, ours, revisions, names):
 
 
 def stacked(git, ours, revisions, names):
-    """The same of one patch on top of the other. Which patches are in the tree only below later ones is not asked."""
+    """The same for one patch on top of the other. Which patches are in the tree only below later ones is not checked."""
     failing = wrong = 0
     for revision in revisions:
         git.begin(revision)

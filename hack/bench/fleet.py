@@ -3,9 +3,9 @@
 usage: fleet.py PATCHSET CLUSTER [COMPONENTS [RELEASES]]
 
 CLUSTER is the folder of a control plane that hack/cluster.sh started. Each component has an upstream of its own, with a branch for
-each release, and one patch a release in the one repository. What is counted: seconds until all are Ready, requests to the Git
+each release, and one patch per release in the one repository. What is counted: seconds until all are Ready, requests to the Git
 server, requests to the API server, the controller's CPU and memory; the same for a push that changes the patch of one component,
-and for a while in which nothing changes.
+and for a while without changes.
 """
 
 import json
@@ -133,7 +133,7 @@ class Fleet:
         return self.cluster.get(f"{GROUP}/namespaces/{NAMESPACE}/patchrepositories/bench")
 
     def until(self, what, wanted):
-        """Waits until the status is as wanted. What is not within its time is told, and the row has what it came to."""
+        """Waits until the status is as wanted. If it is late, that is reported, and the row has what it came to."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             status = self.repository().get("status", {})

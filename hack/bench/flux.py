@@ -106,11 +106,11 @@ def main():
     run(*kubectl, "create", "namespace", NAMESPACE)
     flux = Flux(program, cluster, folder, int(count[0]) if count else 200)
     try:
-        # Its caches fill.
+        # Let its caches fill.
         time.sleep(10)
         packed, before = artifact(), flux.state()
         flux.make(packed, serve(packed))
-        # Each look lists all of them once, by this.
+        # Each look here lists all of them once.
         looks, ready, end = 0, 0, time.monotonic() + PATIENCE
         while ready < flux.count and time.monotonic() < end:
             time.sleep(2)
@@ -119,7 +119,7 @@ def main():
         time.sleep(AT_REST)
         rest = flux.state()
         change = {name: after[name] - before[name] for name in before}
-        # Those that made the objects, and those that asked whether they are Ready.
+        # Less those that made the objects, and those that asked if they are Ready.
         writes, reads = change["writes"] - flux.count - 2, change["reads"] - looks
         print("| Kustomizations Ready | Ready, s | writes an object | reads an object | CPU an object, ms | memory, MiB | at rest: writes |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

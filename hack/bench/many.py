@@ -27,10 +27,10 @@ from controller import Cluster, define, free_port, reachable, run
 
 NAMESPACES = 10
 CREATORS = 6
-# For each object, and on top of that: what is slower counts as not done.
+# Per object, and on top of that: anything slower counts as not done.
 SECONDS_EACH, SECONDS_MORE = 0.03, 240
 AT_REST = 60
-# How often a request of the benchmark's own is made again where the API server has no time for it.
+# How often the benchmark tries a request of its own if the API server has no time for it.
 TRIES = 10
 PATCH = "--- a/file.txt\n+++ b/file.txt\n@@ -1 +1 @@\n-one\n+two\n"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -93,14 +93,14 @@ class Setting:
         return http.client.HTTPSConnection(host, context=self.cluster.tls, timeout=60)
 
     def create(self, connection, path, body):
-        """Creates an object; gives the connection for the next one."""
+        """Creates an object; returns the connection for the next."""
         headers = {"Authorization": f"Bearer {self.cluster.token}", "Content-Type": "application/json"}
         for _ in range(TRIES):
             try:
                 connection.request("POST", f"/{path}", json.dumps(body), headers)
                 answer = connection.getresponse()
                 text = answer.read()
-                # It may be there from the try before.
+                # An earlier try may have created it.
                 if answer.status < 400 or answer.status == 409:
                     return connection
             except (OSError, http.client.HTTPException) as error:
@@ -178,7 +178,7 @@ class Setting:
         return int(total)
 
     def spent(self):
-        """Seconds of a processor that the controller has used, and its largest size in MiB."""
+        """CPU seconds that the controller has used, and its peak memory in MiB."""
         with open(f"/proc/{self.controller.pid}/stat") as file:
             fields = file.read().rsplit(") ", 1)[1].split()
         with open(f"/proc/{self.controller.pid}/status") as file:
@@ -211,7 +211,7 @@ class Setting:
         made = time.monotonic() - before["time"]
         self.wait("all that are Ready", lambda: len(self.ready) >= self.objects)
         first = self.since(before)
-        # The upstreams are looked at once more by then, for what is newer than their last look.
+        # By then the upstreams are looked at once more, for anything newer than the last look.
         time.sleep(AT_REST / 2)
         rest = self.counts()
         time.sleep(AT_REST / 2)

@@ -1,8 +1,8 @@
 """A repository and patches of which two thirds do not apply.
 
-The patches are the changes from one release to the next, one a file. They are tried on three trees: the older
-release, on which all apply; the newer one, which has them; and a tree that took the changes of one hunk whole and
-of the others every second hunk, as a branch does that took some of the changes back.
+The patches are the changes from one release to the next, one per file. They are tried on three trees: the older
+release, on which all apply; the newer one, which has them; and a tree that took changes of one hunk whole and every
+second hunk of the others, like a branch that took some of the changes back.
 
 usage: mix.py REPOSITORY FOLDER OLD NEW makes FOLDER/mix.git, with the tags `old`, `half` and `new`, and
 FOLDER/patches.
@@ -31,14 +31,14 @@ def split(diff):
 
 
 def changes(repository, old, new):
-    """The changes between two revisions, one a file, at most PATCHES of them."""
+    """The changes between two revisions, one per file, at most PATCHES of them."""
     diff = git(repository, "diff", "--binary", "--full-index", "--no-renames", old, new, check=True).stdout
     patches = split(diff)
     return patches[:: max(1, len(patches) // PATCHES)][:PATCHES]
 
 
 def write(patches, folder):
-    """Writes patches to files, and gives their names."""
+    """Writes patches to files; returns their names."""
     os.mkdir(folder)
     names = [f"{folder}/{number:04}.patch" for number in range(len(patches))]
     for name, patch in zip(names, patches):
@@ -53,7 +53,7 @@ def every_second_hunk(patch):
 
 
 def clone(repository, folder, old, new):
-    """A repository beside another one, whose objects it reads: with the tags `old`, `new` and `half`."""
+    """A repository that reads another one's objects, with the tags `old`, `new` and `half`."""
     there = f"{folder}/mix.git"
     subprocess.run(["git", "init", "--quiet", "--bare", there], check=True)
     with open(f"{there}/objects/info/alternates", "w", encoding="utf-8") as file:

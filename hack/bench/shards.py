@@ -71,7 +71,7 @@ class ShardedSetting(Setting):
         return body
 
     def requests_of(self, shard):
-        """Git requests for the upstreams that are this shard's by now."""
+        """Git requests for the upstreams that are now this shard's."""
         with open(f"{self.folder}/git.log", errors="replace") as file:
             asked = re.findall(r"Request upload-pack for '/(\d+)\.git'", file.read())
         return sum(self.shard_of[int(upstream)] == shard for upstream in asked)
@@ -121,7 +121,7 @@ class ShardedSetting(Setting):
             print(shard.row(len(self.objects_of(shard.number))), flush=True)
 
     def rebalance(self):
-        """One controller more, and its share of the upstreams; the objects of each moves at once."""
+        """Adds a controller, and moves its share of the upstreams; the objects of each move at once."""
         added = Shard(self, len(self.shards))
         self.shards.append(added)
         self.wait("the start of one controller more", added.is_up)

@@ -4,9 +4,9 @@ usage: chaos PROGRAM CLUSTER FOLDER --seed N --minutes N --objects N --hostile o
 
 CLUSTER is the folder of a control plane that hack/lib/cluster.sh started, FOLDER where everything else goes. It has four phases:
 
-1. reference: the honest tenants alone, without a fault. How long does a change take?
+1. reference: the honest tenants alone, without faults. How long does a change take?
 2. bursts of faults for the given minutes, one namespace being hostile all the time, each followed by a quiet window. There each
-   honest object is changed once, and has to be as quick as in the reference, up to 30 s.
+   honest object is changed once, and may take up to 30 s longer than in the reference.
 3. the end: the faults are over, the hostile namespace is not. Each honest object is changed once more, and must become Ready.
 4. the controller is asked to end.
 
@@ -39,7 +39,7 @@ ROUNDS = 3
 TO_START, TO_SETTLE, TO_CHANGE = 120, 300, 1200
 # Seconds after a burst until the controller's watches are back: one that was interrupted waits up to half a minute.
 TO_RECOVER = 45
-# Seconds that the controller gets to end, whatever it should take.
+# Seconds that the controller gets to end, though it should take fewer.
 TO_END_AT_MOST = 30
 
 
@@ -76,7 +76,7 @@ class Run:
         self.stop = threading.Event()
 
     def wait(self, what, until, patience):
-        """Lets time pass, with the faults and servers that are under way, until something holds. Tells whether it did."""
+        """Lets time pass, with faults and servers under way, until something holds. Returns whether it did."""
         end = time.monotonic() + patience
         while not until():
             if time.monotonic() > end:
@@ -91,7 +91,7 @@ class Run:
             sys.exit(f"error: {what}: not within {patience} s; the logs are in {self.options.folder}")
 
     def serve(self):
-        """Starts everything: the API server by its script already, which is taken over."""
+        """Starts everything but the API server, which is taken over from its script."""
         folder, options = self.options.folder, self.options
         canary = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Canary)
         threading.Thread(target=canary.serve_forever, daemon=True).start()
@@ -160,7 +160,7 @@ class Run:
         return all(one.is_settled() for one in self.tenants.objects)
 
     def changed(self, number, phase, patience):
-        """A round of changes, each with so many seconds for its answer."""
+        """A round of changes, each with `patience` seconds for its answer."""
         threads, changes = self.tenants.round(number, phase, patience)
         self.wait("a round of changes", lambda: not any(thread.is_alive() for thread in threads), TO_CHANGE)
         waits = [change.ready if change.cut is None else change.cut for change in list(changes)]
@@ -230,7 +230,7 @@ class Run:
         return self.judge()
 
     def judge(self):
-        # Asked to end with the hostile namespace still at work.
+        # It has to end while the hostile namespace is at work.
         self.was_hostile = self.hostile and self.mallory.is_alive() and self.hostile_servers.is_up()
         took = self.controller.stop(TO_END_AT_MOST)
         self.stop.set()

@@ -6,14 +6,14 @@ import string
 import struct
 import zlib
 
-# git's alphabet of binary patches (base85.c).
+# git's alphabet for binary patches (base85.c).
 ALPHABET = (
     string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
 ).encode()
 
 
 def deep_path_patch(depth=12000):
-    """A new file below so many folders: a header of 24 KB."""
+    """A new file below `depth` folders: a header of 24 KB."""
     path = "a/" * depth + "f"
     return f"--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n"
 
@@ -27,7 +27,7 @@ def lost_hunks_patch(file="huge.txt", hunks=20000):
 
 
 def spaces_patch(count=160_000):
-    """A header of spaces, in which each may end the first of two names."""
+    """A header of spaces, each of which may end the first of two names."""
     return f"diff --git {' ' * count}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 
 
@@ -46,7 +46,7 @@ def encode85(data):
 
 
 def binary_bomb_patch(name, size=255 << 20):
-    """A new file of zeros: a thousandth of it in the patch."""
+    """A new file of zeros; the patch is a thousandth of it."""
     compressor, name_of_blob = zlib.compressobj(9), hashlib.sha1(b"blob %d\0" % size)
     block, packed = b"\0" * (1 << 20), b""
     for _ in range(size >> 20):
@@ -66,13 +66,13 @@ def line_feeds_patch(file="feeds.txt"):
 
 
 def failing_patches(count=1500):
-    """Patches that each fail, and are each told of."""
+    """Patches that each fail, and are each reported."""
     patch = "--- a/{0}.txt\n+++ b/{0}.txt\n@@ -1 +1 @@\n-a\n+b\n"
     return {f"{number:04}.patch": patch.format(number) for number in range(count)}
 
 
 def nested(depth, leaf="x"):
-    """An object in an object, so many levels deep."""
+    """An object in an object, `depth` levels deep."""
     value = leaf
     for _ in range(depth):
         value = {"a": value}
@@ -80,7 +80,7 @@ def nested(depth, leaf="x"):
 
 
 def deep_managed_fields(depth=300):
-    """What some tool is said to own, so many levels deep."""
+    """What some tool is said to own, `depth` levels deep."""
     fields = {}
     for _ in range(depth):
         fields = {"f:a": fields}
@@ -97,7 +97,7 @@ def deep_managed_fields(depth=300):
 
 
 def endless_key(private_key):
-    """An OpenSSH key with a passphrase, that asks for four billion rounds of its key derivation."""
+    """An OpenSSH key with a passphrase, which asks for four billion rounds of key derivation."""
     head, *body, tail = private_key.strip().splitlines()
     data = bytearray(base64.b64decode("".join(body)))
     # openssh-key-v1\0, cipher, kdf, and the kdf's options: a salt of 16 bytes and the rounds.
@@ -119,7 +119,7 @@ def pack_object(kind, data, size=None, base=b""):
 
 
 def variable(size):
-    """A size as deltas write it."""
+    """A size as deltas encode it."""
     out = bytearray()
     while True:
         size, low = size >> 7, size & 0x7F
@@ -143,7 +143,7 @@ def pack_with(blob_name, file, *blobs):
 
 
 def delta_bomb(copies=240):
-    """A commit, and a pack of some KB in which a delta repeats 16 MiB of zeros so often."""
+    """A commit, and a pack of some KB in which a delta repeats 16 MiB of zeros `copies` times."""
     base = b"\0" * ((1 << 24) - 1)
     name = object_name(b"blob", base)
     delta = variable(len(base)) + variable(len(base) * copies) + b"\xf0\xff\xff\xff" * copies

@@ -1,4 +1,4 @@
-"""The API server by HTTP: requests, requests that are repeated until the server is back, and watches."""
+"""The API server over HTTP: requests, requests repeated until the server is back, and watches."""
 
 import base64
 import http.client
@@ -50,7 +50,7 @@ class Api:
         return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.tls)
 
     def ask(self, method, path, body=None, kind="application/json", timeout=20):
-        """One request, with what the API server answered. Raises OSError where there is no answer, or Refused."""
+        """Makes a request and returns the API server's answer. Raises OSError if there is none, or Refused."""
         connection = getattr(self.local, "connection", None)
         if connection is None:
             connection = self.local.connection = self.connect(timeout)
@@ -99,7 +99,7 @@ class Api:
 
 
 class Watch:
-    """Follows objects through all ends of the connection, and tells each state that it is shown."""
+    """Follows objects whenever the connection ends, and reports each state that it is shown."""
 
     def __init__(self, api, path, tell, selector=""):
         self.api, self.path, self.tell = api, path, tell
@@ -116,7 +116,7 @@ class Watch:
             except (OSError, http.client.HTTPException, ValueError):
                 time.sleep(0.3)
             except Refused as refused:
-                # 410 Gone: what was between is lost, and the list shows what is now.
+                # 410 Gone: what was in between is lost; the list shows what is now.
                 version = None if refused.status == 410 else version
                 time.sleep(0.3)
 

@@ -24,7 +24,7 @@ class Fault:
 
 
 def burst(seed, number):
-    """The faults of a burst: of one server one after the other, of different ones also at the same time."""
+    """The faults of a burst: one at a time on a server, also at the same time on different ones."""
     chance = random.Random(f"{seed} burst {number}")
     faults, free = [], dict.fromkeys(TARGETS, 0.0)
     # Each server has its turn in each burst, with each kind once in three bursts; two have a second one.
@@ -40,14 +40,14 @@ def burst(seed, number):
 
 
 def dealt(seed, number, target):
-    """The kind that a server's turn in a burst is of."""
+    """The kind of fault of a server's turn in a burst."""
     kinds = list(KINDS)
     random.Random(f"{seed} {target} {number // len(KINDS)}").shuffle(kinds)
     return kinds[number % len(KINDS)]
 
 
 class Driver:
-    """Carries faults out, and keeps the servers going. All of it in the main thread: see servers.Server."""
+    """Carries faults out, and keeps the servers going. All in the main thread: see servers.Server."""
 
     def __init__(self, servers, clock=time.monotonic):
         self.servers = {server.name: server for server in servers}
@@ -63,7 +63,7 @@ class Driver:
         return not self.running
 
     def tick(self):
-        """To be called some times within each period."""
+        """Has to be called a few times in each period."""
         now = self.clock()
         for entry in list(self.running):
             fault, begun = entry

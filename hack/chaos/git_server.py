@@ -1,4 +1,4 @@
-"""A Git server by HTTP in a process of its own: git http-backend for each request.
+"""A Git server over HTTP in a process of its own: git http-backend for each request.
 
 usage: git_server.py PORT FOLDER
 """

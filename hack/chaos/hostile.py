@@ -1,6 +1,6 @@
-"""The hostile tenant: one namespace with the rights of `edit` there, which uses all of them against the others.
+"""The hostile tenant: one namespace with the rights of `edit` there, all of which it uses against the others.
 
-What it makes is bounded: so many objects of each kind, so many actions of its loop.
+What it makes is bounded: the objects of each kind, and the actions of its loop.
 """
 
 import collections
@@ -19,14 +19,14 @@ from tenants import REQUESTED_AT
 
 NAMESPACE = "team-x"
 USER = "mallory"
-# What `edit` gives of what the controller looks at (the chart's aggregated role among it).
+# The rights that `edit` gives to what the controller looks at (with the chart's aggregated role).
 RIGHTS = [
     {"apiGroups": ["patching.c5c3.io"], "resources": ["patchsets", "constraintoverrides"], "verbs": ["*"]},
     {"apiGroups": [""], "resources": ["secrets", "configmaps", "pods", "events"], "verbs": ["*"]},
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["*"]},
 ]
 DRIPS, PROXIED, JOBS, CHURNING, ACTIONS = 8, 4, 40, 20, 20_000
-# Of the hostile servers, those that are no registries.
+# The hostile servers that are not registries.
 GITS = ("git", "proxy-drip", "proxy-lie")
 LINES, FEEDS, BLOB = 1_000_000, 100 << 20, 1 << 30
 
@@ -34,7 +34,7 @@ LINES, FEEDS, BLOB = 1_000_000, 100 << 20, 1 << 30
 class Hostile:
     """Makes its repositories and objects, and goes on until told to stop.
 
-    `only` are what the names of objects may begin with; all are made where it is empty.
+    `only` are what the names of objects may begin with; if it is empty, all are made.
     """
 
     def __init__(self, api, tenants, ports, only):
@@ -45,7 +45,7 @@ class Hostile:
         self.fixed = []
 
     def prepare(self):
-        """The namespace and its rights, by the administrator; the repositories, on the Git server that all share."""
+        """Makes the namespace and its rights as administrator, and the repositories on the shared Git server."""
         admin = self.administrator
         admin.apply(
             f"/api/v1/namespaces/{NAMESPACE}",
@@ -108,7 +108,7 @@ class Hostile:
         self.write("PATCH", f"{path}?fieldManager={USER}&force=true", thing, APPLY)
 
     def write(self, method, path, thing=None, kind="application/json"):
-        """One request. Whether it is refused is counted; where no server answers, it goes on."""
+        """Makes a request. Refusals are counted; if no server answers, it goes on."""
         try:
             self.api.ask(method, path, thing, kind)
             self.counts["accepted"] += 1
@@ -143,7 +143,7 @@ class Hostile:
                 self.apply(*self.config_map(name, {"x": str(number) * 1000}))
 
     def answers(self):
-        """How many of the objects that are there all the time were answered how, by the reason of Ready."""
+        """How many of the permanent objects got which answer, by the reason of Ready."""
         counts = collections.Counter()
         for thing in self.tenants.api.list(path_of(NAMESPACE, "patchsets")):
             if path_of(NAMESPACE, "patchsets", thing["metadata"]["name"]) in self.fixed:
@@ -170,7 +170,7 @@ class Hostile:
         }
 
     def objects(self):
-        """What is there all the time: (path, object)."""
+        """The permanent objects: (path, object)."""
         hostile_git = f"http://127.0.0.1:{self.ports['git']}"
         main = {"ref": {"branch": "main"}}
         yield self.fixed_object("many-refs", {"upstream": {"url": f"{hostile_git}/refs/x.git", **main}})
@@ -199,7 +199,7 @@ class Hostile:
         yield from self.jobs()
         yield from self.actions()
         yield from self.keys()
-        # Last, because these keep the places that the namespace can have.
+        # Last, because these hold the places that the namespace can have.
         yield from self.proxies()
         for number in range(DRIPS):
             yield self.fixed_object(
@@ -233,7 +233,7 @@ class Hostile:
         return path_of(NAMESPACE, "secrets", name, "/api/v1"), thing
 
     def proxies(self):
-        """The honest tenants' own upstreams, by proxies that answer instead of them."""
+        """The honest tenants' own upstreams, by proxies that answer in their place."""
         for wrong in ("proxy-drip", "proxy-lie"):
             yield self.secret(wrong, {"address": f"http://127.0.0.1:{self.ports[wrong]}"})
             for one in self.tenants.objects[:PROXIED]:
@@ -244,7 +244,7 @@ class Hostile:
                 yield self.fixed_object(f"{wrong}-{one.name}", {"upstream": upstream})
 
     def jobs(self):
-        """Jobs of its own that look like the controller's, and a build with a pod template that is 200 levels deep."""
+        """Jobs of its own that look like the controller's, and a build with a pod template 200 levels deep."""
         for number in range(JOBS):
             labels = {
                 "app.kubernetes.io/managed-by": "patchset-controller",
@@ -264,7 +264,7 @@ class Hostile:
         yield self.fixed_object("deep-template", {"build": build})
 
     def actions(self):
-        """GitHub's API by servers that lead elsewhere."""
+        """GitHub's API, by servers that redirect."""
         yield self.secret("token", {"token": "x"})
         for wrong in ("link-local", "canary"):
             build = self.build(self.ports["no-location"])["build"]
@@ -280,7 +280,7 @@ class Hostile:
             )
 
     def keys(self):
-        """A private key that takes for ever to open."""
+        """A private key that takes forever to open."""
         with tempfile.TemporaryDirectory() as folder:
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-a", "1", "-f", f"{folder}/key"]
             if subprocess.run(command, env=os.environ, check=False, capture_output=True).returncode:

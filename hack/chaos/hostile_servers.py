@@ -92,7 +92,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Git:
-    """What is asked for decides: /drip, /refs, /bomb. As a proxy it is asked for other servers' addresses, and answers itself."""
+    """The path decides: /drip, /refs, /bomb. As a proxy it is asked for other servers' addresses, and answers itself."""
 
     def __init__(self, content, drips=False):
         self.drips = drips
@@ -141,7 +141,7 @@ class Git:
 
 
 class Registry:
-    """A registry, by what is wrong with it. It also is GitHub's API, which leads astray."""
+    """A registry, by what is wrong with it. It is also GitHub's API, which leads astray."""
 
     left = ENDLESS
     lock = threading.Lock()

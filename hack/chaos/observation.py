@@ -46,7 +46,7 @@ class Observation:
                         seen.append((now, image))
 
     def commits(self):
-        """The images that were committed, by object, in the commits' order."""
+        """The images that were committed, by object, in commit order."""
         found = {}
         for namespace in NAMESPACES:
             repository = f"{self.tenants.folder}/{namespace}/gitops.git"

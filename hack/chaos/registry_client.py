@@ -19,7 +19,7 @@ def request(method, url, data=None, **headers):
 
 
 def read_files(reference, names):
-    """The texts of files in the one layer of an image that is named by digest."""
+    """The texts of files in the one layer of an image named by digest."""
     host, rest = reference.split("/", 1)
     repository, digest = rest.split("@")
     with request("GET", f"http://{host}/v2/{repository}/manifests/{digest}", Accept=MANIFEST) as answer:
@@ -30,7 +30,7 @@ def read_files(reference, names):
 
 
 def push(target, labels):
-    """Pushes an image without layers under a tag, and gives its digest."""
+    """Pushes an image without layers under a tag; returns its digest."""
     host, rest = target.split("/", 1)
     repository, tag = rest.rsplit(":", 1)
     empty = {"type": "layers", "diff_ids": []}

@@ -36,20 +36,20 @@ def create(repository):
 
 @dataclass(frozen=True)
 class Blob:
-    """A blob that is in the repository already."""
+    """A blob that is already in the repository."""
 
     name: str
 
 
 def large_blob(repository, size):
-    """A blob of so many zeros, that takes neither memory nor disk."""
+    """A blob of `size` zeros that takes neither memory nor disk."""
     with tempfile.NamedTemporaryFile() as file:
         file.truncate(size)
         return Blob(git(repository, "hash-object", "-w", "--no-filters", file.name))
 
 
 def commit(repository, branch, files, is_first=False):
-    """Adds a commit with these files (text, bytes or a Blob) to a branch, and gives its SHA-1."""
+    """Adds a commit with these files (text, bytes or a Blob) to a branch; returns its SHA-1."""
     message = b"Change " + ", ".join(files).encode()
     stream = [b"commit refs/heads/%s\nmark :1\n" % branch.encode()]
     stream.append(b"committer Tenant <tenant@example.org> %d +0000\n" % time.time())
@@ -68,7 +68,7 @@ def commit(repository, branch, files, is_first=False):
 
 
 def patched_tree(repository, revision, patch):
-    """The tree that `git apply` makes of a commit."""
+    """The tree that `git apply` makes from a commit."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": f"{folder}/index"}
         git(repository, "read-tree", revision, **index)
@@ -77,7 +77,7 @@ def patched_tree(repository, revision, patch):
 
 
 def remove_locks(folder):
-    """What git processes that were killed left behind, as whoever runs a Git server removes it."""
+    """Removes what killed git processes left behind, as whoever runs a Git server would."""
     with writing:
         for place, _, names in os.walk(folder):
             for name in names:

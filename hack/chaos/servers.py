@@ -36,7 +36,7 @@ def is_listening(port):
 
 
 class Server:
-    """A process with children of its own. It is started by the main thread alone: it dies with the thread that did."""
+    """A process with children of its own. Only the main thread starts it: it dies with the thread that did."""
 
     def __init__(self, name, command, folder, ready, environment=None, clean=None):
         self.name, self.command, self.folder, self.ready = name, command, folder, ready
@@ -88,7 +88,7 @@ class Server:
                 time.sleep(0.01)
 
     def stop(self, patience):
-        """Asks it to end, and gives the seconds that it took; nothing where it did not."""
+        """Asks it to end; returns the seconds that it took, or None if it did not."""
         self.look()
         self.wanted = False
         begun = time.monotonic()
@@ -101,7 +101,7 @@ class Server:
             return None
 
     def look(self):
-        """Notes its memory, and starts it again where it ended by itself."""
+        """Notes its memory, and starts it again if it ended by itself."""
         if not self.process:
             return
         if self.wanted and self.process.poll() is not None and self.restart_at is None:
@@ -142,7 +142,7 @@ class Adopted(Server):
 
 
 def is_running(pid):
-    """Whether a process is there that is no zombie."""
+    """Whether a process is there and not a zombie."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
@@ -162,7 +162,7 @@ def registry(folder, host):
 
 
 def controller(program, folder, kubeconfig, plain_registries):
-    """The controller as it is installed, but for plain HTTP."""
+    """The controller as installed, except for plain HTTP."""
     health, metrics = free_port(), free_port()
     command = [
         program,

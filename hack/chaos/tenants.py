@@ -49,7 +49,7 @@ def patch_text(revision):
 
 
 def spread(namespaces, count):
-    """Which namespace, name and kind each of so many objects has."""
+    """The namespace, name and kind of each of `count` objects."""
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         yield namespaces[number % len(namespaces)], f"{kind}-{number:02}", kind
@@ -66,7 +66,7 @@ class Change:
     # Seconds until the verdict on the patches, and until Ready.
     verdict: float | None = None
     ready: float | None = None
-    # Seconds that were waited in vain, where the measuring ended before the answer.
+    # Seconds waited in vain, if measuring ended before the answer.
     cut: float | None = None
 
 
@@ -96,7 +96,7 @@ class Honest:
         return self.kind.startswith("build")
 
     def revision(self):
-        """The two numbers that the status tells; nothing where it tells none."""
+        """The two numbers that the status shows; None if it shows none."""
         commit = self.status.get("upstream", {}).get("commit")
         subjects = [patch.get("subject", "") for patch in self.status.get("patches", [])]
         if commit not in self.revisions or not subjects or not subjects[0].startswith("Revision "):
@@ -122,7 +122,7 @@ class Honest:
                         change.ready = now - change.begun
 
     def is_settled(self):
-        """Whether the status says that the last change is done with."""
+        """Whether the status says that the last change is done."""
         with self.lock:
             return self.is_ready() and self.revision() == (self.upstream, self.patch)
 
@@ -204,7 +204,7 @@ class Tenants:
         }
 
     def write_patch(self, one, change):
-        """Writes the patch where it is: the object itself is written elsewhere."""
+        """Writes the patch, unless the object holds it: that is written elsewhere."""
         text = patch_text(one.patch)
         if one.kind == "config-map":
             metadata = {"name": one.name, "namespace": one.namespace}
@@ -223,7 +223,7 @@ class Tenants:
             )
 
     def change(self, one, what, phase):
-        """Moves the upstream or the patch by one revision, as a person does, and asks for a look where none would follow."""
+        """Moves the upstream or the patch by one revision, as a person does, and asks for a look if none would follow."""
         with one.editing:
             change = Change(one.upstream + (what == "upstream"), one.patch + (what == "patch"), phase)
             change.begun = time.monotonic()
@@ -242,7 +242,7 @@ class Tenants:
         return change
 
     def try_change(self, one, what, phase):
-        """A change; nothing where it could not be made, which is noted."""
+        """Makes a change; if that fails, notes it and returns None."""
         try:
             return self.change(one, what, phase)
         except (OSError, Refused, RuntimeError) as error:
@@ -255,8 +255,8 @@ class Tenants:
 
     def round(self, number, phase, patience):
         """Changes each object once, in an order and of a kind that follow from the seed. A few changes are under way at the same
-        time, so that each waits for its own work and not for that of all. Ends early where one is not answered in time: gives
-        the threads and what was changed.
+        time, so that each waits for its own work and not for everyone's. Ends early if one is not answered in time; returns
+        the threads and the changes.
         """
         chance = random.Random(f"{self.seed} round {number}")
         order = [(one, chance.choice(("upstream", "patch"))) for one in self.objects]
@@ -297,7 +297,7 @@ def begin(change):
 
 
 class Ci:
-    """Builds what the status asks for, each image once, after a while that follows from the seed: also what is outdated by then."""
+    """Builds what the status asks for, each image once, after a delay that follows from the seed, even if outdated by then."""
 
     def __init__(self, tenants):
         self.tenants = tenants
@@ -346,5 +346,5 @@ class Ci:
         try:
             self.tenants.ask_for_look(one)
         except (OSError, Refused):
-            # It is looked for in any case.
+            # It is looked for anyway.
             pass

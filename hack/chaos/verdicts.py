@@ -16,7 +16,7 @@ class Verdicts:
         self.passed, self.failed = 0, 0
 
     def check(self, what, wrong):
-        """A check holds where nothing is wrong with it."""
+        """A check passes if nothing is wrong."""
         if wrong:
             self.failed += 1
             print(f"FAILED  {what}")
@@ -34,7 +34,7 @@ class Verdicts:
 
 
 def not_ready(tenants):
-    """Honest objects that do not tell their last revision as Ready."""
+    """Honest objects that are not Ready at their last revision."""
     found = []
     for one in tenants.objects:
         if not one.is_settled():
@@ -64,7 +64,7 @@ def other_trees(tenants):
 
 
 def sequences(deliveries, images):
-    """The revisions that were delivered to each object, in order; an image that no CI built is told as it is."""
+    """The revisions that were delivered to each object, in order; an image that no CI built is kept as it is."""
     found = {}
     for key, references in deliveries.items():
         for reference in references:
@@ -119,7 +119,7 @@ def waits(tenants, phase):
 
 
 def late(reference, measured):
-    """Changes that waited too much longer than the slowest of an object of the same kind did in the reference."""
+    """Changes that waited too much longer than the slowest of the same kind of object in the reference."""
     slowest = {}
     for kind, _, wait in reference:
         slowest[kind] = max(slowest.get(kind, 0.0), wait)

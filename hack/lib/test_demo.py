@@ -1,4 +1,4 @@
-"""What hack/demo.sh --here says of clusters that it cannot take: soon, and before it builds anything."""
+"""What hack/demo.sh --here says of clusters that it cannot use: soon, and before it builds anything."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 HACK = Path(__file__).resolve().parents[1]
-# Far more than anything here takes, for a machine with other work.
+# Far more than anything here takes, for a busy machine.
 DEADLINE = 120
 
 
@@ -41,7 +41,7 @@ class Here(unittest.TestCase):
         self.kubeconfig.write_text(json.dumps(config))
 
     def refusal(self):
-        """The last line of what the demo says; it left nothing."""
+        """The last line that the demo prints; it leaves nothing."""
         run = subprocess.run(
             [HACK / "demo.sh", "--here"],
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "TMPDIR": str(self.temporary)},

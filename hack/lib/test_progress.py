@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 PROGRESS = Path(__file__).with_name("progress.sh")
-# Far more than anything here takes, for a machine with other work.
+# Far more than anything here takes, for a busy machine.
 DEADLINE = 60
 
 
@@ -122,10 +122,10 @@ class Steps(unittest.TestCase):
         self.assertNotIn("went on", run.stderr)
 
     def on_terminal(self, script):
-        """Starts the script on a terminal of 60 columns of its own; its process id, and the other end."""
+        """Starts the script on its own 60-column terminal; returns its process id and the other end."""
         child, terminal = pty.fork()
         if child == 0:
-            # Whoever starts the tests in the background has them ignored, and bash traps none that it inherits so.
+            # Tests in the background inherit these as ignored, and bash cannot trap such signals.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             termios.tcsetwinsize(0, (24, 60))
@@ -134,7 +134,7 @@ class Steps(unittest.TestCase):
         return child, terminal
 
     def read_until(self, terminal, pattern, text=""):
-        """What the terminal gets until it has the pattern, or with None until its end."""
+        """What the terminal gets up to the pattern, or up to its end if that is None."""
         deadline = time.monotonic() + DEADLINE
         while pattern is None or not re.search(pattern, text):
             self.assertLess(time.monotonic(), deadline, text)
@@ -165,7 +165,7 @@ class Steps(unittest.TestCase):
         text = self.read_until(terminal, None, text)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, text)
         os.close(terminal)
-        # Nothing is wider than the terminal but what stays.
+        # Only what stays may be wider than the terminal.
         drawn = [line for line in text.split("\r\n") if "running" in line or "waiting" in line]
         for line in drawn:
             self.assertLess(len(re.sub(r"\033\[\d*[AJ]|\r", "", line)), 60, line)
@@ -179,7 +179,7 @@ class Steps(unittest.TestCase):
         )
 
     def deep_step(self):
-        """A step on a terminal, whose child waits; the script's process, the terminal, and the child."""
+        """A step on a terminal whose child waits: the script's process, the terminal and the child."""
         child, terminal = self.on_terminal(
             """
             begin deep bash -c 'sh -c "echo \\$\\$ >$TMPDIR/../pid; cat \\"$GATE\\"" & wait'
@@ -194,7 +194,7 @@ class Steps(unittest.TestCase):
         return child, terminal, Path(f"/proc/{pid.read_text().strip()}")
 
     def nothing_is_left(self, child, process):
-        """The script ended as one that was interrupted; nothing that it started runs on, and no file of it is left."""
+        """The script ended as interrupted; nothing that it started still runs, and none of its files is left."""
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 130)
         deadline = time.monotonic() + DEADLINE
         while process.exists():

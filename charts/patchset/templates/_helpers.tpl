@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* For what belongs to no namespace: two releases of one name in two namespaces must not meet. */ -}}
+{{- /* For cluster-scoped objects: releases of the same name in two namespaces must not collide. */ -}}
 {{- define "patchset.clusterName" -}}
 {{- printf "%s-%s" (include "patchset.fullname" .) .Release.Namespace -}}
 {{- end -}}
@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "patchset.fullname" .) .Values.storage.persistence.existingClaim -}}
 {{- end -}}
 
-{{- /* The Lease of the leader: controllers with different selectors work side by side. */ -}}
+{{- /* The leader's Lease: controllers with different selectors work side by side. */ -}}
 {{- define "patchset.lease" -}}
 {{- if contains "--watch-label-selector" (join " " .Values.controller.extraArgs) -}}
 {{- fail "controller.extraArgs: write controller.watchLabelSelector in place of --watch-label-selector: the Lease of a shard is named by it" -}}

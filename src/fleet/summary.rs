@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 use patchset_api::PatchSet;
-use patchset_api::conditions::Truth;
+use patchset_api::conditions::{self, Truth};
 use patchset_api::patch_repository::{MOST_CELLS, RepositoryCell, RepositoryCounts, RepositoryFault};
 use patchset_api::reason::{self, Reason, condition};
 use patchset_api::upkeep::{RepositoryUpkeepStatus, UpkeepState};
@@ -160,7 +160,7 @@ fn cell(asked: &PatchSet, found: ChildState<'_>) -> (CellState, RepositoryCell) 
     };
     cell.applied.clone_from(&status.applied);
     cell.tag = status.image.as_ref().map(|image| image.tag.clone());
-    let ready = status.conditions.iter().find(|one| one.type_ == condition::READY);
+    let ready = conditions::find(&status.conditions, condition::READY);
     // What a status says of an earlier spec does not hold for this one.
     let is_current = found
         .metadata

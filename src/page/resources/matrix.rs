@@ -3,7 +3,7 @@
 use askama::Template;
 use kube::ResourceExt;
 use patchset_api::PatchSet;
-use patchset_api::conditions::{Truth, find, truth};
+use patchset_api::conditions::{Truth, find};
 use patchset_api::reason::condition;
 use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 
@@ -61,8 +61,8 @@ fn series_with<'a>(
     let ready = find(&status.conditions, condition::READY);
     let is_working = find(&status.conditions, condition::RECONCILING).is_some();
     let of_patches = SeriesView::standing_of_patches(&patches);
-    let is_ready = truth(&status.conditions, condition::READY);
-    let standing = match (of_patches, is_ready, is_working) {
+    let readiness = ready.and_then(|ready| ready.status.parse().ok());
+    let standing = match (of_patches, readiness, is_working) {
         (Standing::Person | Standing::Tool, ..) => of_patches,
         (_, Some(Truth::False), false) => Standing::Person,
         (_, Some(Truth::False), true) => Standing::Tool,
@@ -82,7 +82,7 @@ fn series_with<'a>(
         folder: None,
         standing,
         failure: ready
-            .filter(|_| is_ready == Some(Truth::False) && of_patches == Standing::Good)
+            .filter(|_| readiness == Some(Truth::False) && of_patches == Standing::Good)
             .map(|ready| format!("{}: {}", ready.reason, ready.message)),
         tally,
         tag: status.image.as_ref().map(|image| image.tag.clone()),

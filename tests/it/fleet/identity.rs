@@ -1,12 +1,10 @@
 //! A push to the patches' repository causes work only for objects whose files it changes.
 
-use std::collections::BTreeMap;
-
-use kube::api::ListParams;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use patchset_api::{ConstraintOverride, PatchSet};
 use serde_json::{Value, json};
 
+use super::{versions, written};
 use crate::controller::{GOOD, Stage, condition, shown};
 use crate::support::git_repo::GitRepo;
 use crate::support::signing::SshKey;
@@ -26,18 +24,6 @@ fn patches_of(stage: &Stage, component: &str) -> Value {
         "url": stage.server.url("ours"), "ref": { "branch": "main" },
         "path": format!("patches/{component}/2025.2")
     } })
-}
-
-/// The versions of all objects, which change with each write.
-async fn versions(stage: &Stage) -> BTreeMap<String, String> {
-    let all = ListParams::default();
-    let objects = stage.api::<PatchSet>().list(&all).await.unwrap();
-    let overrides = stage.api::<ConstraintOverride>().list(&all).await.unwrap();
-    let objects = objects.iter().map(Resource::meta);
-    let metadata = objects.chain(overrides.iter().map(Resource::meta));
-    metadata
-        .map(|meta| (meta.name.clone().unwrap(), meta.resource_version.clone().unwrap()))
-        .collect()
 }
 
 /// Waits until each object was looked at again.
@@ -99,15 +85,6 @@ async fn apply_all(stage: &Stage) {
         .try_apply_kind::<ConstraintOverride>("constraints", &spec)
         .await
         .unwrap();
-}
-
-/// The names of the objects that were written between the two sets of versions.
-fn written<'a>(before: &BTreeMap<String, String>, after: &'a BTreeMap<String, String>) -> Vec<&'a String> {
-    after
-        .iter()
-        .filter(|(name, version)| before[*name] != **version)
-        .map(|(name, _)| name)
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use patchset_api::{ConstraintOverride, PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
+use super::{versions, written};
 use crate::controller::patches::{install_git_repository_kind, publish};
 use crate::controller::{BASE, GOOD, PATIENCE, Resource, Stage, condition, shown};
 use crate::support::git_repo::GitRepo;
@@ -150,14 +151,7 @@ impl Fleet {
 
     /// The resource versions of all created objects, which change with each write.
     async fn versions(&self) -> BTreeMap<String, String> {
-        let all = ListParams::default();
-        let patch_sets = self.stage.api::<PatchSet>().list(&all).await.unwrap();
-        let overrides = self.stage.api::<ConstraintOverride>().list(&all).await.unwrap();
-        let metadata = patch_sets.iter().map(kube::Resource::meta);
-        let metadata = metadata.chain(overrides.iter().map(kube::Resource::meta));
-        metadata
-            .map(|meta| (meta.name.clone().unwrap(), meta.resource_version.clone().unwrap()))
-            .collect()
+        versions(&self.stage).await
     }
 
     async fn looked_at(&self, times: u64) {
@@ -217,12 +211,7 @@ async fn assert_moved_ref_is_followed(fleet: &Fleet, before: &BTreeMap<String, S
     moved.await;
     fleet.looked_at(3).await;
     let after = fleet.versions().await;
-    let written: Vec<&String> = after
-        .iter()
-        .filter(|(name, version)| before[*name] != **version)
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(written, ["glance-2025.2"]);
+    assert_eq!(written(before, &after), ["glance-2025.2"]);
 }
 
 /// Pushes a patch that conflicts, asserts that the status names its cell, and pushes the good one

@@ -107,6 +107,9 @@ async fn the_report_is_filtered_and_read_by_keyboard() {
         .await;
     let focused = browser.client.active_element().await.unwrap();
     focused.send_keys("\u{e007}").await.unwrap();
+    browser
+        .wait_until("document.querySelector(':target') !== null")
+        .await;
     let target = browser
         .evaluate("document.querySelector(':target')?.dataset.series ?? ''")
         .await;

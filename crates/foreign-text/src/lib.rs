@@ -14,8 +14,10 @@ pub fn printable(text: &str, longest: usize) -> String {
     for word in text.split_whitespace() {
         let space = (!line.is_empty()).then_some(' ');
         for c in space.into_iter().chain(word.chars()) {
-            if length + 1 >= longest && longest > 0 {
-                line.push('…');
+            if length == longest {
+                if line.pop().is_some() {
+                    line.push('…');
+                }
                 return line;
             }
             line.push(if is_obeyed(c) { REPLACEMENT } else { c });
@@ -76,6 +78,11 @@ mod tests {
     fn a_long_text_is_cut_by_characters() {
         assert_eq!(printable("ääää", 5), "ääää");
         assert_eq!(printable("ääää ä", 5), "ääää…");
+        assert_eq!(printable("ääää ä ", 6), "ääää ä");
+        assert_eq!(printable("ääää", 4), "ääää");
+        assert_eq!(printable("ääää", 3), "ää…");
+        assert_eq!(printable("ää", 1), "…");
+        assert_eq!(printable("ä", 0), "");
         assert_eq!(printable(&"ä".repeat(10_000), 300).chars().count(), 300);
     }
 }

@@ -45,7 +45,7 @@ impl BranchOptions {
         };
         let Some(target) = repository.commit_of(revision) else {
             return Err(Error::Usage(format!(
-                "--branch: {revision:?} names no commit that the branch could be on top of"
+                "--branch: {revision:?} names no commit to base the branch on"
             )));
         };
         let policy = match self.subjects {

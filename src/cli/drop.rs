@@ -288,7 +288,7 @@ impl<'t> Dropping<'t> {
                     self.needs_attention = true;
                     let _ = writeln!(
                         self.summary,
-                        "{BAD}{}/{} applies with what is dropped, and not without it: drop it too, or mend it{BAD:#}",
+                        "{BAD}{}/{} applies only with what is dropped: drop it too, or mend it{BAD:#}",
                         plain(&series.folder),
                         plain(&report.name)
                     );
@@ -343,7 +343,7 @@ fn find_patch(series: &ComponentSeries, patches: &[PatchInput], text: &str) -> R
             .to_string(),
         )),
         many => Err(Error::Usage(format!(
-            "{name} stands for {}: write the whole name",
+            "{name} could be {}: write the whole name",
             many.iter()
                 .map(|patch| plain(&patch.name))
                 .collect::<Vec<_>>()

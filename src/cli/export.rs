@@ -116,17 +116,17 @@ fn check_tree(tree: &GitTree, state: &EditState, address: &SeriesAddress) -> Res
     if let Some(waiting) = state.waiting {
         let name = state.patches.get(waiting).map(|patch| patch.name.as_str());
         return refused(format!(
-            "is not done: {} waits; go on with patchset edit --continue --into {shown}",
+            "is not done: {} waits; continue with patchset edit --continue --into {shown}",
             name.unwrap_or("a patch")
         ));
     }
     if let Some(what) = tree.under_way() {
-        return refused(format!("has {what} under way: bring it to an end first"));
+        return refused(format!("has {what} under way: finish or abort it first"));
     }
     let changed = tree.git(&["status", "--porcelain", "--untracked-files=no"])?;
     if !changed.is_empty() {
         return refused(
-            "has changes that are in no commit: commit them (git commit --amend for the last patch), or take them back"
+            "has uncommitted changes: commit them (git commit --amend for the last patch), or undo them"
                 .to_owned(),
         );
     }
@@ -147,12 +147,12 @@ fn refuse_other_patches(
     let is_other = |patch: &&PatchInput| !then.contains(patch);
     let is_gone = |patch: &&PatchInput| patches.iter().all(|now| now.name != patch.name);
     let what = match (patches.iter().find(is_other), then.iter().find(is_gone)) {
-        (Some(patch), _) => format!("{} is another one", patch.name),
+        (Some(patch), _) => format!("{} is new or changed", patch.name),
         (None, Some(patch)) => format!("{} is gone", patch.name),
-        (None, None) => "their order is another one".to_owned(),
+        (None, None) => "their order differs".to_owned(),
     };
     Err(Error::Usage(format!(
-        "the patches of {address} changed in the repository since {} was made: {what}; make it anew with patchset edit, and carry your commits over with git cherry-pick",
+        "the patches of {address} changed in the repository since {} was made: {what}; create a new one with patchset edit, and carry your commits over with git cherry-pick",
         tree.folder().display()
     )))
 }
@@ -337,7 +337,7 @@ impl Export<'_> {
         }
         let wrong = series.patches().iter().find(|report| !is_fine(report.state));
         let what = wrong.map_or_else(
-            || "the patches give another tree than the commits".to_owned(),
+            || "the patches give a different tree from that of the commits".to_owned(),
             |report| {
                 format!(
                     "{}: {}",

@@ -181,12 +181,12 @@ fn documents(path: &Path) -> Result<Vec<Value>, Error> {
     let shown = path.display();
     let bytes = input::read(path, LARGEST)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Error::Usage(format!("{shown}: is larger than {LARGEST} bytes")));
+        return Err(Error::Usage(format!("{shown} is larger than {LARGEST} bytes")));
     }
     let text = std::str::from_utf8(&bytes)
-        .map_err(|error| Error::Usage(format!("{shown}: is not UTF-8: {error}")))?;
+        .map_err(|error| Error::Usage(format!("{shown} is not UTF-8: {error}")))?;
     serde_saphyr::from_multiple(text)
-        .map_err(|error| Error::Usage(format!("{shown}: is no YAML: {}", yaml::fault(&error))))
+        .map_err(|error| Error::Usage(format!("{shown} is not YAML: {}", yaml::fault(&error))))
 }
 
 /// Reads the PatchRepository of a file: that of this name, or the only one.
@@ -210,7 +210,7 @@ fn read_repository(path: &Path, name: Option<&str>) -> Result<PatchRepository, E
         }
         if found.insert(own.clone(), document).is_some() {
             return Err(Error::Usage(format!(
-                "{shown}: PatchRepository {own} is there twice"
+                "{shown}: PatchRepository {own} occurs twice"
             )));
         }
     }
@@ -223,7 +223,7 @@ fn read_repository(path: &Path, name: Option<&str>) -> Result<PatchRepository, E
     let Some(document) = chosen else {
         let there = match names.as_slice() {
             [] => "there is none".to_owned(),
-            names => format!("there are {}: choose by --name", names.join(", ")),
+            names => format!("there are {}: choose one with --name", names.join(", ")),
         };
         return Err(Error::Usage(match name {
             Some(name) => format!("{shown}: no PatchRepository {name}; {there}"),
@@ -309,7 +309,7 @@ fn make_repository(
     });
     accept(object).map_err(|message| {
         Error::Usage(format!(
-            "the options come to a PatchRepository that the API server would refuse: {message}"
+            "the options make a PatchRepository that the API server would refuse: {message}"
         ))
     })
 }

@@ -289,7 +289,7 @@ fn with_ssh_keys<T>(
     }
     Err(last.unwrap_or_else(|| {
         refused(format!(
-            "there is no key {} in ~/.ssh; agents and ~/.ssh/config are not asked",
+            "there is no key {} in ~/.ssh; agents and ~/.ssh/config are not used",
             SSH_KEYS.join(", ")
         ))
     }))

@@ -100,7 +100,7 @@ impl RepositoryFiles for LocalFiles {
             let entry = entry.map_err(failed)?;
             if entries.len() >= MOST_ENTRIES {
                 return Err(failed(io::Error::other(format!(
-                    "it has more than {MOST_ENTRIES} names"
+                    "it has more than {MOST_ENTRIES} entries"
                 ))));
             }
             let kind = entry.file_type().map_err(failed)?;

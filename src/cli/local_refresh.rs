@@ -62,7 +62,7 @@ impl JudgedPatches<'_> {
         if self.applied.sequence == Sequence::Stacked {
             return self.outlook_of_all();
         }
-        // Each patch is made anew for the same tree.
+        // Each patch is refreshed for the same tree.
         let each = self.applied.patches.chunks(1).zip(self.reports.chunks(1));
         let each = each.map(|(patches, reports)| match reports {
             [report] if is_left(report) => RefreshOutlook::default(),

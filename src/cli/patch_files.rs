@@ -97,7 +97,7 @@ fn too_high(folder: &Path) -> Result<Option<Error>, Error> {
         .collect();
     Ok((!folders.is_empty()).then(|| {
         Error::Usage(format!(
-            "{} has no *.patch or *.diff, and folders: name one of them ({})",
+            "{} has no *.patch or *.diff, but folders: name one of them ({})",
             folder.display(),
             folders.join(", ")
         ))

@@ -94,7 +94,7 @@ pub(super) fn run(options: &RenumberOptions) -> Result<ExitCode, Error> {
     }
     let mode = WriteMode::new(options.dry_run);
     let _ = match (count, mode) {
-        (0, _) => writeln!(summary, "{GOOD}the numbers follow each other already{GOOD:#}"),
+        (0, _) => writeln!(summary, "{GOOD}the numbers are already in sequence{GOOD:#}"),
         (_, WriteMode::Write) => writeln!(summary, "{GOOD}{count} patches have new numbers{GOOD:#}"),
         (_, WriteMode::DryRun) => writeln!(summary, "{GOOD}{count} patches would have new numbers{GOOD:#}"),
     };

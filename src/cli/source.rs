@@ -147,7 +147,7 @@ fn make_image(
         VersionFile::Add(files) => files,
         VersionFile::Unknown { package } => {
             anstream::eprintln!(
-                "{ODD}warning{ODD:#}: {} takes its version from Git, which is not in the image, and the revision is no tag that names one: give it with --component-version",
+                "{ODD}warning{ODD:#}: {} takes its version from Git, which is not in the image, and the revision is not a tag that names one: give it with --component-version",
                 plain(&package)
             );
             Vec::new()
@@ -185,7 +185,7 @@ fn make_image(
 
 fn tell_failure(report: &PatchReport) {
     anstream::eprintln!(
-        "{BOLD}{}{BOLD:#} does not apply: {}\n{DIM}patchset apply tells more{DIM:#}",
+        "{BOLD}{}{BOLD:#} does not apply: {}\n{DIM}patchset apply says why{DIM:#}",
         plain(&report.name),
         plain(report.error.as_deref().unwrap_or_default())
     );
@@ -225,7 +225,7 @@ fn print_result(
         return print(text.as_bytes());
     };
     if *existed {
-        anstream::eprintln!("{DIM}the registry has it already{DIM:#}");
+        anstream::eprintln!("{DIM}the registry already has it{DIM:#}");
     }
     print(format!("{reference}\n").as_bytes())
 }

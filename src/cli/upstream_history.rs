@@ -170,7 +170,7 @@ impl HistoryOptions {
         let given = match &self.since {
             Some(given) => Some(seconds(given).ok_or_else(|| {
                 Error::Usage(format!(
-                    "--since {given}: this is no date, such as 2025-05-01, and no revision is that of all repositories on a server"
+                    "--since {given}: this is not a date, such as 2025-05-01, and no one revision fits all repositories on a server"
                 ))
             })?),
             None => None,
@@ -279,7 +279,7 @@ fn search<S: Commits + Objects>(
     let bound = match (since.seconds, since.commit) {
         (Some(seconds), _) => Some(seconds),
         (None, None) => oldest,
-        // The patches may be older than the commit, or made anew after it. Where the commit is not
+        // The patches may be older than the commit, or refreshed after it. Where the commit is not
         // among those known, all of them are newer.
         (None, Some(commit)) => {
             let known = store.commit(commit).ok().flatten();
@@ -309,7 +309,7 @@ fn search<S: Commits + Objects>(
 fn cut(history: &History<'_>) -> Option<String> {
     (history.extent() == HistoryExtent::Cut).then(|| {
         format!(
-            "of upstream's history the latest {} commits alone were searched: the rest is beyond what is fetched, or the server gives no more",
+            "only the latest {} commits of upstream's history were searched: the rest is beyond what is fetched, or the server gives no more",
             history.len()
         )
     })
@@ -455,7 +455,7 @@ fn write_merged(out: &mut String, merged: &Merged) -> fmt::Result {
                 writeln!(out, "      {}", printable_line(line))?;
             }
             if interdiff.lines().count() > SHOWN_LINES {
-                writeln!(out, "      {DIM}… whole with --output json{DIM:#}")?;
+                writeln!(out, "      {DIM}… in full with --output json{DIM:#}")?;
             }
             Ok(())
         }

@@ -267,6 +267,6 @@ fn add_patch(text: &mut String, patch: &ComparedPatch, is_merged: bool) {
         let _ = writeln!(text, "    {DIM}│{DIM:#} {}", printable_line(line));
     }
     if difference.lines().count() > SHOWN_LINES {
-        let _ = writeln!(text, "    {DIM}… whole with --output json{DIM:#}");
+        let _ = writeln!(text, "    {DIM}… in full with --output json{DIM:#}");
     }
 }

@@ -183,7 +183,7 @@ pub(super) async fn ecr_login(
         credentials,
         Timestamp::now(),
     )
-    .map_err(|_| step.refused_error("what STS gave cannot stand in a header"))?;
+    .map_err(|_| step.refused_error("what STS returned cannot be put in a header"))?;
     // The client sets it according to the version of HTTP.
     headers.remove(HOST);
     let answer = exchange.send(&step, headers, body.to_owned()).await?;

@@ -86,7 +86,7 @@ pub(super) async fn act_as(
         secret: password,
     };
     let mut login = HeaderValue::from_str(&format!("Bearer {}", password.expose_secret()))
-        .map_err(|_| step.refused_error("the token before it cannot stand in a header"))?;
+        .map_err(|_| step.refused_error("the token before it cannot be put in a header"))?;
     login.set_sensitive(true);
     let headers = HeaderMap::from_iter([
         (AUTHORIZATION, login),

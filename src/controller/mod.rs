@@ -21,7 +21,7 @@ pub enum Error {
     #[error("cannot start threads: {0}")]
     Runtime(std::io::Error),
     /// No way to the API server was configured.
-    #[error("cannot find a way to the API server: {0}; set KUBECONFIG, or run in a cluster")]
+    #[error("cannot tell how to reach the API server: {0}; set KUBECONFIG, or run in a cluster")]
     Configuration(#[from] kube::config::InferConfigError),
     /// The API server refused, or could not be reached.
     #[error("{0}")]
@@ -36,10 +36,10 @@ pub enum Error {
     #[error("cannot write the status: {0}")]
     Status(#[from] crate::status::Error),
     /// A reconciliation hit a defect in the controller.
-    #[error("a defect of the controller interrupted the work; the log has the place")]
+    #[error("a bug in the controller interrupted the work; the log says where")]
     Panicked,
     /// A task that the controller cannot work without ended.
-    #[error("{0} ended; leaving so that the controller is started again")]
+    #[error("{0} ended; exiting so that the controller is restarted")]
     TaskEnded(String),
     /// An endpoint, the logs or leader election failed.
     #[error("{0}")]

@@ -19,7 +19,7 @@ pub enum FleetError {
         message: String,
     },
     /// The templates are too large.
-    #[error("spec.template and spec.overrides have {size} bytes together, and may have {limit}")]
+    #[error("spec.template and spec.overrides have {size} bytes together, and the limit is {limit}")]
     TemplateTooLarge {
         /// How large they are.
         size: usize,
@@ -28,7 +28,7 @@ pub enum FleetError {
     },
     /// There are too many components and releases.
     #[error(
-        "the folders ask for {count} PatchSets, and one PatchRepository may have {limit}: make several, with components.include or releases.include"
+        "the folders ask for {count} PatchSets, but one PatchRepository may have at most {limit}: make several, with components.include or releases.include"
     )]
     TooMany {
         /// How many there are.

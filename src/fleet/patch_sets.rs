@@ -110,7 +110,7 @@ fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<Strin
         let folder = cell.series.map_or(cell.refs_path, |series| Some(&series.folder));
         let folder = builder.path_in_repository(folder.unwrap_or_default());
         let Some(name) = name else {
-            let message = format!("{} makes no name of a PatchSet", cell.describe());
+            let message = format!("{} does not give a valid PatchSet name", cell.describe());
             builder.reject_object(text, "NameCollision", &folder, message);
             names.push(None);
             continue;
@@ -121,7 +121,7 @@ fn names(builder: &mut FleetBuilder<'_>, cells: &[Cell<'_>]) -> Vec<Option<Strin
         };
         if let Err(other) = before {
             let message = format!(
-                "{} and {other} both ask for PatchSet {name}: rename one, or leave it out by components.exclude",
+                "{} and {other} both ask for PatchSet {name}: rename one, or exclude it with components.exclude",
                 cell.describe()
             );
             builder.reject_object(text, "NameCollision", &folder, message);
@@ -250,7 +250,7 @@ impl PatchSetMaker<'_> {
         if template.contains("{org}") && organisation.is_none() {
             return Err((
                 field.to_owned(),
-                "asks for {org}, and no folder says it: that is for the layout OrgComponent".to_owned(),
+                "asks for {org}, but no folder names it: only the layout OrgComponent has it".to_owned(),
             ));
         }
         let mut url = String::new();
@@ -265,7 +265,7 @@ impl PatchSetMaker<'_> {
                 other => {
                     return Err((
                         field.to_owned(),
-                        format!("has {{{other}}}: there are {{component}}, {{release}} and {{org}}"),
+                        format!("{{{other}}} is unknown; there are {{component}}, {{release}} and {{org}}"),
                     ));
                 }
             });
@@ -452,7 +452,7 @@ pub(super) fn texts(
             return Err((
                 field,
                 format!(
-                    "{text:?} is no value of a label: letters, digits, '-', '_' and '.', at most {LONGEST_LABEL}, the first and last a letter or digit"
+                    "{text:?} is not a valid label value: use letters, digits, '-', '_' and '.', at most {LONGEST_LABEL}, the first and last a letter or digit"
                 ),
             ));
         }

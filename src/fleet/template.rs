@@ -155,7 +155,7 @@ fn refuse_what_follows(template: &PatchSetTemplate, field: &str) -> Result<(), F
         return Ok(());
     };
     if !spec.0.is_object() {
-        return Err(FleetError::field(format!("{field}.spec"), "is no object"));
+        return Err(FleetError::field(format!("{field}.spec"), "is not an object"));
     }
     for (pointer, from) in FOLLOWS {
         if spec.0.pointer(pointer).is_some() {

@@ -401,7 +401,7 @@ fn a_version_that_a_branch_does_not_name_is_told_at_its_field() {
     assert_eq!(
         faults(&desired),
         [
-            "TemplateInvalid spec.template.spec.build.source.version: PatchSet nova-2025.2: asks for {version}, and stable/2025.2 of nova 2025.2 names none: write another text for it into spec.overrides"
+            "TemplateInvalid spec.template.spec.build.source.version: PatchSet nova-2025.2: asks for {version}, but stable/2025.2 of nova 2025.2 names none: set another text for it in spec.overrides"
         ]
     );
     // Its existing objects stay.

@@ -81,7 +81,7 @@ impl Variables<'_> {
         self.version.ok_or_else(|| VariableFault {
             field: field.to_owned(),
             message: format!(
-                "asks for {{version}}, and {} of {} {} names none: write another text for it into spec.overrides",
+                "asks for {{version}}, but {} of {} {} names none: set another text for it in spec.overrides",
                 self.reference, self.component, self.release
             ),
         })

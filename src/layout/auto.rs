@@ -221,7 +221,7 @@ impl PatchesShape {
             return "patches has patches for one component".to_owned();
         }
         format!(
-            "patches has the folders {} and in them {}, and which of them are releases is not clear",
+            "patches has the folders {} and in them {}, and it is not clear which of them are releases",
             some(&self.outer),
             some(&self.inner)
         )

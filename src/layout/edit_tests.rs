@@ -308,7 +308,7 @@ fn a_name_with_spaces_stands_where_a_line_is_a_name() {
     let error = refusal(&files, &[rename("a.patch", "a b.patch")]);
     assert_eq!(
         error,
-        "patches/x/1/series cannot name a b.patch: a name there has no spaces, and begins with no #"
+        "patches/x/1/series cannot name a b.patch: a name there has no spaces, and does not begin with #"
     );
 }
 
@@ -326,10 +326,10 @@ fn what_a_list_leaves_out_is_left_alone() {
         "{error}"
     );
     let error = refusal(&files, &[add("b.patch", "new")]);
-    assert!(error.contains("patches/x/1/b.patch is there already"), "{error}");
+    assert!(error.contains("patches/x/1/b.patch already exists"), "{error}");
     let files = folder(&[("series", "a.patch\nabsent.patch\n"), ("a.patch", "a")]);
     let error = refusal(&files, &[drop_patch("a.patch")]);
-    assert!(error.contains("absent.patch, which is not there"), "{error}");
+    assert!(error.contains("absent.patch, which does not exist"), "{error}");
 }
 
 #[test]
@@ -402,11 +402,11 @@ fn names_that_have_the_order_keep_it() {
     let error = refusal(&files, &[rename("0001-a.patch", "0005-a.patch")]);
     assert_eq!(
         error,
-        "patches/x/1: names have the order of the patches, and with these 0002-b.patch would come before 0005-a.patch: choose other names, or write the order into a file series"
+        "patches/x/1: names set the order of the patches, and with these 0002-b.patch would come before 0005-a.patch: choose other names, or write the order into a file series"
     );
     let error = refusal(&files, &[rename("0001-a.patch", "0002-b.patch")]);
     assert!(
-        error.contains("patches/x/1/0002-b.patch is there already"),
+        error.contains("patches/x/1/0002-b.patch already exists"),
         "{error}"
     );
     let error = refusal(&files, &[reorder(&["0001-a.patch", "0002-b.patch"])]);
@@ -419,7 +419,7 @@ fn names_that_have_the_order_keep_it() {
     let (edit, _) = edited(&files, &[add("0000-n.patch", "new")]);
     assert_eq!(
         edit.notes,
-        ["0000-n.patch comes before 0001-a.patch: names have the order of the patches, by their bytes"]
+        ["0000-n.patch comes before 0001-a.patch: names set the order of the patches, byte by byte"]
     );
 }
 

@@ -177,7 +177,7 @@ pub enum LayoutError {
     #[error("{0}")]
     MissingOption(String),
     /// Something was asked for that is not there.
-    #[error("{option} {name}: there is none of that name; {}", known_names(name, known))]
+    #[error("{option} {name}: no such name; {}", known_names(name, known))]
     NotThere {
         /// The option that asks for it.
         option: &'static str,

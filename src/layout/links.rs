@@ -101,7 +101,7 @@ impl<'a> FolderWalk<'a> {
                 _ => {}
             }
             if at.len() + names.len() > DEEPEST {
-                return refused(format!("is below more than {DEEPEST} folders"));
+                return refused(format!("is nested more than {DEEPEST} folders deep"));
             }
             let folder = at.join("/");
             let Some(entries) = self.entries(&folder)? else {
@@ -124,7 +124,7 @@ impl<'a> FolderWalk<'a> {
                     followed += 1;
                     if followed > MOST_LINKS {
                         return refused(format!(
-                            "is a link that leads in a circle, or through more than {MOST_LINKS} links"
+                            "is a link that loops, or leads through more than {MOST_LINKS} links"
                         ));
                     }
                     if target.starts_with('/') {
@@ -148,6 +148,6 @@ pub(super) fn other_in_words(name: &str) -> &'static str {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         "has a name that is not UTF-8"
     } else {
-        "is no ordinary file"
+        "is not a regular file"
     }
 }

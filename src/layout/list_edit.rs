@@ -20,7 +20,10 @@ pub enum ListEditError {
         problem: String,
     },
     /// A name that the list would read as another one.
-    #[error("{file} cannot name {}: a name there has no spaces, and begins with no #", printable(.name, 200))]
+    #[error(
+        "{file} cannot name {}: a name there has no spaces, and does not begin with #",
+        printable(.name, 200)
+    )]
     Name {
         /// The list.
         file: String,
@@ -54,7 +57,7 @@ impl<'a> ListEdit<'a> {
         };
         let name = file.rsplit('/').next().unwrap_or(file);
         let syntax = LISTS.iter().find(|(list, _)| *list == name);
-        let (_, syntax) = syntax.ok_or_else(|| wrong("its name is none of a list"))?;
+        let (_, syntax) = syntax.ok_or_else(|| wrong("its name is not that of a list"))?;
         let text = std::str::from_utf8(text).map_err(|_| wrong("it is not UTF-8"))?;
         let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut lines = Vec::new();

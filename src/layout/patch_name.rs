@@ -18,7 +18,7 @@ pub struct PatchFileName(String);
 
 /// A text that is no name of a patch's file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no name of a patch: {problem}", printable(.name, 200))]
+#[error("{} is not a patch name: {problem}", printable(.name, 200))]
 pub struct PatchNameError {
     name: String,
     problem: &'static str,
@@ -43,9 +43,9 @@ impl FromStr for PatchFileName {
 
     fn from_str(text: &str) -> Result<Self, PatchNameError> {
         let problem = if text.contains('/') {
-            "it has a folder in it"
+            "it contains a folder"
         } else if text.chars().any(|c| c.is_control() || c == '\\') {
-            "it has a character that no list of patches can have"
+            "it has a character that a list of patches cannot have"
         } else if text.len() > 255 {
             "it has more than 255 bytes"
         } else if !is_patch_name(text) {
@@ -198,7 +198,7 @@ mod tests {
         }
         for name in ["a/b.patch", "a.txt", ".a.patch", "a\n.patch", "a\\b.patch", ""] {
             let error = name.parse::<PatchFileName>().unwrap_err().to_string();
-            assert!(error.contains("is no name of a patch"), "{error}");
+            assert!(error.contains("is not a patch name"), "{error}");
         }
     }
 }

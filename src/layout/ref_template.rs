@@ -14,7 +14,7 @@ pub enum RefTemplateError {
     #[error("the template of refs is empty")]
     Empty,
     /// An unknown token, or an unmatched brace.
-    #[error("the template of refs {template:?} has {token}: there are {{component}} and {{release}}")]
+    #[error("the template of refs {template:?} has {token}; there are {{component}} and {{release}}")]
     Token {
         /// The template.
         template: String,

@@ -563,7 +563,7 @@ impl LayoutReader<'_, '_> {
         let branch = self.options.branch.filter(|branch| !branch.is_empty());
         branch.map(release_of_branch).ok_or_else(|| {
             LayoutError::MissingOption(format!(
-                "the layout {} has the release by the branch, and no branch is known: name it (--branch)",
+                "the layout {} takes the release from the branch, and no branch is known: name it (--branch)",
                 self.layout.kind
             ))
         })
@@ -603,7 +603,7 @@ impl LayoutReader<'_, '_> {
         };
         let cell = (component.clone(), release.clone());
         if let Some(before) = self.cells.get(&cell) {
-            let message = format!("has the patches of {component} at {release}, as {before} has");
+            let message = format!("has the patches of {component} at {release}, as does {before}");
             self.fault(FaultKind::DuplicateSeries, &folder, message);
             return Ok(());
         }

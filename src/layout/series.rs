@@ -350,7 +350,7 @@ impl FolderReader<'_, '_> {
                 return Ok(());
             }
             FoundAt::Nothing | FoundAt::Folder(_) => {
-                self.fault(FaultKind::InvalidSeries, name, "is no file");
+                self.fault(FaultKind::InvalidSeries, name, "is not a file");
                 return Ok(());
             }
         };
@@ -380,7 +380,7 @@ impl FolderReader<'_, '_> {
                 FoundAt::Nothing => {
                     wrong(
                         FaultKind::MissingPatch,
-                        format!("names {}, which is not there", patch.name),
+                        format!("names {}, which does not exist", patch.name),
                     );
                 }
                 FoundAt::Folder(_) => {
@@ -487,7 +487,7 @@ impl FolderReader<'_, '_> {
             .collect();
         if !others.is_empty() {
             let message = format!(
-                "holds no patch that is applied, and other things: {}",
+                "holds no patch that is applied, but other things: {}",
                 some_of(others)
             );
             self.fault(FaultKind::NoPatches, "", message);

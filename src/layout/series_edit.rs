@@ -80,7 +80,7 @@ pub enum SeriesEditError {
         known: Vec<String>,
     },
     /// Something has that name already.
-    #[error("{folder}/{} is there already: choose another name", printable(.name, 200))]
+    #[error("{folder}/{} already exists: choose another name", printable(.name, 200))]
     Exists {
         /// The series' folder.
         folder: String,
@@ -89,7 +89,7 @@ pub enum SeriesEditError {
     },
     /// Names set the order, and the new names would give another one.
     #[error(
-        "{folder}: names have the order of the patches, and with these {} would come before {}: choose other names, or write the order into a file series",
+        "{folder}: names set the order of the patches, and with these {} would come before {}: choose other names, or write the order into a file series",
         printable(.second, 200), printable(.first, 200)
     )]
     Order {
@@ -283,7 +283,7 @@ impl SeriesEditor<'_, '_> {
         }
         if let Some(next) = self.patches.get(at) {
             self.notes.push(format!(
-                "{name} comes before {}: names have the order of the patches, by their bytes",
+                "{name} comes before {}: names set the order of the patches, byte by byte",
                 printable(&next.name, 200)
             ));
         }

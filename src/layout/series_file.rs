@@ -90,7 +90,7 @@ fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<Seri
         return Err(format!("{shown} leads out of the folder: write it without '..'"));
     }
     if plain.is_empty() || name.chars().any(|c| c.is_control() || c == '\\') {
-        return Err(format!("{shown} is no name of a file"));
+        return Err(format!("{shown} is not a file name"));
     }
     let mut patch = SeriesEntry {
         name: plain.join("/"),
@@ -114,7 +114,7 @@ fn one_line(line: &str, number: usize, syntax: ListSyntax) -> Result<Option<Seri
             Some(strip) => patch.strip = patch.strip.or(Some(strip)),
             None => {
                 return Err(format!(
-                    "{shown} has the option {}, and only -pN with N up to 64 is followed: take it out, or put what it does into the patch",
+                    "{shown} has the option {}, but only -pN with N up to 64 is supported: remove it, or put what it does into the patch",
                     foreign_text::printable(option, 40)
                 ));
             }

@@ -586,17 +586,13 @@ fn what_is_asked_for_by_name_is_there() {
         (
             "nvoa",
             "",
-            "--component nvoa: there is none of that name; did you mean nova? there is glance, nova",
+            "--component nvoa: no such name; did you mean nova? there is glance, nova",
         ),
-        (
-            "zzz",
-            "",
-            "--component zzz: there is none of that name; there is glance, nova",
-        ),
+        ("zzz", "", "--component zzz: no such name; there is glance, nova"),
         (
             "",
             "2025.1",
-            "--release 2025.1: there is none of that name; did you mean 2025.2?",
+            "--release 2025.1: no such name; did you mean 2025.2?",
         ),
     ] {
         let selection = named(component, release);

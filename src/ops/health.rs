@@ -86,7 +86,7 @@ impl Health {
             return Ok(());
         }
         if inner.watches.is_empty() {
-            return Err("the watches have not begun".to_owned());
+            return Err("the watches have not started".to_owned());
         }
         let faults: Vec<String> = inner
             .watches
@@ -109,7 +109,7 @@ impl Health {
         match &self.lock().queue {
             Some((longest, stuck)) => match stuck(Instant::now()) {
                 Some(waited) if waited > *longest => Err(format!(
-                    "objects have waited for {} s, and nothing was begun or ended",
+                    "objects have waited for {} s, and nothing was started or finished",
                     waited.as_secs()
                 )),
                 _ => Ok(()),
@@ -198,7 +198,7 @@ impl Watch {
             && now.duration_since(last) < RECOVERED_AFTER
             && now.duration_since(first) >= FAILS_FOR
         {
-            return Some(format!("the watch of {kind} fails"));
+            return Some(format!("the watch of {kind} is failing"));
         }
         let since = self.listing_since.filter(|_| self.was_listed)?;
         (now.duration_since(since) >= LISTS_WITHIN).then(|| format!("{kind} cannot be listed again"))

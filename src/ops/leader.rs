@@ -138,7 +138,7 @@ impl Leadership {
         let _ = self.stop.send(());
         match self.task.await {
             Ok(mut election) => election.release().await,
-            Err(error) if error.is_panic() => tracing::warn!("leader election ended badly"),
+            Err(error) if error.is_panic() => tracing::warn!("leader election crashed"),
             Err(_) => {}
         }
     }
@@ -288,8 +288,8 @@ impl Election {
     async fn release(&mut self) {
         match tokio::time::timeout(RELEASE_WITHIN, self.try_to_release()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
-            Err(_) => tracing::warn!("the lease could not be given back in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be released"),
+            Err(_) => tracing::warn!("the lease could not be released in time"),
         }
     }
 
@@ -308,7 +308,7 @@ impl Election {
         self.api
             .replace(&self.candidate.lease, &PostParams::default(), &lease)
             .await?;
-        tracing::info!(lease = lease.name_any(), "the lease was given back");
+        tracing::info!(lease = lease.name_any(), "the lease was released");
         Ok(())
     }
 }

@@ -189,7 +189,7 @@ impl Metrics {
             ),
             working: all.add(
                 "working",
-                "Whether this replica works, or stands by",
+                "Whether this replica is active or on standby",
                 Gauge::default(),
             ),
             notifications: all.add(
@@ -204,7 +204,7 @@ impl Metrics {
             ),
             upkeep: all.add(
                 "upkeep_acts",
-                "What was done at branches and pull requests for patches that are looked after",
+                "What was done to branches and pull requests for the upkeep of patches",
                 Family::default(),
             ),
             mirrors: MirrorMetrics::register(&mut all),
@@ -260,7 +260,7 @@ impl MirrorMetrics {
             ),
             rebuilds: all.add(
                 "mirror_rebuilds",
-                "Mirrors thrown away to be fetched anew",
+                "Mirrors discarded, to be fetched again",
                 Counter::default(),
             ),
             storage_bytes: all.add_with_unit(

@@ -22,12 +22,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// An address is not `HOST:PORT` or `:PORT`.
-    #[error("{0:?} is no address to listen on: write HOST:PORT or :PORT")]
+    #[error("{0:?} is not an address to listen on: write HOST:PORT or :PORT")]
     Address(String),
     /// Logging was set up before.
     #[error("cannot set up logging: {0}")]
     Logging(String),
     /// The Lease could not be renewed in time, or another process holds it.
-    #[error("the lease was lost; leaving so that another replica can take over")]
+    #[error("the lease was lost; exiting so that another replica can take over")]
     LostLease,
 }

@@ -147,7 +147,7 @@ static FAMILIES: [ObjectFamily; 9] = [
     },
     ObjectFamily {
         name: "repository_patch_sets",
-        help: "PatchSets of each PatchRepository by how they do",
+        help: "PatchSets of each PatchRepository by how they are doing",
         unit: None,
         samples: repository_patch_sets,
     },
@@ -168,7 +168,7 @@ static FAMILIES: [ObjectFamily; 9] = [
     },
     ObjectFamily {
         name: "upkeep_changes",
-        help: "Patches of each PatchSet that are to be dropped or made anew, or are left alone",
+        help: "Patches of each PatchSet that are to be dropped or refreshed, or are left alone",
         unit: None,
         samples: |object, sample| match &object.upkeep {
             Some(upkeep) => counts(object, "change", &upkeep.changes, sample),
@@ -177,7 +177,7 @@ static FAMILIES: [ObjectFamily; 9] = [
     },
     ObjectFamily {
         name: "upkeep_since_timestamp",
-        help: "Since when what is to be done for the patches of a PatchSet is in its state, since the epoch",
+        help: "When the upkeep of a PatchSet's patches entered its state, since the epoch",
         unit: Some(Unit::Seconds),
         samples: |object, sample| match &object.upkeep {
             Some(upkeep) => sample(&object.labels_and(("state", upkeep.state)), upkeep.since),

@@ -97,7 +97,7 @@ pub fn init(level: LogLevel, encoding: Encoding) -> Result<(), Error> {
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, "a defect of this program interrupted a piece of work");
+        tracing::error!(location, "a bug in this program interrupted a piece of work");
     }));
 }
 

@@ -52,8 +52,8 @@ impl<'a> Needs<'a> {
             .count();
         let refreshed = self.tool.len() - merged;
         let words = [
-            (merged, "upstream has, to be removed"),
-            (refreshed, "to be made anew by a refresh"),
+            (merged, "already upstream, to be removed"),
+            (refreshed, "to be refreshed"),
         ];
         let words = words.iter().filter(|(count, _)| *count > 0);
         let words: Vec<String> = words.map(|(count, words)| format!("{count} {words}")).collect();

@@ -194,8 +194,8 @@ fn facts(name: &str, patch: &[u8]) -> Vec<Fact> {
     }));
     match headers.origin {
         PatchOrigin::Unofficial => {}
-        PatchOrigin::Backport => facts.push(Fact::new("Origin", "a change of upstream's, adapted")),
-        PatchOrigin::CherryPick => facts.push(Fact::new("Origin", "a commit of upstream's")),
+        PatchOrigin::Backport => facts.push(Fact::new("Origin", "an upstream change, adapted")),
+        PatchOrigin::CherryPick => facts.push(Fact::new("Origin", "an upstream commit")),
     }
     let commits = headers.upstream_commits().into_iter();
     facts.extend(commits.map(|commit| Fact::new("Upstream commit", commit)));

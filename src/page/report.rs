@@ -63,7 +63,7 @@ impl ReportPage {
             verdict: match (waiting, needs.is_empty() && self.is_ok) {
                 (0, true) => "Nothing needs a person.".to_owned(),
                 (0, false) if self.is_ok => {
-                    "Nothing needs a person, and a tool has something to do.".to_owned()
+                    "Nothing needs a person, but a tool has something to do.".to_owned()
                 }
                 (0, false) => "No patch needs a person; see below what else is wrong.".to_owned(),
                 (1, _) => format!("1 of {} series needs a person.", self.series.len()),

@@ -44,11 +44,11 @@ pub fn is_mended_by_refresh(status: &PatchStatus) -> bool {
 pub fn remedy(status: &PatchStatus, refreshed: &'static str) -> &'static str {
     match status.state {
         PatchState::Merged if status.is_merged_differing() => {
-            "look at the difference to upstream's, then remove the patch"
+            "look at the difference from upstream's, then remove the patch"
         }
         PatchState::Merged => "remove the patch",
         PatchState::Blocked => "mend the patches before it first",
-        PatchState::Malformed => "make the patch anew",
+        PatchState::Malformed => "recreate the patch",
         PatchState::Clean | PatchState::Offset => "",
         PatchState::Conflict => match status.refresh.map(|refresh| refresh.state) {
             Some(RefreshState::Needed | RefreshState::Available) => refreshed,

@@ -72,14 +72,14 @@ pub fn end_attempt(attempt: Attempt, seen: &AttemptState, target: &str, now: Tim
     let (message, log_tail) = match seen {
         AttemptState::Active(_) => return attempt,
         AttemptState::Succeeded => (
-            format!("{} succeeded, and the registry has no {target}", attempt.name),
+            format!("{} succeeded, but the registry has no {target}", attempt.name),
             None,
         ),
         AttemptState::Failed { why, log } => (why.clone(), log.clone()),
         AttemptState::Outdated => {
             return Attempt {
                 finished_at: Some(seconds(now)),
-                message: Some(format!("{} could not begin, and was replaced", attempt.name)),
+                message: Some(format!("{} could not start, and was replaced", attempt.name)),
                 ..attempt
             };
         }
@@ -187,7 +187,7 @@ mod tests {
         );
         assert_eq!(
             third.message.as_deref(),
-            Some("job-3 succeeded, and the registry has no i:t")
+            Some("job-3 succeeded, but the registry has no i:t")
         );
         assert_eq!(decide_next(Some(&third), 2, at(9_999)), Decision::GiveUp);
         let forgiven = forgive_failures(third.clone());
@@ -240,7 +240,7 @@ mod tests {
         let replaced = end_attempt(running, &AttemptState::Outdated, "i:t", at(5));
         assert_eq!((replaced.failures, replaced.finished_at.is_some()), (0, true));
         let message = replaced.message.as_deref();
-        assert_eq!(message, Some("job-3 could not begin, and was replaced"));
+        assert_eq!(message, Some("job-3 could not start, and was replaced"));
         assert_eq!(decide_next(Some(&replaced), 0, at(5)), Decision::Start(4));
     }
 }

@@ -117,7 +117,7 @@ fn can_stand_alone(includes: &[Include], merged: &Merged) -> Result<(), MergeRef
         return Err(MergeRefusal {
             reason: reason::INVALID_CONSTRAINTS,
             message: format!(
-                "upper constraints: line {line} reads another file ({text}), and the merged file stands alone: put the contents there"
+                "upper constraints: line {line} reads another file ({text}), but the merged file stands alone: put its contents there"
             ),
         });
     }
@@ -454,8 +454,8 @@ mod tests {
         let (text, status) = told("a===1\npytz===2004d\n", "");
         assert_eq!(
             text,
-            "no overrides; 2 packages are pinned; line 2 of the merged file, pytz===2004d, is no version of \
-             PEP 440: uv refuses the file, pip takes it"
+            "no overrides; 2 packages are pinned; line 2 of the merged file, pytz===2004d, is not a PEP 440 \
+             version: uv refuses the file, pip accepts it"
         );
         let ready = conditions::reason(&status.conditions, condition::READY);
         assert_eq!(ready, Some(reason::NEEDS_ATTENTION));

@@ -241,7 +241,7 @@ mod tests {
     test_repositories::objects_of_field!(FileHistory, objects);
 
     #[test]
-    fn patches_are_made_anew_as_they_are_read() {
+    fn patches_are_refreshed_as_they_are_read() {
         let mut store = MemoryStore::new();
         let file = "new\none\ntwo\nthree\n";
         let base = store.add_files([("sub/f", EntryMode::Regular, file)]).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_upstream_has_in_another_form_is_not_made_anew() {
+    fn what_upstream_has_in_another_form_is_not_refreshed() {
         let mut store = MemoryStore::new();
         let base = store
             .add_files([("f", EntryMode::Regular, "one\nzwei\n")])

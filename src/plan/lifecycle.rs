@@ -256,7 +256,7 @@ impl<'a, S: Observed> Settling<'a, S> {
                     condition::RECONCILING,
                     Truth::True,
                     reason::PROGRESSING_WITH_RETRY,
-                    "the last attempt failed and will be repeated",
+                    "the last attempt failed and will be retried",
                 );
                 match failure.retry {
                     Retry::After(wait) => Next::After(wait),

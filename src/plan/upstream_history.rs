@@ -137,7 +137,7 @@ fn take_merged(patch: &mut PatchStatus, merged: &Merged, links: CommitLinks<'_>)
     if merged.by != Evidence::Reverse {
         let form = match (&why, differs) {
             (Some(why), _) => format!("; its change could not be compared: {why}"),
-            (None, true) => "; its change is another than the patch's".to_owned(),
+            (None, true) => "; its change differs from the patch's".to_owned(),
             (None, false) => String::new(),
         };
         let named = commit.as_ref();
@@ -402,7 +402,7 @@ mod tests {
             assert_eq!((told.interdiff.as_deref(), told.differs), (Some(expected), true));
             let message = patches[0].message.as_deref().unwrap();
             assert!(
-                message.ends_with("; its change is another than the patch's"),
+                message.ends_with("; its change differs from the patch's"),
                 "{message}"
             );
         }

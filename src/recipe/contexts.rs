@@ -64,7 +64,7 @@ pub(super) fn assemble_contexts(inputs: ContextInputs<'_>) -> Result<Contexts, F
     for (name, image) in inputs.bases {
         if name == component || name == CONSTRAINTS || images.contains_key(name) {
             return Err(stalled(format!(
-                "build.contexts: {name} is the name of a context that the build has already"
+                "build.contexts: {name} is the name of a context that the build already has"
             )));
         }
         images.insert(name.clone(), image.clone());
@@ -88,7 +88,7 @@ pub(super) fn assemble_contexts(inputs: ContextInputs<'_>) -> Result<Contexts, F
         Step::Build,
         reason::STILL_PINNED,
         format!(
-            "what is built from source would stay pinned, and pip and uv would put the stock wheel in its place: {}; take that away",
+            "what is built from source would stay pinned, and pip and uv would put the stock wheel in its place: {}; remove that",
             left.into_iter().take(8).collect::<Vec<_>>().join("; ")
         ),
     ))

@@ -9,7 +9,7 @@ const MOST: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LibrariesError {
     /// Some need each other. The first is also the last.
-    #[error("PatchSets need each other in a circle: {}; take one of these out of the libraries of the one before it", .0.join(" → "))]
+    #[error("PatchSets need each other in a circle: {}; remove one of these from the libraries of the one before it", .0.join(" → "))]
     Cycle(Vec<String>),
     /// There are too many.
     #[error("it would be built with more than {MOST} libraries")]

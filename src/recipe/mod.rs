@@ -106,7 +106,9 @@ impl Recipe {
             .map_err(source_images::Error::from)?;
         let version = component_version(build.source.version.as_deref(), found.upstream.tag.as_deref())
             .map_err(|text| {
-                invalid_spec(format!("build.source.version: {text:?} is no version (PEP 440)"))
+                invalid_spec(format!(
+                    "build.source.version: {text:?} is not a version (PEP 440)"
+                ))
             })?;
         let source = source_image::describe_patched_tree(
             &repository,

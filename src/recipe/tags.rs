@@ -24,33 +24,33 @@ pub enum TagError {
     Unknown(String),
     /// The version is asked for, but unknown.
     #[error(
-        "build.image.tag asks for {{version}}, and the upstream's ref is no tag that names one: set build.source.version, or use {{ref}}"
+        "build.image.tag asks for {{version}}, but the upstream's ref is not a tag that names one: set build.source.version, or use {{ref}}"
     )]
     NoVersion,
     /// The patches' commit is asked for, but they are not in Git.
     #[error(
-        "build.image asks for {0} of the patches' repository, and the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
+        "build.image asks for {0} of the patches' repository, but the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
     )]
     NoPatchesCommit(&'static str),
     /// The patches' branch is asked for, but their commit was named by itself.
     #[error(
-        "build.image asks for {0} of the patches' repository, and its commit was named without a branch: set patches.git.ref.branch, or leave it out"
+        "build.image asks for {0} of the patches' repository, but its commit was named without a branch: set patches.git.ref.branch, or leave it out"
     )]
     NoPatchesBranch(&'static str),
-    /// A brace without its partner.
-    #[error("build.image.tag has a brace without its partner")]
+    /// An unmatched brace.
+    #[error("build.image.tag has an unmatched brace")]
     Braces,
     /// A moving tag is the image's own.
     #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
     Moving(String),
     /// The time is asked for in a tag that cannot have it.
     #[error(
-        "{{time}} is for build.image.sortableTag alone: the image's own tag has to be the same for the same inputs, and tags that move need none"
+        "{{time}} is only for build.image.sortableTag: the image's own tag has to be the same for the same inputs, and tags that move need none"
     )]
     Time,
     /// The result is not a tag.
     #[error(
-        "build.image.tag makes {0:?}, which is no tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
+        "build.image.tag makes {0:?}, which is not a valid tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
     )]
     Invalid(String),
 }

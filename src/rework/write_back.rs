@@ -56,7 +56,7 @@ pub enum WriteBackError {
     },
     /// The written patch does not do what the commit does.
     #[error(
-        "{name}: what the commit does cannot be written in the way the file is written (names with -p{strip}): write the file anew with git format-patch"
+        "{name}: what the commit does cannot be written in the way the file is written (names with -p{strip}): write the file again with git format-patch"
     )]
     NotTheSame {
         /// Its name.

@@ -35,7 +35,7 @@ pub fn merge(foreign: &[u8], main: &Patched, packages: &[Overridden]) -> Result<
 fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
     let taken = references(document);
     let Some(object) = document.as_object_mut() else {
-        return Err(Error::Foreign("it is no object".to_owned()));
+        return Err(Error::Foreign("it is not an object".to_owned()));
     };
     let mut found = false;
     if let Some(main) = object
@@ -48,7 +48,7 @@ fn put(document: &mut Value, component: &Value) -> Result<(), Error> {
         .entry("components")
         .or_insert_with(|| Value::Array(Vec::new()));
     let Some(list) = list.as_array_mut() else {
-        return Err(Error::Foreign("components is no list".to_owned()));
+        return Err(Error::Foreign("components is not a list".to_owned()));
     };
     for one in list.iter_mut() {
         found |= enrich(one, component);

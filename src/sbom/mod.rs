@@ -26,7 +26,7 @@ pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A text is not a package URL.
-    #[error("{text:?} is no package URL: {reason}; write for instance pkg:pypi/glance@31.0.0")]
+    #[error("{text:?} is not a package URL: {reason}; write for instance pkg:pypi/glance@31.0.0")]
     Purl {
         /// As it was given.
         text: String,
@@ -41,11 +41,11 @@ pub enum Error {
     NothingToState,
     /// Statements are about an image that has no digest.
     #[error(
-        "{0} has no digest: name the image as REPOSITORY@sha256:…, for what is stated is true of that one alone"
+        "{0} has no digest: name the image as REPOSITORY@sha256:…, since the statements hold for that image only"
     )]
     NoDigest(String),
     /// The document to merge into is not one.
-    #[error("is no CycloneDX document in JSON: {0}")]
+    #[error("is not a CycloneDX document in JSON: {0}")]
     Foreign(String),
 }
 

@@ -63,10 +63,10 @@ impl FromStr for Address {
         // The text is not repeated: it may hold what should not be seen.
         let url = Url::parse(text).map_err(|error| format!("{error}: {wanted}"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(format!("it is no http or https address: {wanted}"));
+            return Err(format!("it is not an http or https address: {wanted}"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(format!("credentials do not belong into an address: {wanted}"));
+            return Err(format!("credentials do not belong in an address: {wanted}"));
         }
         Ok(Self(Some(url)))
     }
@@ -212,7 +212,7 @@ impl Notifier {
         let namespace = event.involved_object.namespace.clone().unwrap_or_default();
         for (_, displaced) in self.queue.push(&namespace, event.size(), (Instant::now(), event)) {
             self.counts
-                .note_dropped(&displaced, "too many events wait already");
+                .note_dropped(&displaced, "too many events are already waiting");
         }
     }
 
@@ -256,9 +256,9 @@ impl Receipt {
         match status {
             _ if status.is_success() => Self::Taken,
             StatusCode::TOO_MANY_REQUESTS => Self::Duplicate,
-            StatusCode::NOT_IMPLEMENTED => Self::Refused(format!("it answers {status}")),
-            _ if status.is_server_error() => Self::Fault(format!("it answers {status}")),
-            _ => Self::Refused(format!("it answers {status}")),
+            StatusCode::NOT_IMPLEMENTED => Self::Refused(format!("it answered {status}")),
+            _ if status.is_server_error() => Self::Fault(format!("it answered {status}")),
+            _ => Self::Refused(format!("it answered {status}")),
         }
     }
 }
@@ -284,7 +284,7 @@ async fn post(client: &Client, url: &Url, recorded: Instant, event: &Event) -> R
         .with_jitter()
         .build();
     let mut answered = 0;
-    let mut last = "it waited too long for others".to_owned();
+    let mut last = "it waited too long behind others".to_owned();
     while recorded.elapsed() < WORTH {
         let request = client
             .post(url.clone())

@@ -34,11 +34,11 @@ pub struct UpkeepPlace {
 pub enum PlaceError {
     /// Its patches are elsewhere.
     #[error(
-        "the patches are in no Git repository that can be changed: set patches.git, or upkeep.drop and upkeep.refresh to Report"
+        "the patches are not in a Git repository that can be changed: set patches.git, or upkeep.drop and upkeep.refresh to Report"
     )]
     NotInGit,
     /// Its patches are not read from a branch.
-    #[error("patches.git.ref is no branch: set upkeep.base to the branch that is to be changed")]
+    #[error("patches.git.ref is not a branch: set upkeep.base to the branch that is to be changed")]
     NoBranch,
     /// The branch would be merged into itself.
     #[error("upkeep.branch {0:?} is the branch that is to be changed: name another")]

@@ -29,7 +29,7 @@ impl fmt::Display for Harm {
             Self::OtherTree => f.write_str(
                 "with the change as many patches would apply, and the patched tree would be another",
             ),
-            Self::Untried => f.write_str("it could not be tried whether the series applies with the change"),
+            Self::Untried => f.write_str("whether the series applies with the change could not be tried"),
         }
     }
 }

@@ -132,17 +132,17 @@ impl fmt::Display for LeftAloneReason {
             Self::NotTried => f.write_str("it was not tried by this version yet: ask for it with requestedAt"),
             Self::ChangedSince => f.write_str("the file was changed since it was tried"),
             Self::GoneSince => f.write_str("it is no longer among the patches of its folder"),
-            Self::FolderGone => f.write_str("the folder is not there"),
+            Self::FolderGone => f.write_str("the folder does not exist"),
             Self::FolderFaulty { why } => write!(f, "the patches of the folder are not known: {why}"),
             Self::Uncertain => f.write_str(
                 "upstream has a commit of the same author, date and subject, and the changes could not be compared: look at both",
             ),
-            Self::TakenBack => f.write_str("upstream had it and took it back"),
-            Self::NotRefreshed => f.write_str("it could not be made anew: run patchset refresh"),
+            Self::TakenBack => f.write_str("upstream had it and reverted it"),
+            Self::NotRefreshed => f.write_str("it could not be refreshed: run patchset refresh"),
             Self::Harmful(harm) => write!(f, "{harm}"),
-            Self::NotEditable { why } => write!(f, "the folder cannot be changed so: {why}"),
+            Self::NotEditable { why } => write!(f, "the folder cannot be changed that way: {why}"),
             Self::TooMany { most } => {
-                write!(f, "one request holds at most {most} changes: it is in the next")
+                write!(f, "one request holds at most {most} changes: it will be in the next")
             }
             Self::NotListed { count } => write!(
                 f,

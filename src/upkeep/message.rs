@@ -97,7 +97,7 @@ fn write_drop(text: &mut String, change: &PlannedChange, merged: &MergedStatus) 
             let _ = writeln!(
                 text,
                 "Upstream{at} has it as {} \"{}\"{}.",
-                in_message(commit.as_str(), 41),
+                in_message(commit.as_str(), 40),
                 in_message(merged.subject.as_deref().unwrap_or_default(), SUBJECT),
                 date.unwrap_or_default()
             );
@@ -126,8 +126,8 @@ pub(super) fn known_by(merged: &MergedStatus) -> String {
     }
     let form = match (merged.differs, &merged.interdiff) {
         (false, _) => "upstream's change is the same",
-        (true, Some(_)) => "upstream's change is another than the patch's",
-        (true, None) => "upstream's change is another than the patch's, or could not be compared",
+        (true, Some(_)) => "upstream's change differs from the patch's",
+        (true, None) => "upstream's change differs from the patch's, or could not be compared",
     };
     format!("Known by {}; {form}.", evidence_in_words(merged.by))
 }
@@ -202,7 +202,7 @@ pub(super) fn besides(change: &PlannedChange, quote: Quote) -> Vec<String> {
         {
             names.push(format!("and {more} more"));
         }
-        lines.push(format!("Numbered anew: {}", names.join(", ")));
+        lines.push(format!("Renumbered: {}", names.join(", ")));
     }
     let notes = change.notes.iter().take(MOST_LISTED);
     lines.extend(notes.map(|note| quote(note, 400)));

@@ -74,7 +74,7 @@ impl SeriesProof {
 /// Which changes of a series are withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WithheldPart {
-    /// The patches that would be made anew.
+    /// The patches that would be refreshed.
     Refreshes,
     /// All.
     All,

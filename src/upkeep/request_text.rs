@@ -149,7 +149,7 @@ fn introduction(plan: &UpkeepPlan) -> String {
         parts.push(format!("drops {} that upstream has", patches(drops)));
     }
     if refreshes > 0 {
-        parts.push(format!("makes {} anew that moved", patches(refreshes)));
+        parts.push(format!("refreshes {} that moved", patches(refreshes)));
     }
     format!("Upstream moved on. This {}, a commit each.", parts.join(", and "))
 }
@@ -190,7 +190,7 @@ fn applies(result: &SeriesResult) -> String {
 }
 
 fn tree(proof: &SeriesProof, facts: Option<&SeriesFacts>) -> String {
-    let short = |tree: Oid| code(tree.to_string().get(..SHORT).unwrap_or_default(), SHORT + 1);
+    let short = |tree: Oid| code(tree.to_string().get(..SHORT).unwrap_or_default(), SHORT);
     let (before, after) = (proof.before.tree, proof.after.tree);
     if before != after {
         return format!("{} → {}: more patches apply", short(before), short(after));
@@ -225,7 +225,7 @@ fn changes(plan: &UpkeepPlan, section: ChangeSection) -> String {
     }
     let heading = match section {
         ChangeSection::Dropped => "Dropped",
-        ChangeSection::Refreshed => "Made anew",
+        ChangeSection::Refreshed => "Refreshed",
     };
     let more = more.map(|more| format!("\n\n{more}")).unwrap_or_default();
     format!("### {heading}\n\n{entries}{more}")
@@ -296,7 +296,7 @@ fn upstream_commit(change: &PlannedChange, merged: &MergedStatus) -> String {
         .map(|date| format!(" ({})", date.0.strftime("%-d %b %Y")));
     format!(
         "Upstream{upstream} has it as {} {}{}.",
-        link(&code(&short, SHORT + 1), merged.url.as_deref()),
+        link(&code(&short, SHORT), merged.url.as_deref()),
         code(merged.subject.as_deref().unwrap_or_default(), SUBJECT),
         date.unwrap_or_default()
     )
@@ -413,7 +413,7 @@ fn broken_by(patch: &PatchStatus) -> String {
     let short: String = commit.commit.as_str().chars().take(SHORT).collect();
     format!(
         ": {} {} changed what it expects",
-        link(&code(&short, SHORT + 1), commit.url.as_deref()),
+        link(&code(&short, SHORT), commit.url.as_deref()),
         code(&commit.subject, SUBJECT)
     )
 }

@@ -202,18 +202,18 @@ pub fn upkeep_verdict(facts: &SeriesFacts, status: &UpkeepStatus) -> Option<Upke
             Truth::False,
             reason::PULL_REQUEST_CLOSED,
             format!(
-                "{at} was closed without being merged; it is proposed anew when upstream or the patches change"
+                "{at} was closed without being merged; it will be proposed again when upstream or the patches change"
             ),
         ),
         UpkeepState::Failed => (
             Truth::False,
             reason::PROGRESSING_WITH_RETRY,
-            because("it could not be proposed, and is tried again"),
+            because("it could not be proposed, and will be tried again"),
         ),
         UpkeepState::Reported if proposable > 0 && !status.left_alone.is_empty() => {
             let first = status.left_alone.first();
             let first = first.map(|left| format!("{}: {}", left.name, left.reason));
-            let message = format!("all is left alone; {}", first.unwrap_or_default());
+            let message = format!("everything is left alone; {}", first.unwrap_or_default());
             (Truth::False, reason::LEFT_ALONE, message)
         }
         UpkeepState::Reported => (

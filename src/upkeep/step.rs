@@ -147,7 +147,7 @@ impl fmt::Display for StandBackReason {
                 let namespace = foreign_text::printable(namespace, 63);
                 write!(
                     f,
-                    "the branch is of the PatchSets of namespace {namespace}: name another one in upkeep.branch"
+                    "the branch belongs to the PatchSets of namespace {namespace}: name another one in upkeep.branch"
                 )
             }
         }
@@ -287,7 +287,7 @@ fn without_request(
         return match plan.next_due {
             Some(until) => UpkeepStep::Wait {
                 until: Some(until),
-                reason: "it has not been so for long enough".to_owned(),
+                reason: "it has not stayed this way for long enough".to_owned(),
             },
             None => UpkeepStep::Nothing,
         };
@@ -396,11 +396,11 @@ fn closing_word(plan: &UpkeepPlan) -> String {
     let mut reasons = plan.left_alone.iter().map(|left| &left.reason);
     if reasons.any(is_gone) {
         "Nothing is left to do here: the base has what this proposed, or the patches are elsewhere by now. \
-         Closed by patchset; something new is proposed in a request of its own."
+         Closed by patchset; anything new will be proposed in a request of its own."
             .to_owned()
     } else {
-        "Nothing is left to do here: the base has what this proposed, or upstream and the PatchSets ask for \
-         it no longer. Closed by patchset; something new is proposed in a request of its own."
+        "Nothing is left to do here: the base has what this proposed, or upstream and the PatchSets no \
+         longer ask for it. Closed by patchset; anything new will be proposed in a request of its own."
             .to_owned()
     }
 }

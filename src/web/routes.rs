@@ -225,12 +225,12 @@ impl Refusal {
 
     fn message(self) -> &'static str {
         match self {
-            Self::NotLoggedIn => "Say who you are: nothing here is open to everybody.",
+            Self::NotLoggedIn => "Log in: nothing here is public.",
             Self::NotFound => "There is no such page, or you may not list what it shows.",
             Self::Unavailable => {
                 "The API server does not say who you are and what you may see. Try again in a moment."
             }
-            Self::FromElsewhere => "This form was sent from another site, and nothing was done.",
+            Self::FromElsewhere => "This form was sent from another site, so nothing was done.",
             Self::TooMany => "Too many pages are open. Close some.",
             Self::Failed => "The page could not be made. The server's log says why.",
         }

@@ -30,7 +30,7 @@ impl FromStr for TrustedProxies {
             let address = part.parse::<IpAddr>().map(IpNet::from);
             address
                 .or_else(|_| part.parse::<IpNet>())
-                .map_err(|_| format!("{part:?} is no address and no range such as 10.1.0.0/16"))
+                .map_err(|_| format!("{part:?} is neither an address nor a range such as 10.1.0.0/16"))
         });
         nets.collect::<Result<_, _>>().map(Self)
     }

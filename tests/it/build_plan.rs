@@ -145,7 +145,7 @@ fn the_tests_of_the_image_are_told() {
     let (text, _) = case.run(&["--offline"], &documents, 0);
     for row in [
         r"test        unit in the image: stestr run 'it'\''s'",
-        "test        lint in r.example/tools:1, over the patched source: ruff; a failure is only told",
+        "test        lint in r.example/tools:1, over the patched source: ruff; a failure is only reported",
     ] {
         assert!(text.contains(row), "{text}");
     }
@@ -173,7 +173,7 @@ fn wrong_specs() -> [(Change, &'static str); 13] {
         ),
         (
             |spec| spec["build"]["args"]["N"] = json!(1),
-            "spec.build.args.N: must be of type string, and is 1",
+            "spec.build.args.N: must be of type string, but is 1",
         ),
         (
             |spec| spec["build"] = Value::Null,
@@ -181,11 +181,11 @@ fn wrong_specs() -> [(Change, &'static str); 13] {
         ),
         (
             |spec| spec["libraries"] = json!([{ "name": "lib" }]),
-            "names PatchSet lib and does not hold it",
+            "names PatchSet lib but does not contain it",
         ),
         (
             |spec| spec["constraints"] = json!({ "name": "co" }),
-            "names ConstraintOverride co and does not hold it",
+            "names ConstraintOverride co but does not contain it",
         ),
         (
             |spec| spec["build"]["dockerfile"] = json!({ "configMap": { "name": "other" } }),
@@ -219,7 +219,7 @@ fn wrong_objects(good: &Value) -> [(Vec<Value>, &'static str); 4] {
     [
         (
             vec![object("PatchSet", "demo", good), object("PatchSet", "demo", good)],
-            "PatchSet demo is there twice",
+            "PatchSet demo occurs twice",
         ),
         (
             vec![object("PatchSet", "one", good), object("PatchSet", "two", good)],
@@ -242,7 +242,7 @@ fn wrong_objects(good: &Value) -> [(Vec<Value>, &'static str); 4] {
 fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
     let case = Case::new();
     let good = spec("registry.invalid");
-    let mut cases = vec![(vec![files()], "holds no PatchSet")];
+    let mut cases = vec![(vec![files()], "contains no PatchSet")];
     cases.extend(wrong_specs().map(|(change, sentence)| {
         let mut spec = good.clone();
         change(&mut spec);
@@ -254,7 +254,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_place() {
         assert!(error.contains(sentence), "{sentence}: {error}");
     }
     let (_, error) = case.run_text(&[], "kind: [\n", 2);
-    assert!(error.contains("manifest.yaml: is no YAML"), "{error}");
+    assert!(error.contains("manifest.yaml is not YAML"), "{error}");
     let (_, error) = case.run_text(&["--look", "--offline"], "", 2);
     assert!(error.contains("cannot be used with"), "{error}");
     let (_, error) = case.run_text(&["--repo", "x"], "", 2);

@@ -509,7 +509,7 @@ fn what_is_wrong_is_told_and_the_rest_is_printed() {
     let two = two.to_str().unwrap();
     refused(
         &[folder, "--repository", two],
-        "there are openstack, openstack-images: choose by --name",
+        "there are openstack, openstack-images: choose one with --name",
     );
     refused(
         &[folder, "--repository", two, "--name", "x"],
@@ -523,7 +523,7 @@ fn what_is_wrong_is_told_and_the_rest_is_printed() {
         "component, release and level follow from the folders",
     );
     std::fs::write(&file, "a: [").unwrap();
-    refused(&[folder, "--repository", file.to_str().unwrap()], "is no YAML");
+    refused(&[folder, "--repository", file.to_str().unwrap()], "is not YAML");
 }
 
 /// The YAML of docs/operations.md.

@@ -238,7 +238,7 @@ async fn a_series_is_followed_and_what_it_names_in_vain_stalls() {
     assert_eq!(shown(&object, "Stalled"), "True/LayoutInvalid");
     let message = &condition(&object, "Ready").unwrap().message;
     assert!(
-        message.contains("patches/series:3: names gone.patch, which is not there"),
+        message.contains("patches/series:3: names gone.patch, which does not exist"),
         "{message}"
     );
 
@@ -282,7 +282,7 @@ async fn a_series_is_followed_and_what_it_names_in_vain_stalls() {
     let object = stage.ready("series", "True", "Succeeded").await;
     let message = &condition(&object, "PatchesApplicable").unwrap().message;
     assert!(
-        message.contains("holds no patch that is applied, and other things: demo"),
+        message.contains("holds no patch that is applied, but other things: demo"),
         "{message}"
     );
 }
@@ -372,7 +372,7 @@ fn a_folder_of_diffs_is_the_same_for_apply_and_source() {
     for command in ["apply", "source"] {
         let (_, told) = run(command, &folder, 2);
         assert!(
-            told.contains("series:1: names 2.diff, which is not there"),
+            told.contains("series:1: names 2.diff, which does not exist"),
             "{told}"
         );
     }

@@ -72,7 +72,7 @@ impl ApiAnswer {
                 host,
                 what,
                 reason: format!(
-                    "it redirects (status {}): the repository was renamed or moved, write its present name; or the address is not the API's",
+                    "it redirects (status {}): the repository was renamed or moved (write its present name), or the address is not the API's",
                     status.as_u16()
                 ),
             },
@@ -88,7 +88,7 @@ pub fn unreadable_answer(error: &serde_json::Error, host: &str, what: &str) -> E
         host: host.to_owned(),
         what: what.to_owned(),
         reason: format!(
-            "its answer is none that this API gives (line {}): check the address, which is the API's and not the site's",
+            "its answer is not one that this API gives (line {}): check the address, which has to be the API's, not the site's",
             error.line()
         ),
     }

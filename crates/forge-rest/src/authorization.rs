@@ -72,7 +72,7 @@ impl Authorization {
         };
         if repository.kind != ForgeKind::GitHub {
             return Err(Error::Secret(format!(
-                "it is for a GitHub App, which {} does not know: it needs an access token as token",
+                "it is for a GitHub App, which {} does not support: put an access token into the key token",
                 repository.kind
             )));
         }
@@ -82,7 +82,7 @@ impl Authorization {
             .is_some_and(|base| *base != repository.base_url)
         {
             return Err(Error::Secret(format!(
-                "its githubAppBaseURL is another server than {}, which {} is at",
+                "its githubAppBaseURL is a different server from {}, where {} is",
                 repository.base_url,
                 repository.full_name()
             )));

@@ -37,7 +37,7 @@ impl ApiBaseUrl {
             return Err(invalid_input(
                 kind.api_address(),
                 url.host_str().unwrap_or_default(),
-                "it holds a login, which belongs into the Secret",
+                "it contains a login, which belongs in the Secret",
             ));
         }
         if !matches!(url.scheme(), "https" | "http") || url.host_str().is_none() {

@@ -64,13 +64,13 @@ impl ForgeCredentials {
             (true, []) => read_app(data)?,
             (true, [(key, _), ..]) => {
                 return Err(unusable_secret(&format!(
-                    "the keys of a GitHub App cannot stand beside {key}: keep one of the two"
+                    "the keys of a GitHub App cannot be combined with {key}: keep one of the two"
                 )));
             }
             (false, [(key, token)]) => {
                 if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(unusable_secret(&format!(
-                        "{key} holds characters that no token has"
+                        "{key} contains characters that no token has"
                     )));
                 }
                 (ForgeLogin::Token(token.as_str().into()), None)
@@ -82,7 +82,7 @@ impl ForgeCredentials {
             }
             (false, [(one, _), (other, _), ..]) => {
                 return Err(unusable_secret(&format!(
-                    "{one} cannot stand beside {other}: keep one of the two"
+                    "{one} cannot be combined with {other}: keep one of the two"
                 )));
             }
         };
@@ -105,7 +105,7 @@ impl ForgeCredentials {
 fn read_app(data: &BTreeMap<String, Vec<u8>>) -> Result<(ForgeLogin, Option<ApiBaseUrl>), Error> {
     let needed = |key: &str| {
         text_of_key(data, key)?
-            .ok_or_else(|| unusable_secret(&format!("a GitHub App needs {key} beside its other keys")))
+            .ok_or_else(|| unusable_secret(&format!("a GitHub App also needs the key {key}")))
     };
     let id = needed("githubAppID")?;
     if id.len() > 100
@@ -119,14 +119,14 @@ fn read_app(data: &BTreeMap<String, Vec<u8>>) -> Result<(ForgeLogin, Option<ApiB
     }
     let installation = needed("githubAppInstallationID")?
         .parse()
-        .map_err(|_| unusable_secret("githubAppInstallationID is no number"))?;
+        .map_err(|_| unusable_secret("githubAppInstallationID is not a number"))?;
     let key = needed("githubAppPrivateKey")?;
     let base = text_of_key(data, "githubAppBaseURL")?
         .map(|address| ApiBaseUrl::parse(ForgeKind::GitHub, &address))
         .transpose()
         .map_err(|error| unusable_secret(&format!("githubAppBaseURL: {error}")))?;
     let app = GitHubApp::new(id, installation, key.as_bytes()).ok_or_else(|| {
-        unusable_secret("githubAppPrivateKey holds no RSA private key in PEM: put the file that GitHub gave for the App in as it is")
+        unusable_secret("githubAppPrivateKey is not an RSA private key in PEM: use the file that GitHub gave for the App as it is")
     })?;
     Ok((ForgeLogin::App(app), base))
 }

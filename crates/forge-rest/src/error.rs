@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the Secret cannot be used: {0}")]
     Secret(String),
     /// A name or an address is invalid.
-    #[error("{text:?} is no {what}: {reason}")]
+    #[error("{text:?} is not a valid {what}: {reason}")]
     Invalid {
         /// What it should be.
         what: &'static str,
@@ -23,7 +23,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Nothing is sent to this address.
-    #[error("{address} is not spoken to: {reason}")]
+    #[error("{address} is not contacted: {reason}")]
     Address {
         /// Scheme and host.
         address: String,
@@ -90,7 +90,7 @@ pub enum Error {
     },
     /// A request that must not be repeated was sent, and the answer does not say whether it had an
     /// effect: look for that before sending it again.
-    #[error("{host}: {what}: {reason}; whether it was done is not known, and has to be looked for")]
+    #[error("{host}: {what}: {reason}; whether it was done is not known, and has to be checked")]
     Ambiguous {
         /// The server.
         host: String,

@@ -22,7 +22,7 @@ pub(super) fn split_git_url(text: &str) -> Result<(Url, String), Error> {
             return Err(invalid_input(
                 GIT_ADDRESS,
                 url.host_str().unwrap_or_default(),
-                "it holds a password, which belongs into the Secret",
+                "it contains a password, which belongs in the Secret",
             ));
         }
         if url.query().is_some() || url.fragment().is_some() {

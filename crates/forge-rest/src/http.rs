@@ -243,7 +243,7 @@ impl HttpSender {
         match url.scheme() {
             "https" => Ok(()),
             "http" if self.config.plain_http.allows(&host_and_port(url)) => Ok(()),
-            _ => refused("it is not encrypted, and not among the hosts that may be spoken to without TLS"),
+            _ => refused("it is not encrypted, and not among the hosts that may be contacted without TLS"),
         }
     }
 }

@@ -95,7 +95,7 @@ impl<'a> ApiRequest<'a> {
             ForgeKind::Gitea => (AUTHORIZATION, format!("token {token}"), "application/json"),
         };
         let mut login = HeaderValue::from_str(&login)
-            .map_err(|_| Error::Secret("the token holds characters that no token has".to_owned()))?;
+            .map_err(|_| Error::Secret("the token contains characters that no token has".to_owned()))?;
         login.set_sensitive(true);
         let headers = request.headers_mut();
         headers.insert(name, login);

@@ -57,7 +57,7 @@ impl GitAccess {
         };
         if !git_url.trim().to_ascii_lowercase().starts_with("https://") {
             return Err(elsewhere(
-                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git"
+                "the token of a GitHub App is sent only over https: write https://HOST/OWNER/NAME.git"
                     .to_owned(),
             ));
         }

@@ -55,7 +55,7 @@ pub(super) fn refusal(
         StatusCode::FORBIDDEN => advice_where_forbidden(repository.kind(), operation),
         StatusCode::NOT_FOUND => advice_where_not_found(repository.kind(), operation),
         StatusCode::UNPROCESSABLE_ENTITY if operation == RefusedOperation::Reviews => {
-            "only who may read the repository, and has not opened the request, can be asked for a review"
+            "only someone who may read the repository, and has not opened the request, can be asked for a review"
         }
         _ => advice_by_message(&message),
     };
@@ -66,22 +66,22 @@ fn advice_where_forbidden(kind: ForgeKind, operation: RefusedOperation) -> &'sta
     match (kind, operation) {
         // Since 2025 `Pull requests: write` adds only existing labels.
         (ForgeKind::GitHub, RefusedOperation::Labels) => {
-            "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which one that is not there needs"
+            "create the label in the repository, or give the App or the token the repository permission Issues: read and write, which is needed to create it"
         }
         (ForgeKind::Gitea, RefusedOperation::Comments) => {
-            "give the token the scope write:issue beside write:repository, which comments need"
+            "give the token the scopes write:issue and write:repository, which comments need"
         }
         (ForgeKind::GitHub, _) => {
             "give the App or the token the repository permissions Pull requests: read and write and Contents: read, or a classic token the scope repo"
         }
         (ForgeKind::GitLab, _) => {
-            "give the token the scope api, and whom it belongs to the role Developer in the project"
+            "give the token the scope api, and its owner the role Developer in the project"
         }
         (ForgeKind::Gitea, RefusedOperation::Labels) => {
-            "give the token the scope write:issue beside write:repository, which labels need, and whom it belongs to write access to the repository"
+            "give the token the scopes write:issue and write:repository, which labels need, and its owner write access to the repository"
         }
         (ForgeKind::Gitea, _) => {
-            "give the token the scope write:repository, and whom it belongs to write access to the repository"
+            "give the token the scope write:repository, and its owner write access to the repository"
         }
     }
 }
@@ -92,10 +92,10 @@ fn advice_where_not_found(kind: ForgeKind, operation: RefusedOperation) -> &'sta
             "check the repository's name, and that the App or the token has the repository permissions Pull requests: read and write and Contents: read: GitHub hides what a token may not see"
         }
         (ForgeKind::GitLab, _) => {
-            "check the project's path, that merge requests are enabled there, and that the token has the scope api and whom it belongs to the role Developer: GitLab hides what a token may not see"
+            "check the project's path, that merge requests are enabled there, and that the token has the scope api and its owner the role Developer: GitLab hides what a token may not see"
         }
         (ForgeKind::Gitea, RefusedOperation::Opening) => {
-            "check that both branches are there, that pull requests are enabled in the repository, and that the token has the scope write:repository"
+            "check that both branches exist, that pull requests are enabled in the repository, and that the token has the scope write:repository"
         }
         (ForgeKind::Gitea, _) => {
             "check the repository's name, that pull requests are enabled there, and that the token has the scope write:repository: Gitea hides what a token may not see"
@@ -105,7 +105,7 @@ fn advice_where_not_found(kind: ForgeKind, operation: RefusedOperation) -> &'sta
 
 fn advice_by_message(message: &str) -> &'static str {
     if message.contains("no commits between") || message.contains("no changes between") {
-        "there is nothing to merge: where a merged one was taken back, delete the branch to merge from, and it is made anew"
+        "there is nothing to merge: if a merged one was reverted, delete the branch to merge from, and it is created again"
     } else if message.contains("head is invalid") || message.contains("source branch") {
         "check that the branch to merge from was pushed"
     } else if message.contains("base is invalid") || message.contains("target branch") {

@@ -144,7 +144,7 @@ impl<'a> PreparedRequest<'a> {
                 return Err(invalid_input(
                     "label",
                     label,
-                    "it takes 1 to 50 characters, and no comma or line break",
+                    "write 1 to 50 characters, without commas or line breaks",
                 ));
             }
             if !labels.iter().any(|known| same_label(known, label)) {

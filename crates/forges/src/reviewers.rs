@@ -136,7 +136,7 @@ impl Reviewers<'_> {
         Ok((!missing.is_empty()).then(|| MissingReviewers {
             reviewers: missing,
             reason: format!(
-                "{host}: {what} are left out: they are no members of the project, or it takes one reviewer only"
+                "{host}: {what} are left out: they are not members of the project, or it allows only one reviewer"
             ),
         }))
     }

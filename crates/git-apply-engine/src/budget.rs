@@ -45,7 +45,7 @@ impl fmt::Display for Exceeded {
             ),
             Self::Effort => f.write_str(
                 "this takes more work than is allowed: there are too many hunks for files of this size, \
-                 split the patch or make it anew against this revision",
+                 split the patch or recreate it against this revision",
             ),
         }
     }

@@ -199,7 +199,7 @@ pub enum ObjectError {
     #[error("object {0} is not in the repository")]
     NotFound(Oid),
     /// It is not the kind of object that was asked for.
-    #[error("object {0} is of another kind")]
+    #[error("object {0} is of a different kind")]
     WrongKind(Oid),
     /// It is larger than allowed.
     #[error("object {id} is larger than the {limit} that are allowed")]
@@ -210,7 +210,7 @@ pub enum ObjectError {
         limit: String,
     },
     /// The store has stopped serving objects: the caller has given up waiting.
-    #[error("object {0} was not read: the time for reading is over")]
+    #[error("object {0} was not read: the time for reading has run out")]
     Interrupted(Oid),
     /// The store failed.
     #[error("object {id}: {message}")]

@@ -329,7 +329,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             }
             if (patch.old_mode ^ patch.new_mode) & KIND != 0 {
                 return conflict(format!(
-                    "{}: the new mode {:o} is of another kind than the old mode {:o}",
+                    "{}: the new mode {:o} is of a different kind from the old mode {:o}",
                     lossy(old),
                     patch.new_mode,
                     patch.old_mode
@@ -656,7 +656,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             Ok(known) => return Ok(known),
             Err(Failed::Store(ObjectError::NotFound(_))) => {}
             Err(Failed::Store(ObjectError::WrongKind(id))) => {
-                return conflict(format!("{name}: {id} is said to be a file, and is no blob"));
+                return conflict(format!("{name}: {id} should be a file, but is not a blob"));
             }
             Err(error) => return Err(error),
         }
@@ -664,9 +664,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
             Some(BinaryHunk::Literal(contents)) => contents.clone(),
             Some(BinaryHunk::Delta(delta)) => self.apply_delta(patch, before, delta)?,
             None if forward.is_some() => {
-                return conflict(format!(
-                    "{name}: the binary change has no hunk that takes it back"
-                ));
+                return conflict(format!("{name}: the binary change has no hunk that reverses it"));
             }
             None => {
                 return conflict(format!(
@@ -677,7 +675,7 @@ impl<'c, 'o, 'p> Check<'c, 'o, 'p> {
         let id = self.id_of(patch, &after)?;
         if id != new {
             return conflict(format!(
-                "{name}: the binary change gives {id} and not {new} as it says"
+                "{name}: the binary change gives {id}, not {new} as it says"
             ));
         }
         Ok(after)
@@ -784,7 +782,7 @@ fn write(
             return Ok(Err(Problem {
                 kind: ProblemKind::Conflict,
                 message: format!(
-                    "{}: a file stands in the place of a folder, or a folder in its own",
+                    "{}: a file is where a folder should be, or a folder where the file should be",
                     lossy(new)
                 ),
             }));

@@ -223,7 +223,7 @@ impl Rejection {
             )
         } else if none(&self.expected) && all(found) {
             Some(
-                "the file's lines end in CRLF and the patch's in LF: make the patch anew with git format-patch, and let nothing convert it",
+                "the file's lines end in CRLF and the patch's in LF: recreate the patch with git format-patch, and let nothing convert it",
             )
         } else {
             None
@@ -248,7 +248,7 @@ impl Rejection {
         };
         let all = self.expected.len() == found.len() && self.expected.iter().zip(found).all(is_same);
         (all && !self.expected.is_empty() && self.expected != found).then_some(
-            "the lines differ in white space alone: make the patch anew with git format-patch, and let nothing convert it",
+            "the lines differ only in white space: recreate the patch with git format-patch, and let nothing convert it",
         )
     }
 }

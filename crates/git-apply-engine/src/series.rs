@@ -345,7 +345,7 @@ impl SeriesRun<'_, '_> {
     /// Why a patch that applies in the other direction does not apply in this one.
     fn merged_error(&self) -> &'static str {
         if self.options.reverse {
-            "it is not in the tree, so that there is nothing to take back: it applies as it is"
+            "it is not in the tree, so there is nothing to reverse: it applies as it is"
         } else {
             "it is in the tree already: it applies in reverse"
         }

@@ -8,7 +8,7 @@ use git_apply_engine::{ObjectError, Oid};
 pub enum FormatError {
     /// A commit of the branch has several parents, so it is not a patch.
     #[error(
-        "commit {commit} of the branch merges {others}: a merge is no patch; rebase the branch onto its base, so that it is a line of single commits"
+        "commit {commit} of the branch merges {others}: a merge is not a patch; rebase the branch onto its base, so that it is a line of single commits"
     )]
     Merge {
         /// The commit.
@@ -19,7 +19,7 @@ pub enum FormatError {
     /// The branch and what it is compared with have no commit in common, as far as the history is
     /// available.
     #[error(
-        "the branch goes back to its first commit {root} without meeting {other}: it has another history; name the branch of a fork of the same repository, or a base that the branch has"
+        "the branch goes back to its first commit {root} without meeting {other}: it has a different history; name the branch of a fork of the same repository, or a base that the branch has"
     )]
     Unrelated {
         /// The first commit.

@@ -39,9 +39,11 @@ impl UpstreamTag {
             number => number.parse().ok().map(Self::PullRequest),
         };
         let known = known.filter(|_| parts.next().is_some());
-        Some(known.ok_or(
-            "behind UPSTREAM: stands none of <carry>:, <drop>: and a pull request's number; reword it",
-        ))
+        Some(
+            known.ok_or(
+                "UPSTREAM: is not followed by <carry>:, <drop>: or a pull request's number; reword it",
+            ),
+        )
     }
 }
 
@@ -90,7 +92,7 @@ impl SubjectPolicy {
             Some(Err(problem)) => Err(wrong(problem)),
             None if self == Self::Soft => Ok(Fate::Unmarked),
             None => Err(wrong(
-                "the policy on subjects is Strict, and this one does not say what becomes of it; \
+                "the policy on subjects is Strict, and this one does not say what is to become of it; \
                  begin it with UPSTREAM: <carry>:, UPSTREAM: <drop>: or UPSTREAM: and a pull request's number",
             )),
         }

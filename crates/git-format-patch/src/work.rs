@@ -57,7 +57,7 @@ impl Work {
         self.effort.set(left.unwrap_or(0));
         left.map(drop).ok_or_else(|| FormatError::TooLarge {
             commit,
-            what: "comparing its files takes more work than a branch may".to_owned(),
+            what: "comparing its files takes more work than is allowed for a branch".to_owned(),
         })
     }
 

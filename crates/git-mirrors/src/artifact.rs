@@ -185,13 +185,13 @@ impl DigestCheck {
             "sha512" => (Algorithm::Sha512(Sha512::new()), 128),
             _ => {
                 return Err(invalid(
-                    "uses another algorithm than sha256, sha384 and sha512: set source-controller's \
+                    "uses an algorithm other than sha256, sha384 and sha512: set source-controller's \
                      --artifact-digest-algo to one of them",
                 ));
             }
         };
         if hex.len() != digits || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(invalid("has not the length of its algorithm"));
+            return Err(invalid("does not have the length of its algorithm"));
         }
         Ok(Self {
             algorithm,
@@ -311,7 +311,7 @@ impl Allowance {
         match (self.exceeded.get(), self.headers.get()) {
             (false, _) => Error::Corrupt {
                 what: format!("the artifact {}", artifact.url),
-                reason: format!("it is no tar.gz: {error}"),
+                reason: format!("it is not a tar.gz: {error}"),
             },
             (true, 0..=LARGEST_HEADERS) => Error::TooLarge {
                 what: format!(
@@ -382,7 +382,7 @@ impl<'a> Found<'a> {
         if self.files.iter().any(|file| file.name == name) {
             return Err(Error::Corrupt {
                 what: format!("the artifact {}", self.artifact.url),
-                reason: format!("{path} is in it twice"),
+                reason: format!("it contains {path} twice"),
             });
         }
         self.files.push(SourceFile { name, content });

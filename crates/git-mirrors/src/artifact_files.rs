@@ -126,7 +126,7 @@ impl OpenedArtifact<'_> {
             if read.insert(path.clone(), content).is_some() {
                 return Err(Error::Corrupt {
                     what: format!("the artifact {}", self.artifact.url),
-                    reason: format!("{path} is in it twice"),
+                    reason: format!("it contains {path} twice"),
                 });
             }
             Ok(())

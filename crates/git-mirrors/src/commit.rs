@@ -283,7 +283,7 @@ fn is_link(mode: i32) -> bool {
 fn not_changeable(path: &str) -> Error {
     Error::Path {
         path: path.to_owned(),
-        reason: "is no file that could be changed".to_owned(),
+        reason: "is not a file that can be changed".to_owned(),
     }
 }
 
@@ -296,9 +296,9 @@ fn signature(author: &Identity, time: Timestamp) -> Result<git2::Signature<'stat
     };
     let parts = [&author.name, &author.email];
     if parts.iter().any(|part| part.chars().any(char::is_control)) {
-        return Err(wrong("it holds a line break or another control character"));
+        return Err(wrong("it contains a line break or another control character"));
     }
     git2::Signature::new(&author.name, &author.email, &git2::Time::new(time.as_second(), 0)).map_err(|_| {
-        wrong("name and email need at least one letter or digit each, and neither may hold < or >")
+        wrong("name and email need at least one letter or digit each, and neither may contain < or >")
     })
 }

@@ -184,7 +184,7 @@ impl<'m> CommitFetcher<'m> {
             match self.fetch_objects(&store, &lacking, &[], self.limits()) {
                 Ok(()) => return Ok((store, extent)),
                 Err(error @ (Error::Declined { .. } | Error::Protocol { .. } | Error::BadPack { .. })) => {
-                    tracing::info!(url = %self.upstream.url, %error, "fetching the whole commit: single files are not given out");
+                    tracing::info!(url = %self.upstream.url, %error, "fetching the whole commit: the server does not give out single files");
                     fetch_whole.store(true, Ordering::Relaxed);
                 }
                 Err(error) => return Err(error),
@@ -245,7 +245,7 @@ impl<'m> CommitFetcher<'m> {
             match self.receive_by(kept, store, request, limits) {
                 // It may have been closed in the meantime.
                 Err(error @ (Error::Unreachable { .. } | Error::Protocol { .. })) => {
-                    tracing::debug!(url = %self.upstream.url, %error, "connecting anew");
+                    tracing::debug!(url = %self.upstream.url, %error, "reconnecting");
                 }
                 outcome => return outcome,
             }
@@ -418,7 +418,7 @@ impl<'m> CommitFetcher<'m> {
 
     fn rebuild(&self, reason: &str) -> Result<(), Error> {
         let mirror = &self.mirror;
-        tracing::warn!(mirror = %mirror.dir.display(), reason, "throwing a mirror away to fetch it anew");
+        tracing::warn!(mirror = %mirror.dir.display(), reason, "discarding a mirror to fetch it again");
         self.mirrors.count_rebuild();
         mirror.forget_verified();
         store::remove(&mirror.dir)

@@ -173,7 +173,7 @@ pub enum Error {
         reason: String,
     },
     /// The server rejects a commit: a hook or a rule of the branch forbids it.
-    #[error("{url}: {branch} takes no commit: {reason}")]
+    #[error("{url}: {branch} does not accept the commit: {reason}")]
     Rejected {
         /// The address without user information.
         url: String,

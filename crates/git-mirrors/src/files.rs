@@ -47,7 +47,7 @@ pub fn plain_path(path: &str) -> Result<String, Error> {
         return Err(wrong("starts with '/': write it relative to the root"));
     }
     if path.chars().any(|c| c.is_control() || c == '\\') {
-        return Err(wrong("holds a backslash or control characters"));
+        return Err(wrong("contains a backslash or control characters"));
     }
     let mut parts = Vec::new();
     for part in path.split('/') {

@@ -47,7 +47,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Where something in it cannot be read, or is neither file, folder nor symbolic link.
+    /// Where something in it cannot be read, or is neither a file, a folder nor a symbolic link.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
         let mut folder = Self {
             root: Oid::of_tree(b""),
@@ -116,7 +116,7 @@ impl Folder {
             return Ok(Some((EntryMode::Symlink, id)));
         }
         if !about.is_file() {
-            return Err(failed(path, &"is neither file, folder nor symbolic link"));
+            return Err(failed(path, &"is neither a file, a folder nor a symbolic link"));
         }
         let mode = if about.permissions().mode() & 0o100 == 0 {
             EntryMode::Regular

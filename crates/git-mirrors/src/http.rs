@@ -148,7 +148,7 @@ impl HttpClient {
             return Ok(to);
         }
         Err(self.session.refused(&format!(
-            "the server redirects to {}://{}, to something that is no Git repository: is the address right, and is a \
+            "the server redirects to {}://{}, to something that is not a Git repository: is the address right, and is a \
              login needed?",
             to.scheme(),
             to.host_str().unwrap_or_default()
@@ -174,10 +174,10 @@ impl HttpClient {
                 untrusted("the server does not accept the login (401): check the Secret that secretRef names")
             }
             StatusCode::UNAUTHORIZED => untrusted(
-                "the server wants a login (401), or knows no such repository: name a Secret in secretRef",
+                "the server wants a login (401), or has no such repository: name a Secret in secretRef",
             ),
             StatusCode::FORBIDDEN => untrusted(match session.access {
-                Access::Read => "the server forbids the access (403): check what the login may read",
+                Access::Read => "the server forbids access (403): check what the login may read",
                 Access::Write => {
                     "the server forbids the push (403): give the login write access to the repository"
                 }

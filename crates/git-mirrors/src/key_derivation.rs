@@ -136,7 +136,7 @@ fn block(text: &str) -> Result<Option<Block>, String> {
     let bytes = GeneralPurpose::new(&STANDARD, config)
         .decode(digits.as_str())
         .map(Zeroizing::new)
-        .map_err(|_| "is cut, or has lines that are not base64".to_owned())?;
+        .map_err(|_| "is cut off, or has lines that are not base64".to_owned())?;
     Ok(Some(Block { kind, bytes }))
 }
 

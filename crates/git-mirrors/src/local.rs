@@ -245,7 +245,7 @@ impl Commits for LocalRepository {
             Ok((size, ObjectType::Commit)) if size <= LARGEST_COMMIT => {}
             Ok(_) => {
                 return Err(HistoryError::Failed {
-                    message: format!("{id} is no commit, or has more than {}", bytes(LARGEST_COMMIT)),
+                    message: format!("{id} is not a commit, or has more than {}", bytes(LARGEST_COMMIT)),
                 });
             }
         }

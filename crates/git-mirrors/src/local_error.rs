@@ -46,7 +46,7 @@ pub enum LocalError {
         message: String,
     },
     /// An object is missing because the clone was made without it.
-    #[error("object {id} was filtered when {path} was cloned; get what was with: {command}")]
+    #[error("object {id} was filtered out when {path} was cloned; fetch what is missing with: {command}")]
     Filtered {
         /// The object.
         id: Oid,

@@ -17,7 +17,7 @@ pub(super) fn read(odb: &Odb<'_>, id: Oid) -> Result<(u64, ObjectType), Error> {
         Err(_) => Err(Error::new(
             ErrorCode::Invalid,
             ErrorClass::Odb,
-            format!("{id} is damaged: it is of no kind"),
+            format!("{id} is damaged: it has no kind"),
         )),
     }
 }

@@ -27,11 +27,11 @@ enum SigningPart<'a> {
 /// Why a key cannot sign.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("git.asc is no armored private OpenPGP key, as gpg --export-secret-keys --armor writes it")]
+    #[error("git.asc is not an armored private OpenPGP key, as gpg --export-secret-keys --armor writes it")]
     Unreadable,
     #[error("git.asc needs a passphrase: put that into the key passphrase")]
     Locked,
-    #[error("passphrase is not that of git.asc")]
+    #[error("passphrase is not the passphrase of git.asc")]
     Passphrase,
     #[error("git.asc was revoked: export another key")]
     Revoked,

@@ -119,7 +119,7 @@ impl PackCheck {
                     && let Ok(count) = <[u8; 4]>::try_from(count)
                 {
                     if !matches!(start, b"PACK\0\0\0\x02" | b"PACK\0\0\0\x03") {
-                        return Err(damaged("it does not begin as a pack does"));
+                        return Err(damaged("it does not begin like a pack"));
                     }
                     self.objects_left = u32::from_be_bytes(count);
                     if self.objects_left > MOST_OBJECTS {
@@ -177,7 +177,7 @@ impl PackCheck {
             PackPart::Trailer(missing) => {
                 let taken = (*missing).min(piece.len());
                 if taken == 0 {
-                    return Err(damaged("it goes on behind its end"));
+                    return Err(damaged("it continues after its end"));
                 }
                 *missing -= taken;
                 Ok(piece.get(taken..).unwrap_or_default())
@@ -317,7 +317,7 @@ fn varint_part(byte: u8, shift: u32) -> Result<u64, Error> {
     let part = u64::from(byte & 0x7f);
     // No size has more than 63 bits.
     if shift > 56 {
-        return Err(damaged("it has a size that cannot be"));
+        return Err(damaged("it has an impossible size"));
     }
     Ok(part << shift)
 }
@@ -420,12 +420,9 @@ mod tests {
                     "smaller than it says",
                 ),
                 (&pack(&[entry(5, 1, &[], b"x")]), "unknown kind"),
-                (&[fine.clone(), vec![0]].concat(), "behind its end"),
+                (&[fine.clone(), vec![0]].concat(), "after its end"),
                 (&b"PACK\0\0\0\x09\0\0\0\0".to_vec(), "does not begin"),
-                (
-                    &pack(&[[vec![0xbf], vec![0xff; 12]].concat()]),
-                    "size that cannot be",
-                ),
+                (&pack(&[[vec![0xbf], vec![0xff; 12]].concat()]), "impossible size"),
             ] {
                 let error = read(bytes, piece).unwrap_err().to_string();
                 assert!(error.contains(part), "{part}: {error}");

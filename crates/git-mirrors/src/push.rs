@@ -65,7 +65,7 @@ pub(super) fn push(session: &Arc<Session>, update: &BranchUpdate<'_>) -> Result<
     }
     let offers = |feature: &str| handshake.capabilities.contains(feature);
     if !offers("report-status") {
-        return Err(session.protocol("the server does not report what became of a push"));
+        return Err(session.protocol("the server does not report the result of a push"));
     }
     let mut features = vec!["report-status".to_owned()];
     let framing = if offers("side-band-64k") {
@@ -205,7 +205,7 @@ fn judge(
     }
     // What a hook or the server said is more telling than that no report follows.
     match said.trim() {
-        "" => Err(session.protocol("the report does not tell what became of the branch")),
+        "" => Err(session.protocol("the report does not say what became of the branch")),
         said if is_race(said) => Err(raced(session, update, said)),
         _ => Err(rejected("it gives no report")),
     }

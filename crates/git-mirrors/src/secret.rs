@@ -113,7 +113,7 @@ impl Credentials {
         }
         if let Some(identity) = text(data, "identity")? {
             let known_hosts = text(data, "known_hosts")?.ok_or_else(|| {
-                secret("identity needs known_hosts beside it: add the output of `ssh-keyscan HOST` after checking it")
+                secret("identity is set without known_hosts: add the output of `ssh-keyscan HOST` after checking it")
             })?;
             return Ok(Self::Ssh(SshCredentials {
                 identity: identity.into(),
@@ -131,25 +131,25 @@ impl Credentials {
                 let token = token.trim();
                 if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(secret(
-                        "bearerToken is empty or holds characters that no token has",
+                        "bearerToken is empty or contains characters that no token has",
                     ));
                 }
                 Ok(Self::Bearer(token.to_owned().into()))
             }
             (Some(_), _, _) => Err(secret(
-                "bearerToken cannot stand beside username and password: keep one of the two",
+                "bearerToken cannot be combined with username and password: keep one of the two",
             )),
             (None, Some(username), Some(password)) => {
                 if username.contains(':') || username.chars().any(char::is_control) {
-                    return Err(secret("username holds a colon or a control character"));
+                    return Err(secret("username contains a colon or a control character"));
                 }
                 Ok(Self::Basic {
                     username,
                     password: password.into(),
                 })
             }
-            (None, Some(_), None) => Err(secret("username needs password beside it")),
-            (None, None, Some(_)) => Err(secret("password needs username beside it")),
+            (None, Some(_), None) => Err(secret("username is set without password")),
+            (None, None, Some(_)) => Err(secret("password is set without username")),
         }
     }
 
@@ -160,7 +160,7 @@ impl Credentials {
             | (Scheme::Https, Self::App(_))
             | (Scheme::Git, Self::None) => Ok(()),
             (_, Self::App(_)) => Err(secret(
-                "the token of a GitHub App is sent over https alone: write https://HOST/OWNER/NAME.git",
+                "the token of a GitHub App is sent only over https: write https://HOST/OWNER/NAME.git",
             )),
             (Scheme::Ssh, _) => Err(secret(
                 "an ssh address needs a Secret with identity (the private key) and known_hosts",
@@ -169,7 +169,7 @@ impl Credentials {
                 "identity is for ssh addresses: an http address takes username and password, or bearerToken",
             )),
             (Scheme::Git, _) => Err(secret(
-                "git:// knows no login: use https:// or ssh://, or remove secretRef",
+                "git:// does not support a login: use https:// or ssh://, or remove secretRef",
             )),
         }
     }
@@ -211,8 +211,8 @@ impl Tls {
                 })?;
                 Some(pem.into())
             }
-            (Some(_), None) => return Err(secret("tls.crt needs tls.key beside it")),
-            (None, Some(_)) => return Err(secret("tls.key needs tls.crt beside it")),
+            (Some(_), None) => return Err(secret("tls.crt is set without tls.key")),
+            (None, Some(_)) => return Err(secret("tls.key is set without tls.crt")),
         };
         Ok(Self { ca, identity })
     }
@@ -239,13 +239,13 @@ impl Proxy {
         }
         if !address.username().is_empty() || address.password().is_some() {
             return Err(secret(
-                "the proxy's address holds a login: move it to the keys username and password",
+                "the proxy's address contains a login: move it to the keys username and password",
             ));
         }
         let login = match (text(data, "username")?, text(data, "password")?) {
             (Some(username), password) => Some((username, password.unwrap_or_default().into())),
             (None, None) => None,
-            (None, Some(_)) => return Err(secret("the proxy's password needs username beside it")),
+            (None, Some(_)) => return Err(secret("the proxy's password is set without username")),
         };
         Ok(Self { address, login })
     }

@@ -54,7 +54,7 @@ impl Signer {
             (None, None) => Err(wrong(
                 "it has neither identity, a private SSH key, nor git.asc, an armored OpenPGP key",
             )),
-            (Some(_), Some(_)) => Err(wrong("it has identity and git.asc: leave one of them")),
+            (Some(_), Some(_)) => Err(wrong("it has identity and git.asc: keep one of the two")),
             (Some(identity), None) => ssh_key(&identity, text("password")?.as_ref())
                 .map(|key| Self(Key::Ssh(Box::new(key))))
                 .map_err(|reason| wrong(&reason)),
@@ -98,7 +98,7 @@ fn ssh_key(identity: &SecretString, passphrase: Option<&SecretString>) -> Result
     let identity = identity.expose_secret().trim_start();
     private_key::read_openssh(identity, passphrase.map(trimmed)).map_err(|error| match error {
         Unreadable::Costly(reason) => format!("identity {reason}"),
-        Unreadable::Malformed => "identity is no private key in OpenSSH form".to_owned(),
+        Unreadable::Malformed => "identity is not a private key in OpenSSH format".to_owned(),
         Unreadable::Locked => "identity needs a passphrase: put that into the key password".to_owned(),
         Unreadable::Passphrase => "password is not the passphrase of identity".to_owned(),
     })

@@ -129,7 +129,7 @@ fn connect(session: &Arc<Session>, hosts: HostKeys) -> Result<Handle<Client>, Er
     connected.map_err(|error| match (refused, error) {
         (Some(fingerprint), _) => session.authentication(&format!(
             "the server's host key {fingerprint} is not in known_hosts of the Secret: the server changed its key, or \
-             this is another server",
+             this is a different server",
         )),
         (None, russh::Error::NoCommonAlgo { kind, theirs, .. }) => {
             session.authentication(&nothing_in_common(&kind, &theirs))
@@ -153,8 +153,8 @@ fn nothing_in_common(kind: &AlgorithmKind, theirs: &[String]) -> String {
     }
     let advice = match kind {
         _ if is_of_sha1 => {
-            "these rest on SHA-1, which is not accepted here, and are all that older servers have, Azure DevOps Server \
-             among them: update the server, or use its https address with a token"
+            "these rest on SHA-1, which is not accepted here, and are all that older servers have, such as Azure DevOps \
+             Server: update the server, or use its https address with a token"
         }
         AlgorithmKind::Key => {
             "known_hosts of the Secret lists no key of these kinds: add the server's present ones"

@@ -79,7 +79,7 @@ impl Reservation<'_> {
                 return Err(Error::Io {
                     path: self.storage.root.display().to_string(),
                     reason: format!(
-                        "no room for another pack: the mirrors in use and the fetches under way take the capacity \
+                        "no room for another pack: the mirrors in use and the fetches under way take up the capacity \
                          of {} (--storage-capacity)",
                         error::bytes(capacity)
                     ),
@@ -255,7 +255,7 @@ impl Storage {
         match remove_unless_used(dir, is_empty) {
             Ok(true) => drop(self.taken().mirrors.remove(dir)),
             Ok(false) => {}
-            Err(error) => tracing::debug!(mirror = %dir.display(), %error, "an empty mirror stays"),
+            Err(error) => tracing::debug!(mirror = %dir.display(), %error, "cannot remove an empty mirror"),
         }
     }
 

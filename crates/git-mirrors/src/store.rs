@@ -97,7 +97,7 @@ impl Store {
         fs::rename(new.path(), mirror).map_err(|error| Error::io(mirror, &error))?;
         Self::open(mirror)?.ok_or_else(|| Error::Io {
             path: mirror.display().to_string(),
-            reason: "vanished while it was made".to_owned(),
+            reason: "vanished while it was being made".to_owned(),
         })
     }
 
@@ -202,7 +202,7 @@ impl Store {
         if found != kind {
             return Err(Error::Corrupt {
                 what: id.to_string(),
-                reason: format!("it is a {found}, and should be a {kind}"),
+                reason: format!("it is a {found}, but should be a {kind}"),
             });
         }
         if size > at_most as u64 {
@@ -571,7 +571,7 @@ impl Store {
         });
         roots.ok_or_else(|| Error::Corrupt {
             what: format!("the mirror {}", self.dir.display()),
-            reason: "its shallow file is no list of commits".to_owned(),
+            reason: "its shallow file is not a list of commits".to_owned(),
         })
     }
 }

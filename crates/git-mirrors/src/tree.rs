@@ -65,7 +65,7 @@ impl<'a> Tree<'a> {
         let clean = plain_path(path)?;
         match self.find(&clean)? {
             Some(entry) if entry.mode == EntryMode::Tree => Ok(entry.id),
-            Some(_) => Err(wrong(path, "is no folder")),
+            Some(_) => Err(wrong(path, "is not a folder")),
             None if clean.is_empty() => Ok(self.root),
             None => Err(self.missing(path)),
         }

@@ -217,7 +217,7 @@ impl FromStr for RepoUrl {
         {
             return Err(address(
                 text,
-                "holds white space, a backslash or control characters: write them as %20 and the like",
+                "contains white space, a backslash or control characters: write them as %20 and the like",
             ));
         }
         if !text.contains("://") {
@@ -250,7 +250,7 @@ impl FromStr for RepoUrl {
         if scheme != Scheme::Ssh && !parsed.username().is_empty() {
             return Err(address(
                 text,
-                "holds a user name: take it out, and put username and password into the Secret that secretRef names",
+                "contains a user name: remove it, and put username and password into the Secret that secretRef names",
             ));
         }
         if parsed.query().is_some() || parsed.fragment().is_some() {
@@ -369,7 +369,7 @@ fn invalid(text: &str, error: url::ParseError) -> Error {
 fn password_in(text: &str) -> Error {
     address(
         text,
-        "holds a password: take it out, change it, and put the new one into the Secret that secretRef names",
+        "contains a password: remove it, change it, and put the new one into the Secret that secretRef names",
     )
 }
 

@@ -260,7 +260,7 @@ impl FetchRequest<'_> {
             Depth::Beyond(_) | Depth::Without(_) | Depth::NoCommits => true,
         };
         if !has_depth {
-            return Err(session.protocol("the server has no shallow fetch"));
+            return Err(session.protocol("the server does not support shallow fetches"));
         }
         for want in self.wants {
             arguments.want(gix_hash::ObjectId::from(*want));

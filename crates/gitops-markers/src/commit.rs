@@ -345,7 +345,7 @@ mod tests {
             }
         );
 
-        // Merged by a squash, with more commits on top: the branch is made anew.
+        // Merged by a squash, with more commits on top: the branch is created again.
         let merged = Branch::by_hand(
             "merged",
             "x",

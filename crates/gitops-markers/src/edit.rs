@@ -19,7 +19,7 @@ const MAX_MARKERS: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// It cannot be read as YAML.
-    #[error("it has a marker and is no YAML, so that it is left as it is: {message}")]
+    #[error("it has a marker but is not YAML, so it is left as it is: {message}")]
     Yaml {
         /// The line, from 1.
         line: usize,
@@ -34,7 +34,7 @@ pub enum EditError {
     TooMany(usize),
     /// SOPS could not decrypt it after an edit. Holds the line of the first marker, from 1.
     #[error(
-        "SOPS has put its check sum (mac) over all values, so that none could be decrypted after an edit: \
+        "SOPS has put its checksum (mac) over all values, so none could be decrypted after an edit: \
         encrypt the file with mac_only_encrypted: true in .sops.yaml, or move the marked values to another file"
     )]
     Sealed(usize),
@@ -90,9 +90,9 @@ pub struct EditedFile {
     pub problems: Vec<MarkerProblem>,
 }
 
-const BEHIND_COMMENT: &str = "the marker is behind another comment: write it directly behind the value, and the comment on a line of its own";
+const BEHIND_COMMENT: &str = "the marker is after another comment: write it directly after the value, and the comment on a line of its own";
 const IN_TEXT: &str = "the marker is part of a text of several lines, in which nothing is a comment: \
-    write it behind a value of its own, or take it out of the text";
+    write it after a value of its own, or remove it from the text";
 const UNSAFE: &str =
     "the value cannot be edited without a change to something else: write it on a line of its own, in quotes";
 
@@ -273,7 +273,7 @@ impl<'a, 'i, F: Fn(&PatchSetName) -> Option<&'i DeliveredImage>> Editor<'a, F> {
                 line: unreadable.line,
                 column: unreadable.column,
                 message: format!(
-                    "its document has a marker and is no YAML, so that it is left as it is: {message}"
+                    "its document has a marker but is not YAML, so it is left as it is: {message}"
                 ),
                 markers: lines_with_markers(document),
             });

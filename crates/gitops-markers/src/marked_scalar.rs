@@ -6,7 +6,7 @@ use granit_parser::ScalarStyle;
 use super::stream::{Comment, Scalar, Stream};
 
 const NO_VALUE: &str =
-    "there is no value before it on its line: write the marker behind the value that it marks";
+    "there is no value before it on its line: write the marker after the value that it marks";
 /// Why a template cannot be edited.
 pub(super) const TEMPLATE: &str = "it is a template ({{ … }}) and not YAML itself: mark its values file";
 
@@ -29,16 +29,16 @@ pub(super) fn marked_scalar<'a>(
         return Err("the value is a block of text: write it on one line, before the marker".to_owned());
     }
     if text[scalar.bytes.clone()].contains(['\n', '\r']) {
-        return Err("the value goes over several lines: write it on one line, before the marker".to_owned());
+        return Err("the value spans several lines: write it on one line, before the marker".to_owned());
     }
     if let Some(tag) = &scalar.other_tag {
         return Err(format!(
-            "the value's tag {} says that it is no string: take the tag out",
+            "the value's tag {} says that it is not a string: remove the tag",
             printable(tag, 100)
         ));
     }
     if text[line_start..comment.bytes.end].contains(['\u{85}', '\u{2028}', '\u{2029}']) {
-        return Err("the line has a character at which some readers end it: take it out".to_owned());
+        return Err("the line has a character at which some readers end it: remove it".to_owned());
     }
     let is_odd = |name: &str| {
         !name
@@ -51,7 +51,7 @@ pub(super) fn marked_scalar<'a>(
     let mut properties = words.take_while(|word| word.starts_with(['&', '!']));
     if properties.any(|word| word.strip_prefix('&').is_some_and(is_odd)) {
         return Err(
-            "the name of the value's anchor ends earlier to some readers: take letters, digits, _ and -"
+            "the name of the value's anchor ends earlier for some readers: use only letters, digits, _ and -"
                 .to_owned(),
         );
     }
@@ -63,7 +63,7 @@ pub(super) fn marked_scalar<'a>(
         None => Ok(scalar),
         Some('}') if between.contains("}}") => Err(TEMPLATE.to_owned()),
         Some(']' | '}') => {
-            Err("it is behind a list or a map: write it behind the value that it marks".to_owned())
+            Err("it is after a list or a map: write it after the value that it marks".to_owned())
         }
         Some(_) => Err(NO_VALUE.to_owned()),
     }

@@ -44,16 +44,16 @@ pub enum MarkerError {
     #[error("it has the key {0:?}, which is unknown: {MARKER_KEY:?} is the one that marks a value")]
     Key(String),
     /// Flux and this controller would both write the value.
-    #[error("it stands beside {FLUX_KEY}: only one of the two can write a value")]
+    #[error("it is beside {FLUX_KEY}: only one of the two can write a value")]
     Both,
     /// The text is not a marker.
     #[error("{0:?} is not namespace:name, or namespace:name:field")]
     Parts(String),
     /// A name is invalid.
-    #[error("{0:?} is no name of a Kubernetes object")]
+    #[error("{0:?} is not a valid name for a Kubernetes object")]
     Name(String),
     /// A field is unknown.
-    #[error("{0:?} is no part of an image: there are repository, tag, digest and reference")]
+    #[error("{0:?} is not a part of an image: use repository, tag, digest or reference")]
     Field(String),
 }
 
@@ -76,7 +76,7 @@ impl Marker {
             }
             Ok(map) => match (map.len(), map.get(MARKER_KEY).and_then(|value| value.as_str())) {
                 (1, Some(text)) => text.parse(),
-                (1, None) => Err(MarkerError::Json(format!("{MARKER_KEY} is no text"))),
+                (1, None) => Err(MarkerError::Json(format!("{MARKER_KEY} is not text"))),
                 _ => Err(MarkerError::Json("there are other keys".to_owned())),
             },
         })
@@ -158,7 +158,7 @@ mod tests {
         for (comment, expected) in [
             (r#"{"$patchset": "a:b""#, "nothing else in the comment"),
             (r#"{"$patchset": "a:b"} and more"#, "nothing else in the comment"),
-            (r#"{"$patchset": 1}"#, "is no text"),
+            (r#"{"$patchset": 1}"#, "is not text"),
             (r#"{"$patchset": "a:b", "x": 1}"#, "other keys"),
             (
                 r#"{"$patchsets": "a:b"}"#,
@@ -170,12 +170,21 @@ mod tests {
             ),
             (r#"{"$patchset": "a"}"#, "namespace:name"),
             (r#"{"$patchset": "a:b:tag:x"}"#, "namespace:name"),
-            (r#"{"$patchset": "A:b"}"#, "no name of a Kubernetes object"),
-            (r#"{"$patchset": "a.b..c:b"}"#, "no name of a Kubernetes object"),
-            (r#"{"$patchset": "a:"}"#, "no name of a Kubernetes object"),
+            (
+                r#"{"$patchset": "A:b"}"#,
+                "not a valid name for a Kubernetes object",
+            ),
+            (
+                r#"{"$patchset": "a.b..c:b"}"#,
+                "not a valid name for a Kubernetes object",
+            ),
+            (
+                r#"{"$patchset": "a:"}"#,
+                "not a valid name for a Kubernetes object",
+            ),
             (
                 r#"{"$patchset": "a:b:version"}"#,
-                "repository, tag, digest and reference",
+                "repository, tag, digest or reference",
             ),
         ] {
             let error = Marker::from_comment(comment).unwrap().unwrap_err().to_string();

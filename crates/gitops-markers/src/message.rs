@@ -60,11 +60,11 @@ pub enum MessageError {
     /// A name in braces that means nothing.
     #[error("{{{0}}} is unknown; there are {{images}}, {{list}} and {{files}}")]
     Unknown(String),
-    /// A brace without its partner.
-    #[error("it has a brace without its partner")]
+    /// An unmatched brace.
+    #[error("it has an unmatched brace")]
     Braces,
     /// There is no first line.
-    #[error("it begins with an empty line, and the first is the subject")]
+    #[error("it begins with an empty line, but the first line is the subject")]
     NoSubject,
     /// It holds a control character.
     #[error("it holds a control character")]

@@ -128,7 +128,7 @@ pub fn plan_edits<'a, 'i>(
         let Ok(text) = std::str::from_utf8(bytes) else {
             let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
             let line = valid.matches('\n').count() + 1;
-            let message = "it has a marker and is not UTF-8, so that it is left as it is".to_owned();
+            let message = "it has a marker but is not UTF-8, so it is left as it is".to_owned();
             let text = String::from_utf8_lossy(bytes);
             plan.faults.push(fault(Some(line), message, &text));
             continue;

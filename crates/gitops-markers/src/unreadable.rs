@@ -6,7 +6,7 @@ use super::lines::count_line_ends;
 use super::marked_scalar::TEMPLATE;
 use super::stream::UnreadableDocument;
 
-const TAB: &str = "the line is indented with a tab: YAML takes spaces alone";
+const TAB: &str = "the line is indented with a tab: YAML allows only spaces";
 
 /// Returns the line of a fault, and why it is one.
 pub(super) fn explain(text: &str, fault: &UnreadableDocument) -> (usize, String) {

@@ -21,7 +21,7 @@ pub enum Reach {
 
 /// An address that is not connected to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{host} is {}, which is not connected to: {}", describe_reach(*.reach), reason(*.reach))]
+#[error("{host} is {}, to which no connection is made: {}", describe_reach(*.reach), reason(*.reach))]
 pub struct RefusedAddress {
     /// The host as it was named, with its address if that is another text.
     pub host: String,

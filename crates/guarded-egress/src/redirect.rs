@@ -41,7 +41,7 @@ pub fn check_redirect(
     };
     let to = from
         .join(location)
-        .map_err(|_| refused("something", "which is no address"))?;
+        .map_err(|_| refused("something", "which is not an address"))?;
     let shown = format!("{}://{}", to.scheme(), to.host_str().unwrap_or_default());
     if !to.username().is_empty() || to.password().is_some() {
         return Err(refused(
@@ -121,7 +121,7 @@ mod tests {
                 CrossOriginPolicy::Refused,
                 "a login",
             ),
-            ("https://", CrossOriginPolicy::OverHttps, "no address"),
+            ("https://", CrossOriginPolicy::OverHttps, "not an address"),
         ] {
             let error = check(location, elsewhere).unwrap_err().to_string();
             assert!(

@@ -37,7 +37,9 @@ pub struct ImageReference {
 
 /// A text that is not a reference to an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no image: {reason}; write for instance registry.example.org/team/glance-source:2025.2")]
+#[error(
+    "{text:?} is not an image: {reason}; write for instance registry.example.org/team/glance-source:2025.2"
+)]
 pub struct ReferenceError {
     /// As it was given, shortened.
     text: String,
@@ -73,11 +75,11 @@ impl FromStr for ImageReference {
             _ => (named, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(wrong("its tag has other characters than a tag may have"));
+            return Err(wrong("its tag has characters that a tag may not have"));
         }
         let (registry, repository) = split_registry(name);
         if !is_registry(registry) {
-            return Err(wrong("its registry is no host and port"));
+            return Err(wrong("its registry is not a host and port"));
         }
         let registry = if is_docker_hub(registry) {
             DOCKER_HUB
@@ -129,7 +131,7 @@ impl ImageReference {
     /// [`ReferenceError`] if it is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         if !is_tag(tag) {
-            return Err(ReferenceError::new(tag, "it is no tag"));
+            return Err(ReferenceError::new(tag, "it is not a tag"));
         }
         Ok(Self {
             tag: Some(tag.to_owned()),

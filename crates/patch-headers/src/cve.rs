@@ -13,7 +13,7 @@ pub struct NotACve;
 
 impl fmt::Display for NotACve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is no CVE number, such as CVE-2024-32498")
+        f.write_str("it is not a CVE number such as CVE-2024-32498")
     }
 }
 

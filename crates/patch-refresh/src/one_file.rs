@@ -140,7 +140,7 @@ impl Mender<'_> {
         Ok(Err(match conflict {
             Some(line) => format!("{error}; a three-way merge has a conflict at line {line} of the file"),
             None => {
-                format!("{error}; the file for which it was made is not known, so that it cannot be merged")
+                format!("{error}; the file that it was made for is not known, so it cannot be merged")
             }
         }))
     }

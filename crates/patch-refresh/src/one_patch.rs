@@ -143,7 +143,7 @@ impl Refresher<'_> {
         }
         let limit = self.work.limits().file_bytes;
         if units(patch.bytes.len()) > limit {
-            let reason = format!("{reason}; it has more than {limit} bytes, and is not made anew");
+            let reason = format!("{reason}; it has more than {limit} bytes, and is not refreshed");
             return Ok((RefreshOutcome::Impossible { reason }, tree));
         }
         self.work.spend(units(patch.bytes.len()))?;
@@ -255,8 +255,8 @@ impl Refresher<'_> {
         let more = reasons.len().saturating_sub(1);
         Ok(reasons.into_iter().next().map(|first| match more {
             0 => first,
-            1 => format!("{first}; so it is with one more file"),
-            _ => format!("{first}; so it is with {more} more files"),
+            1 => format!("{first}; the same goes for one more file"),
+            _ => format!("{first}; the same goes for {more} more files"),
         }))
     }
 
@@ -352,7 +352,7 @@ impl Refresher<'_> {
         let applied = self.apply(at_hand.tree, text.clone(), &self.engine)?;
         if applied.report.tree != Some(after) {
             return Ok(RefreshOutcome::Impossible {
-                reason: "the patch made anew does not give the same tree: this is a fault of the program"
+                reason: "the refreshed patch does not give the same tree: this is a bug in the program"
                     .to_owned(),
             });
         }

@@ -85,7 +85,7 @@ impl RefreshOutcome {
     }
 }
 
-/// By what means a patch is made anew, from the most certain.
+/// By what means a patch is refreshed, from the most certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
@@ -119,14 +119,14 @@ impl fmt::Display for RefreshKind {
     }
 }
 
-/// Whether a patch can be made anew.
+/// Whether a patch can be refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum RefreshState {
-    /// It applies as it is, and can be made anew so that it does without an offset.
+    /// It applies as it is, and can be refreshed so that it applies without an offset.
     Available,
-    /// It does not apply as it is, and does when it is made anew.
+    /// It does not apply as it is, but does once it is refreshed.
     Needed,
     /// Somebody has to mend it.
     Impossible,
@@ -158,7 +158,7 @@ impl fmt::Display for RefreshState {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct RefreshStatus {
-    /// Whether it can be made anew.
+    /// Whether it can be refreshed.
     pub state: RefreshState,
     /// By what means; `None` if it cannot be.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]

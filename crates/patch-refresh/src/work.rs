@@ -20,7 +20,7 @@ pub(crate) struct Work {
 /// Why work on a patch stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Exceeded {
-    #[error("this takes more work than a series may: carry fewer or smaller patches in it")]
+    #[error("this takes more work than is allowed for a series: carry fewer or smaller patches in it")]
     Effort,
     #[error("this needs more memory than the {0} bytes that a series may use")]
     Memory(u64),

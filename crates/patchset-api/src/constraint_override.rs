@@ -245,7 +245,7 @@ impl fmt::Display for RefusedEntry {
         } = self;
         write!(
             f,
-            "line {line} of the merged file, {package}==={version}, is no version of PEP 440: uv refuses the file, pip takes it"
+            "line {line} of the merged file, {package}==={version}, is not a PEP 440 version: uv refuses the file, pip accepts it"
         )
     }
 }

@@ -22,7 +22,7 @@ pub struct FluxDuration(
 
 /// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no duration of at most a year: write for instance 90s, 5m or 1h30m")]
+#[error("{text:?} is not a duration of at most a year: write for instance 90s, 5m or 1h30m")]
 pub struct DurationError {
     text: String,
 }

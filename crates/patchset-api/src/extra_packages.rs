@@ -24,7 +24,7 @@ pub struct Extra {
 
 /// Why a file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no mapping of components to pip_extras, pip_packages and apt_packages: {0}")]
+#[error("is not a mapping of components to pip_extras, pip_packages and apt_packages: {0}")]
 pub struct ExtraPackagesError(String);
 
 /// The packages of one release's components.

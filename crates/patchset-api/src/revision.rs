@@ -20,7 +20,7 @@ pub struct Revision {
 
 /// The error for a text that is not a revision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no revision: write REF@sha1:COMMIT, or sha1:COMMIT")]
+#[error("{0:?} is not a revision: write REF@sha1:COMMIT, or sha1:COMMIT")]
 pub struct RevisionError(String);
 
 /// The number of digits of an abbreviated commit.

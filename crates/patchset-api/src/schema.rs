@@ -69,7 +69,7 @@ impl SchemaRules {
         let Value::Object(fields) = object else {
             return vec![SchemaFault {
                 field: "the object".to_owned(),
-                message: "is no object".to_owned(),
+                message: "is not an object".to_owned(),
             }];
         };
         let own: Map<String, Value> = fields
@@ -174,7 +174,7 @@ impl Walk<'_> {
             _ => true,
         };
         if !fits {
-            return refuse(format!("must be of type {type_}, and is {}", shown(value)));
+            return refuse(format!("must be of type {type_}, but is {}", shown(value)));
         }
         if let Some(known) = schema.get("enum").and_then(Value::as_array)
             && !known.contains(value)
@@ -283,7 +283,7 @@ impl Walk<'_> {
             if !seen.insert(key.clone()) {
                 self.faults.push(SchemaFault {
                     field: path,
-                    message: format!("{} is there twice", key.join(", ")),
+                    message: format!("{} occurs twice", key.join(", ")),
                 });
             }
         }

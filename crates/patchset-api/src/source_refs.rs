@@ -22,7 +22,7 @@ pub enum SourceRefsError {
     #[error("is not UTF-8")]
     Encoding,
     /// The file is not a mapping.
-    #[error("is no mapping of components to refs: {0}")]
+    #[error("is not a mapping of components to refs: {0}")]
     Syntax(String),
     /// A ref that YAML reads as a number, which may lose digits: `2.10` is `2.1`.
     #[error("the ref of {component} is read as the number {number}; put it in quotes")]

@@ -83,7 +83,7 @@ pub enum Error {
     },
     /// The tag exists with other content.
     #[error(
-        "{reference} is there already with other content ({found}): this tag is never moved; use another tag"
+        "{reference} already exists with other content ({found}): this tag is never moved; use another tag"
     )]
     TagTaken {
         /// The image.
@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// A document is stored, but the registry does not let it be listed as attached to its image.
     #[error(
-        "the document is there as {artifact}, but cannot be listed as attached: the tag {tag} has the list, and is immutable in this registry: exempt tags that start with sha256- from its rule ({reason})"
+        "the document exists as {artifact}, but cannot be listed as attached: the tag {tag} has the list, and is immutable in this registry: exempt tags that start with sha256- from its rule ({reason})"
     )]
     NotListed {
         /// The document, by its digest.

@@ -53,7 +53,7 @@ impl Registry {
 
     async fn inspect_once(&self, target: &ImageReference) -> Result<Option<InspectedImage>, Error> {
         let refused = |reason: &str| refused_error(target, WHAT, reason);
-        let no_manifest = |_| refused("it is no manifest");
+        let no_manifest = |_| refused("it is not a manifest");
         let repository = self.repository(target, Access::Pull);
         let Some(found) = repository.manifest(ManifestName::from(target)).await? else {
             return Ok(None);

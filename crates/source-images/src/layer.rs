@@ -140,7 +140,7 @@ impl LayerWriter<'_> {
             }
             // A link and a folder of one name would lead the folder's contents out of the tree.
             if !names.insert(entry.name.clone()) {
-                return Err(refused_entry(path, "is there twice"));
+                return Err(refused_entry(path, "occurs twice"));
             }
             match entry.mode {
                 EntryMode::Tree => {

@@ -36,7 +36,7 @@ impl Registry {
         objects: Arc<dyn Objects + Send + Sync>,
     ) -> Result<Pushed, Error> {
         if target.digest().is_some() {
-            let reason = "it names a digest, which only pushing tells";
+            let reason = "it names a digest, which is known only after the push";
             return Err(ReferenceError::new(&target.to_string(), reason).into());
         }
         let repository = self.repository(target, Access::Push);

@@ -175,7 +175,7 @@ async fn scan_layer(repository: Repository<'_>, digest: &Digest, lower: Arc<File
     let unreadable = |reason: &str| unreadable_image(repository.image(), format!("layer {digest}: {reason}"));
     match (received?, scanned) {
         (true, Ok(files)) => Ok(files),
-        (false, Ok(_)) => Err(unreadable("it ends before its end")),
+        (false, Ok(_)) => Err(unreadable("it is cut off")),
         (_, Err(error)) => Err(unreadable(&error.to_string())),
     }
 }

@@ -102,11 +102,13 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     ascii(text)?;
     let spelled = name_in_front(text);
     if spelled.is_empty() {
-        return Err("is no constraint: an entry starts with a package's name, as in name===1.2.3".to_owned());
+        return Err(
+            "is not a constraint: an entry starts with a package's name, as in name===1.2.3".to_owned(),
+        );
     }
     let rest = text.get(spelled.len()..).unwrap_or_default();
     if let Some(wrong) = wrong_name(spelled, rest) {
-        return Err(format!("has {wrong:?}, which is no name (PEP 508)"));
+        return Err(format!("has {wrong:?}, which is not a valid name (PEP 508)"));
     }
     let extras = rest
         .trim_start()
@@ -137,7 +139,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
             Some(parsed) => parsed,
             None => {
                 return Err(format!(
-                    "is no constraint that pip and uv read: {}",
+                    "is not a constraint that pip and uv read: {}",
                     error.message
                 ));
             }
@@ -258,7 +260,7 @@ fn arbitrary(
 /// The grammar of PEP 508 knows no other characters, and the library panics on some.
 fn ascii(text: &str) -> Result<(), String> {
     match text.chars().find(|c| !c.is_ascii()) {
-        Some(c) => Err(format!("has {c:?}, and only ASCII may stand there (PEP 508)")),
+        Some(c) => Err(format!("has {c:?}, and only ASCII is allowed there (PEP 508)")),
         None => Ok(()),
     }
 }
@@ -360,8 +362,14 @@ mod tests {
             let error = told(text);
             assert!(error.starts_with("has extras, with which pip refuses"), "{error}");
         }
-        assert_eq!(told("a[x, .]===1"), "has \".\", which is no name (PEP 508)");
-        assert_eq!(told("a-[x]===1"), "has \"a-\", which is no name (PEP 508)");
+        assert_eq!(
+            told("a[x, .]===1"),
+            "has \".\", which is not a valid name (PEP 508)"
+        );
+        assert_eq!(
+            told("a-[x]===1"),
+            "has \"a-\", which is not a valid name (PEP 508)"
+        );
     }
 
     #[test]

@@ -172,7 +172,7 @@ fn read_line(line: &Logical) -> Result<Read, String> {
             Err("is editable, which pip and uv refuse as a constraint".to_owned())
         } else {
             Err(
-                "is no option of a constraints file; -name removes a package in a file of overrides"
+                "is not an option of a constraints file; -name removes a package in a file of overrides"
                     .to_owned(),
             )
         };
@@ -182,7 +182,7 @@ fn read_line(line: &Logical) -> Result<Read, String> {
         && !is_joined_for_both(text, joint)
     {
         return Err(
-            "goes on in another line, which uv takes only for --hash: write it into one line, without a backslash"
+            "continues on another line, which uv accepts only for --hash: write it on one line, without a backslash"
                 .to_owned(),
         );
     }

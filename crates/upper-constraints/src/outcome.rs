@@ -174,7 +174,7 @@ impl Outcome {
                 format!("upstream pins {from} itself: drop the override")
             }
             (Cause::Override, OverrideState::Outdated) => format!(
-                "upstream pins {from}, which is newer than {to}: drop the override, or mark it as a downgrade where it is meant"
+                "upstream pins {from}, which is newer than {to}: drop the override, or mark it as a downgrade if it is meant"
             ),
             (Cause::Override, OverrideState::Absent) => {
                 format!("upstream has no such pin{where_}: drop the override")
@@ -186,7 +186,7 @@ impl Outcome {
                 "is built from source, and upstream does not pin it".to_owned()
             }
             (Cause::BuiltFromSource, _) => {
-                format!("is built from source, so that {to} is not pinned: drop the override")
+                format!("is built from source, so {to} is not pinned: drop the override")
             }
         }
     }

@@ -226,7 +226,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
 
 fn neither(body: &str) -> String {
     format!(
-        "{:?} is no override: write package===version to pin, or -package to remove a pin",
+        "{:?} is not an override: write package===version to pin, or -package to remove a pin",
         shown(body)
     )
 }
@@ -235,7 +235,7 @@ fn neither(body: &str) -> String {
 /// distribution.
 fn version(text: &str) -> Result<Version, String> {
     let version = Version::from_str(text)
-        .map_err(|_| format!("{:?} is no version (PEP 440), for instance 1.2.3", shown(text)))?;
+        .map_err(|_| format!("{:?} is not a version such as 1.2.3 (PEP 440)", shown(text)))?;
     let normal = version.to_string();
     if normal == text {
         Ok(version)
@@ -254,7 +254,7 @@ fn make_override(
     marker_text: Option<&str>,
 ) -> Result<Override, String> {
     let package = PackageName::from_str(name)
-        .map_err(|_| format!("{:?} is no name of a package (PEP 508)", shown(name)))?;
+        .map_err(|_| format!("{:?} is not a valid name for a package (PEP 508)", shown(name)))?;
     let marker = match marker_text {
         None => MarkerTree::TRUE,
         Some(text) if text.len() > LONGEST_MARKER => {
@@ -263,8 +263,12 @@ fn make_override(
                 text.len()
             ));
         }
-        Some(text) => marker(text)
-            .map_err(|error| format!("{:?} is no environment marker (PEP 508): {error}", shown(text)))?,
+        Some(text) => marker(text).map_err(|error| {
+            format!(
+                "{:?} is not an environment marker (PEP 508): {error}",
+                shown(text)
+            )
+        })?,
     };
     if marker.is_false() {
         return Err("the marker never holds: remove the override".to_owned());
@@ -330,7 +334,7 @@ mod tests {
         for no_override in [2, 3, 4, 7] {
             let message = &wrong[no_override];
             assert!(
-                message.contains("is no override: write package===version to pin, or -package"),
+                message.contains("is not an override: write package===version to pin, or -package"),
                 "{message}"
             );
         }

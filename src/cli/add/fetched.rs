@@ -201,7 +201,7 @@ impl<'m> SourceServer<'m> {
 
 fn too_many(count: usize) -> Error {
     Error::Usage(format!(
-        "there are {count} commits, and at most {MOST_PATCHES} are taken at once: name fewer"
+        "there are {count} commits, but at most {MOST_PATCHES} can be added at once: name fewer"
     ))
 }
 
@@ -275,7 +275,7 @@ pub(super) fn from_file(path: &Path, bytes: &[u8]) -> Result<FetchedSource, Erro
     }
     if patches.is_empty() {
         return Err(Error::Usage(format!(
-            "{shown} has no patch: give a diff, or what git format-patch writes"
+            "{shown} contains no patch: give a diff, or the output of git format-patch"
         )));
     }
     Ok(FetchedSource {
@@ -317,7 +317,7 @@ fn source_of(
 ) -> Result<FetchedSource, Error> {
     if formatted.is_empty() {
         return Err(Error::Usage(
-            "there is no commit in it that changes a file: name a single commit".to_owned(),
+            "the source contains no commit that changes a file: name a single commit".to_owned(),
         ));
     }
     let mut blobs = MemoryStore::new();

@@ -33,7 +33,7 @@ pub(super) fn run(options: &AddOptions) -> Result<ExitCode, Error> {
     let source = AddedSource::read(&options.source)?;
     if options.from.is_some() && !matches!(source, AddedSource::Revision(_)) {
         return Err(Error::Usage(
-            "--from is for a revision: an address says itself of which repository it is".to_owned(),
+            "--from is for a revision: an address already names its repository".to_owned(),
         ));
     }
     let team = options.team.open(
@@ -110,7 +110,7 @@ fn try_release(
         }
         first.get_or_insert(outcome);
     }
-    first.ok_or_else(|| Error::Usage(format!("there is nothing of it for {target}")))
+    first.ok_or_else(|| Error::Usage(format!("the source has nothing for {target}")))
 }
 
 /// The form that the repository's patches use, across all components.
@@ -127,7 +127,7 @@ fn style_of(team: &TeamRepository, options: &AddOptions) -> HeaderStyle {
         // Faults elsewhere do not keep a patch from being added.
         Err(error) => {
             note(&format!(
-                "the form of other components' patches is not known: {error}"
+                "the style of other components' patches is not known: {error}"
             ));
             return style_in(team);
         }

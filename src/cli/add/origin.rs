@@ -160,7 +160,7 @@ impl<'a> PatchOrigins<'a> {
             Some(server) => server,
             None => git_review(upstream)?.ok_or_else(|| {
                 Error::Usage(format!(
-                    "{}: the upstream has no {GIT_REVIEW} that says at which Gerrit it is: give --gerrit, or the change's page",
+                    "{}: the upstream has no {GIT_REVIEW} that names its Gerrit: give --gerrit, or the change's page",
                     self.options.source
                 ))
             })?,
@@ -179,7 +179,7 @@ impl<'a> PatchOrigins<'a> {
             let backports = ReviewName::ChangeId(only.change_id.clone());
             match self.web.reviews(&server, Some(&only.project), &backports) {
                 Ok(found) => all.extend(found),
-                Err(error) => note(&format!("backports of the change are not known: {error}")),
+                Err(error) => note(&format!("the change's backports could not be looked up: {error}")),
             }
         }
         let mut seen = Vec::new();
@@ -190,7 +190,7 @@ impl<'a> PatchOrigins<'a> {
         });
         if all.is_empty() {
             return Err(Error::Usage(format!(
-                "{}: {server} has no such change that is not abandoned",
+                "{}: {server} has no such change, or it was abandoned",
                 self.options.source
             )));
         }
@@ -203,7 +203,7 @@ impl<'a> PatchOrigins<'a> {
         match (&review.project, &review.change) {
             (Some(project), ReviewName::Number { number, .. }) => {
                 note(&format!(
-                    "whether the change is merged, and which backports it has, is not known: {error}"
+                    "whether the change is merged, and which backports it has, could not be looked up: {error}"
                 ));
                 Ok(vec![ReviewFacts::by_page(*number, project)])
             }
@@ -298,7 +298,7 @@ impl<'a> PatchOrigins<'a> {
             },
             Err(error) => {
                 note(&format!(
-                    "what {} {} is on top of is taken to be the default branch: {error}",
+                    "{} {} is assumed to be based on the default branch: {error}",
                     pull.forge.request_noun(),
                     pull.number
                 ));

@@ -30,13 +30,13 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
     match &patch.verdict {
         PatchVerdict::Added {
             name,
-            made_anew: None,
+            refreshed: None,
         } => {
             writeln!(out, "  {GOOD}added{GOOD:#} {BOLD}{}{BOLD:#}", path(name))
         }
         PatchVerdict::Added {
             name,
-            made_anew: Some((how, files)),
+            refreshed: Some((how, files)),
         } => {
             let (style, words) = match how {
                 RefreshKind::Offset => (GOOD, "added, with other line numbers"),
@@ -47,20 +47,20 @@ fn write_patch(out: &mut String, series: &ComponentSeries, patch: &PatchOutcome)
         }
         PatchVerdict::Held => writeln!(
             out,
-            "  {ODD}not added{ODD:#} {subject}: it applies, and is taken with the rest of its source or not at all"
+            "  {ODD}not added{ODD:#} {subject}: it applies, but is added only with the rest of its source"
         ),
         PatchVerdict::InSeries { name, by } => {
             let by = match by {
                 SameBy::PatchId => String::new(),
                 by => format!(", by its {}", by.in_words()),
             };
-            writeln!(out, "  {GOOD}in the series already{GOOD:#} as {}{by}", path(name))
+            writeln!(out, "  {GOOD}already in the series{GOOD:#} as {}{by}", path(name))
         }
         PatchVerdict::Upstream { text } => {
             if text.is_empty() {
                 return writeln!(
                     out,
-                    "  {GOOD}there already{GOOD:#} {subject}: upstream, or a patch before it, has all that it does"
+                    "  {GOOD}already there{GOOD:#} {subject}: upstream, or a patch before it, already does all of it"
                 );
             }
             writeln!(out, "  {GOOD}upstream has it{GOOD:#} {subject}")?;
@@ -88,7 +88,7 @@ fn write_files(out: &mut String, files: &[FileRefresh]) -> fmt::Result {
                 };
                 writeln!(out, "    {path}: merged, from the file {base}")?;
             }
-            FileOutcome::LeftOut => writeln!(out, "    {path}: left out, the release has what it does")?,
+            FileOutcome::LeftOut => writeln!(out, "    {path}: left out, the release already has it")?,
             FileOutcome::Fuzz { .. } | FileOutcome::Impossible { .. } => {}
         }
     }

@@ -68,8 +68,8 @@ pub(super) enum ReviewName {
 }
 
 /// What can be named.
-const FORMS: &str = "name a commit's, pull request's or Gerrit change's page, the number of a Gerrit change, \
-                     a revision of the upstream, or a patch's file";
+const FORMS: &str = "give the page of a commit, a pull request or a Gerrit change, the number of a Gerrit \
+                     change, a revision of the upstream, or a patch file";
 
 impl AddedSource {
     /// Reads what a user names. An existing file takes precedence over everything else.
@@ -90,7 +90,7 @@ impl AddedSource {
                 .filter(|_| matches!(scheme, "http" | "https"));
             return found
                 .and_then(|url| of_page(&url))
-                .ok_or_else(|| Error::Usage(format!("{text} is no page that is known: {FORMS}")));
+                .ok_or_else(|| Error::Usage(format!("{text} is not a known page: {FORMS}")));
         }
         if [".patch", ".diff", ".mbox"].iter().any(|end| text.ends_with(end)) {
             return Err(Error::Usage(format!("{text}: there is no such file")));
@@ -400,9 +400,9 @@ mod tests {
             );
         }
         for (text, words) in [
-            ("https://example.org/a/b", "is no page that is known"),
-            ("https://example.org/a/commit/xyz", "is no page that is known"),
-            ("ssh://example.org/a/commit/1234567", "is no page that is known"),
+            ("https://example.org/a/b", "is not a known page"),
+            ("https://example.org/a/commit/xyz", "is not a known page"),
+            ("ssh://example.org/a/commit/1234567", "is not a known page"),
             ("absent.patch", "there is no such file"),
             ("/", "is a folder"),
             ("", "names nothing"),

@@ -73,7 +73,7 @@ pub(super) fn find(team: &TeamRepository, options: &AddOptions) -> Result<Vec<Re
     }
     if targets.is_empty() {
         return Err(Error::Usage(format!(
-            "{component} is built at no release: name its ref in releases/<release>/source-refs.yaml, or give --ref-template"
+            "{component} is not built at any release: name its ref in releases/<release>/source-refs.yaml, or give --ref-template"
         )));
     }
     Ok(targets)

@@ -27,7 +27,7 @@ pub(super) enum PatchVerdict {
     Added {
         name: String,
         /// How it was refreshed, if it was.
-        made_anew: Option<(RefreshKind, Vec<FileRefresh>)>,
+        refreshed: Option<(RefreshKind, Vec<FileRefresh>)>,
     },
     /// It would be added if all patches of its source applied.
     Held,
@@ -204,7 +204,7 @@ impl Trial<'_> {
             let Some(patch) = source.patches.get(candidate.number) else {
                 continue;
             };
-            let (bytes, form, made_anew) = match candidate.refresh.map(|refresh| (&refresh.outcome, refresh))
+            let (bytes, form, refreshed) = match candidate.refresh.map(|refresh| (&refresh.outcome, refresh))
             {
                 Some((RefreshOutcome::UpToDate, _)) => (&patch.bytes, PatchForm::Unchanged, None),
                 Some((RefreshOutcome::Refreshed { how, patch, .. }, refresh)) => {
@@ -228,7 +228,7 @@ impl Trial<'_> {
             };
             let verdict = PatchVerdict::Added {
                 name: name.to_string(),
-                made_anew,
+                refreshed,
             };
             set(outcome, candidate.number, verdict);
             added.push(SeriesChange::Add { name, bytes });

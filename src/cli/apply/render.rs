@@ -63,7 +63,7 @@ fn write_series(out: &mut String, outcome: &AppliedOutcome<'_>) -> fmt::Result {
     if outcome.written == TreesWritten::ToRepository {
         writeln!(
             out,
-            "{DIM}the trees and blobs were written into the repository{DIM:#}"
+            "{DIM}the trees and blobs were written to the repository{DIM:#}"
         )?;
     }
     Ok(())
@@ -162,10 +162,7 @@ fn write_rejection(
         );
     }
     if rejection.expected.is_empty() {
-        return writeln!(
-            out,
-            "    the hunk belongs to an empty place, and something stands there"
-        );
+        return writeln!(out, "    the hunk expects an empty place, but something is there");
     }
     let Some(nearest) = &rejection.nearest else {
         writeln!(out, "    nothing in the file resembles what the hunk expects")?;

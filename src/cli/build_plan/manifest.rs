@@ -44,12 +44,12 @@ impl ManifestObjects {
         let bytes = input::read(path, LARGEST)?;
         let shown = path.display();
         if bytes.len() as u64 > LARGEST {
-            return Err(Error::Usage(format!("{shown}: is larger than {LARGEST} bytes")));
+            return Err(Error::Usage(format!("{shown} is larger than {LARGEST} bytes")));
         }
         let text = std::str::from_utf8(&bytes)
-            .map_err(|error| Error::Usage(format!("{shown}: is not UTF-8: {error}")))?;
+            .map_err(|error| Error::Usage(format!("{shown} is not UTF-8: {error}")))?;
         let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-            .map_err(|error| Error::Usage(format!("{shown}: is no YAML: {}", yaml::fault(&error))))?;
+            .map_err(|error| Error::Usage(format!("{shown} is not YAML: {}", yaml::fault(&error))))?;
         let mut manifest = Self::default();
         for document in documents {
             manifest
@@ -85,7 +85,7 @@ impl ManifestObjects {
                 insert_once(&mut self.overrides, &kind, name, object)
             }
             (version, "PatchSet" | "ConstraintOverride") => {
-                Err(format!("{kind}: apiVersion is {version:?}, and should be {ours}"))
+                Err(format!("{kind}: apiVersion is {version:?}, but should be {ours}"))
             }
             _ => {
                 self.others.insert(kind);
@@ -110,7 +110,7 @@ impl ManifestObjects {
             .collect();
         match kinds.as_slice() {
             [] => String::new(),
-            kinds => format!("; it holds {}", kinds.join(", ")),
+            kinds => format!("; it contains {}", kinds.join(", ")),
         }
     }
 
@@ -125,7 +125,7 @@ impl ManifestObjects {
             return self.patch_sets.get(name).ok_or_else(|| {
                 let names: Vec<&str> = self.patch_sets.keys().map(String::as_str).collect();
                 Error::Usage(format!(
-                    "the manifest holds no PatchSet {name}; it holds {}",
+                    "the manifest contains no PatchSet {name}; it contains {}",
                     if names.is_empty() {
                         "none".to_owned()
                     } else {
@@ -147,7 +147,7 @@ impl ManifestObjects {
             [(_, object)] => Ok(object),
             [] if self.patch_sets.is_empty() => {
                 Err(Error::Usage(format!(
-                    "the manifest holds no PatchSet{}",
+                    "the manifest contains no PatchSet{}",
                     self.describe_others()
                 )))
             }
@@ -158,7 +158,7 @@ impl ManifestObjects {
             several => {
                 let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
                 Err(Error::Usage(format!(
-                    "the manifest holds {} PatchSets: say with --name which one to plan: {}",
+                    "the manifest contains {} PatchSets: say with --name which one to plan: {}",
                     names.len(),
                     names.join(", ")
                 )))
@@ -202,7 +202,7 @@ impl ManifestObjects {
 
 fn absent_object(kind: &str, name: &str) -> Error {
     Error::Usage(format!(
-        "the manifest names {kind} {name} and does not hold it: put it into the same file, as a further document"
+        "the manifest names {kind} {name} but does not contain it: add it to the same file, as another document"
     ))
 }
 
@@ -222,7 +222,7 @@ fn insert_once<T>(map: &mut BTreeMap<String, T>, kind: &str, name: String, objec
             Ok(())
         }
         Entry::Occupied(taken) => Err(format!(
-            "{kind} {} is there twice; namespaces are not looked at",
+            "{kind} {} occurs twice; namespaces are ignored",
             taken.key()
         )),
     }
@@ -251,13 +251,13 @@ fn config_map_data(document: &Value) -> Result<ConfigMapData, String> {
         for (key, value) in entries {
             let text = value
                 .as_str()
-                .ok_or_else(|| format!("{field}.{key} is no text"))?;
+                .ok_or_else(|| format!("{field}.{key} is not text"))?;
             let bytes = if is_text {
                 text.as_bytes().to_vec()
             } else {
                 base64::engine::general_purpose::STANDARD
                     .decode(text)
-                    .map_err(|error| format!("{field}.{key} is no base64: {error}"))?
+                    .map_err(|error| format!("{field}.{key} is not base64: {error}"))?
             };
             data.insert(key.clone(), bytes);
         }

@@ -99,7 +99,7 @@ impl<'a> Planner<'a> {
         let build = spec
             .build
             .as_ref()
-            .ok_or_else(|| Error::Usage("it has no build, so that there is nothing to plan".to_owned()))?;
+            .ok_or_else(|| Error::Usage("it has no build, so there is nothing to plan".to_owned()))?;
         let located = self.reader.locate_patches(spec.patches.as_ref())?;
         let want = wanted_ref(object, &located)?;
         let upstream = self
@@ -192,7 +192,7 @@ impl<'a> Planner<'a> {
             let library = manifest.patch_set(&name)?;
             if library.spec.level != Level::Library {
                 return Err(Error::Usage(format!(
-                    "libraries: PatchSet {name} is no library: set its level to Library"
+                    "libraries: PatchSet {name} is not a library: set its level to Library"
                 )));
             }
             planned.push(self.plan(library)?);

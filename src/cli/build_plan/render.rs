@@ -30,7 +30,7 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     let Some(recipe) = &planned.recipe else {
         return writeln!(
             out,
-            "{BAD}not built{BAD:#}  patches do not apply; patchset apply tells more"
+            "{BAD}not built{BAD:#}  patches do not apply; patchset apply says why"
         );
     };
     let build = &recipe.build;
@@ -72,7 +72,7 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     if !recipe.unpinned.is_empty() {
         writeln!(
             out,
-            "{ODD}unknown{ODD:#}     {}: {} named by tag, and what that stands for was not looked at",
+            "{ODD}unknown{ODD:#}     {}: {} named by tag, and what that stands for was not looked up",
             plain(&unknown_parts(planned.spec)),
             plain(&unpinned_contexts(recipe)),
         )?;
@@ -80,19 +80,19 @@ fn write_text(out: &mut String, planned: &Planned<'_>, image: Option<&RegistryIm
     match image {
         None => Ok(()),
         Some(RegistryImage::Absent) => {
-            write_row(out, "registry", "the image is not there: it would be built")
+            write_row(out, "registry", "the image does not exist yet: it would be built")
         }
         Some(RegistryImage::Built { digest }) => writeln!(
             out,
-            "{GOOD}registry{GOOD:#}    the image is there, built from these inputs: nothing would be built ({digest})"
+            "{GOOD}registry{GOOD:#}    the image exists, built from these inputs: nothing would be built ({digest})"
         ),
         Some(RegistryImage::TagTaken {
             digest,
             inputs_digest,
         }) => writeln!(
             out,
-            "{BAD}registry{BAD:#}    the tag has another image ({digest}), built from {}: use {{inputs}} in build.image.tag",
-            plain(inputs_digest.as_deref().unwrap_or("nobody knows what"))
+            "{BAD}registry{BAD:#}    the tag is on another image ({digest}), built from {}: use {{inputs}} in build.image.tag",
+            plain(inputs_digest.as_deref().unwrap_or("unknown inputs"))
         ),
     }
 }
@@ -105,7 +105,7 @@ fn test_in_words(test: &ImageTest) -> String {
     };
     let failure = match test.on_failure() {
         OnTestFailure::Block => "",
-        OnTestFailure::Report => "; a failure is only told",
+        OnTestFailure::Report => "; a failure is only reported",
     };
     let words: Vec<String> = test
         .command
@@ -358,7 +358,7 @@ fn require_buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &
         .ok_or_else(|| refused("patches do not apply: there is nothing to build"))?;
     if planned.spec.image.is_none() {
         return Err(refused(
-            "its source is published alone: set build.image to build one",
+            "only its source is published: set build.image to build one",
         ));
     }
     let target = recipe.build.target.as_deref();
@@ -367,7 +367,7 @@ fn require_buildable<'a>(planned: &'a Planned<'_>) -> Result<(&'a BuildStatus, &
         .map(|target| (&recipe.build, target))
         .ok_or_else(|| {
             refused(&format!(
-                "{} named by tag: leave out --offline to learn what is built from",
+                "{} named by tag: leave out --offline to look up what it is built from",
                 unpinned_contexts(recipe)
             ))
         })

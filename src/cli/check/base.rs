@@ -64,7 +64,7 @@ impl Base {
         let mut notes = Vec::new();
         let commit = repository.merge_base(named, head).unwrap_or_else(|| {
             notes.push(format!(
-                "no commit is known that {revision} and HEAD have in common (is the clone shallow?): compared to {revision} itself"
+                "no common commit of {revision} and HEAD is known (is the clone shallow?): compared to {revision} itself"
             ));
             named
         });

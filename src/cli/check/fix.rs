@@ -26,7 +26,7 @@ pub(super) struct PatchFix {
 /// What becomes of a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FixedPatch {
-    /// It is made anew.
+    /// It is refreshed.
     Refreshed(Vec<u8>),
     /// It is deleted: upstream has it.
     Deleted,

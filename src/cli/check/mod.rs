@@ -244,7 +244,7 @@ fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
     let outside = outside.map(|path| format!("{path} is left alone: it is a link out of the folder"));
     report.notes.extend(outside);
     anstream::eprintln!(
-        "{}: {} patches made anew, {} to delete",
+        "{}: {} patches refreshed, {} to delete",
         folder.display(),
         written.refreshed,
         written.deleted

@@ -93,7 +93,10 @@ fn add_lines(text: &mut String, lines: &str, indent: &str) -> std::fmt::Result {
         writeln!(text, "{indent}{}", printable_line(line))?;
     }
     if lines.lines().count() > SHOWN_LINES {
-        writeln!(text, "{indent}{DIM}… whole with --output json or --write{DIM:#}")?;
+        writeln!(
+            text,
+            "{indent}{DIM}… in full with --output json or --write{DIM:#}"
+        )?;
     }
     Ok(())
 }
@@ -116,7 +119,7 @@ fn add_file(text: &mut String, file: &FileReportFields) -> std::fmt::Result {
         VersionSource::Ours | VersionSource::IndexLine => "base: the file that the patch's index line names",
         VersionSource::LastApplied => "base: the file on which the patch last applied",
         VersionSource::Reconstructed => {
-            "base: not known; what the patch expects was put where it resembles most what is there"
+            "base: not known; what the patch expects was put where it matches best"
         }
         VersionSource::Unknown => "base: not known, and the contents are binary",
     };
@@ -156,7 +159,7 @@ fn add_file(text: &mut String, file: &FileReportFields) -> std::fmt::Result {
         .filter(|(at, _)| shown.get(*at) == Some(&true));
     for (count, (at, line)) in selected.enumerate() {
         if count >= SHOWN_LINES {
-            return writeln!(text, "  {DIM}… whole with --output json or --write{DIM:#}");
+            return writeln!(text, "  {DIM}… in full with --output json or --write{DIM:#}");
         }
         if last.is_some_and(|last| last + 1 != at) {
             writeln!(text, "  {DIM}…{DIM:#}")?;

@@ -100,15 +100,13 @@ fn run_long(folder: &Path, arguments: &[&str], time: Duration) -> Result<(), Err
         match child.try_wait().map_err(started)? {
             Some(status) if status.success() => return Ok(()),
             Some(_) => {
-                return Err(Error::Usage(format!(
-                    "git {name} did not succeed: it says above why"
-                )));
+                return Err(Error::Usage(format!("git {name} failed: see its message above")));
             }
             None if Instant::now() >= deadline => {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(Error::Usage(format!(
-                    "git {name} was not done after {} s: give it more time with --timeout",
+                    "git {name} did not finish within {} s: give it more time with --timeout",
                     time.as_secs()
                 )));
             }
@@ -336,14 +334,14 @@ impl GitTree {
     pub(super) fn write_commit(&self, object: &[u8]) -> Result<Oid, Error> {
         let id = self.with_input(&["hash-object", "-t", "commit", "-w", "--stdin"], None, object)?;
         id.parse()
-            .map_err(|_| Error::Usage(format!("git hash-object: {id:?} is no id")))
+            .map_err(|_| Error::Usage(format!("git hash-object: {id:?} is not an id")))
     }
 
     /// Writes a blob.
     pub(super) fn write_blob(&self, contents: &[u8]) -> Result<Oid, Error> {
         let id = self.with_input(&["hash-object", "-w", "--stdin"], None, contents)?;
         id.parse()
-            .map_err(|_| Error::Usage(format!("git hash-object: {id:?} is no id")))
+            .map_err(|_| Error::Usage(format!("git hash-object: {id:?} is not an id")))
     }
 
     /// Writes a tree with some files as they are given.
@@ -369,6 +367,6 @@ impl GitTree {
         self.with_input(&["update-index", "-z", "--index-info"], Some(index), &lines)?;
         let id = self.with_input(&["write-tree"], Some(index), b"")?;
         id.parse()
-            .map_err(|_| Error::Usage(format!("git write-tree: {id:?} is no id")))
+            .map_err(|_| Error::Usage(format!("git write-tree: {id:?} is not an id")))
     }
 }

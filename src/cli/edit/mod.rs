@@ -117,7 +117,7 @@ fn begin(options: &EditOptions, address: &SeriesAddress) -> Result<ExitCode, Err
     let upstreams = options
         .team
         .upstream
-        .require("a working tree is made of the component's repository")?;
+        .require("a working tree is made from the component's repository")?;
     let component = upstreams.component(&series.component, series.organisation.as_deref())?;
     let origin = match (&component, options.worktree) {
         (ComponentRepository::Clone(path), true) => TreeOrigin::Worktree(path),
@@ -153,7 +153,7 @@ fn refuse_taken(folder: &Path, address: &SeriesAddress) -> Result<(), Error> {
     }
     let shown = folder.display();
     Err(Error::Usage(format!(
-        "{shown} is there already: go on in it (patchset edit --continue --into {shown}, patchset export {address} --from {shown}), remove it, or name another folder with --into"
+        "{shown} already exists: continue in it (patchset edit --continue --into {shown}, patchset export {address} --from {shown}), remove it, or name another folder with --into"
     )))
 }
 

@@ -210,7 +210,7 @@ impl Picking<'_> {
             self.add_patch_note(
                 at,
                 &format!(
-                    "{BAD}what it does to {} is left out: it is binary, and what it was made for is not known{BAD:#}",
+                    "{BAD}its change to {} is left out: it is binary, and what it was made for is not known{BAD:#}",
                     unknown.join(", ")
                 ),
             );
@@ -233,7 +233,7 @@ impl Picking<'_> {
         {
             let _ = writeln!(
                 self.summary,
-                "      {}: what the patch was made for is not known, so its hunks stand where they resemble most what is there",
+                "      {}: what the patch was made for is not known, so its hunks were put where they match best",
                 plain(&String::from_utf8_lossy(&file.path))
             );
         }

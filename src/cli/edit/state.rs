@@ -93,18 +93,18 @@ impl EditState {
         let shown = tree.folder().display();
         let bytes = std::fs::read(&path).map_err(|_| {
             Error::Usage(format!(
-                "{shown} is no working tree that patchset edit made: name it with --into or --from, or make one with patchset edit COMPONENT/RELEASE"
+                "{shown} is not a working tree made by patchset edit: name it with --into or --from, or make one with patchset edit COMPONENT/RELEASE"
             ))
         })?;
         let state: Self = serde_json::from_slice(&bytes).map_err(|error| {
             Error::Usage(format!(
-                "{}: {error}: another version of patchset wrote it; make the working tree anew",
+                "{}: {error}: another version of patchset wrote it; create a new working tree",
                 path.display()
             ))
         })?;
         if state.version != VERSION {
             return Err(Error::Usage(format!(
-                "{}: another version of patchset wrote it; make the working tree anew",
+                "{}: another version of patchset wrote it; create a new working tree",
                 path.display()
             )));
         }

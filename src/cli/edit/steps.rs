@@ -42,7 +42,7 @@ pub(super) fn run(folder: &Path, series: Option<&SeriesAddress>, step: NextStep)
     }
     let Some(waiting) = state.waiting else {
         return Err(Error::Usage(format!(
-            "no patch waits in {}: all are commits; write them back with patchset export {}/{} --from {}",
+            "no patch is waiting in {}: all are commits; write them back with patchset export {}/{} --from {}",
             tree.folder().display(),
             state.component,
             state.release,
@@ -107,7 +107,7 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
     if !tree.is_picking() {
         if let Some(what) = tree.under_way() {
             return Err(Error::Usage(format!(
-                "{what} is under way in {}: bring it to an end first",
+                "{what} is under way in {}: finish or abort it first",
                 tree.folder().display()
             )));
         }
@@ -119,7 +119,7 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
         tree.git(&["merge-base", "--is-ancestor", &before.to_string(), "HEAD"])
             .map_err(|_| {
                 Error::Usage(format!(
-                    "HEAD of {} is not on top of {}, where {name} belongs: git reset --hard {} and solve it again, or make the working tree anew",
+                    "HEAD of {} is not on top of {}, where {name} belongs: git reset --hard {} and solve it again, or create a new working tree",
                     tree.folder().display(),
                     picking.state.head,
                     picking.state.head
@@ -179,7 +179,7 @@ fn refuse_changes_that_are_not_added(tree: &GitTree) -> Result<(), Error> {
     }
     let files: Vec<&str> = changed.lines().collect();
     Err(Error::Usage(format!(
-        "{} changed and is not added: git add it, or take the change back",
+        "{} changed and is not added: git add it, or undo the change",
         files.join(", ")
     )))
 }
@@ -191,7 +191,7 @@ fn refuse_changes(tree: &GitTree) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "{} has changes that are in no commit: commit them (git commit --amend), or take them back",
+        "{} has uncommitted changes: commit them (git commit --amend), or undo them",
         tree.folder().display()
     )))
 }

@@ -29,7 +29,7 @@ pub(super) fn finish(picking: &Picking<'_>, progress: Progress) -> Result<ExitCo
             }
             let _ = write!(
                 summary,
-                "solve it in {folder}, git add what you solved, and go on:\n    patchset edit --continue --into {folder}    (or --skip, --abort; patchset conflict {component}/{release} tells what broke it)\n"
+                "solve it in {folder}, git add what you solved, and continue:\n    patchset edit --continue --into {folder}    (or --skip, --abort; patchset conflict {component}/{release} says what broke it)\n"
             );
         }
     }

@@ -108,7 +108,7 @@ impl LogReader<'_> {
         while let Some(PendingCommit { id, .. }) = pending.pop() {
             if looked_at >= MOST_COMMITS || self.log.steps.len() >= MOST_STEPS || self.bytes_left == 0 {
                 self.log.notes.push(format!(
-                    "the history is long: its latest {looked_at} commits alone were looked at"
+                    "the history is long: only its latest {looked_at} commits were read"
                 ));
                 break;
             }
@@ -136,7 +136,7 @@ impl LogReader<'_> {
         }
         if ends_early || self.git.is_shallow() {
             self.log.notes.push(
-                "the clone is shallow: what came before its first commit is not told as it came; git fetch --unshallow gets the rest"
+                "the clone is shallow: changes before its first commit are not shown one by one; git fetch --unshallow gets the rest"
                     .to_owned(),
             );
         }

@@ -170,10 +170,5 @@ fn uncommitted(team: &TeamRepository, git: &LocalRepository, watched: &WatchedSe
     let tree = git.tree_of("HEAD").ok()?;
     let committed = log::read_series(git, tree, &watched.folder).ok()?;
     let there = log::read_files(team, &watched.folder).ok()?;
-    (committed != there).then(|| {
-        format!(
-            "{} has changes that are in no commit yet, and are not told",
-            watched.folder
-        )
-    })
+    (committed != there).then(|| format!("{} has uncommitted changes, which are not shown", watched.folder))
 }

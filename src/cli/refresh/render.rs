@@ -201,7 +201,7 @@ fn write_patch(out: &mut String, patch: &PatchRefresh) -> fmt::Result {
                 count(u64::try_from(*lines).unwrap_or(u64::MAX))
             )?,
             FileOutcome::LeftOut => {
-                writeln!(out, "    {path}: left out, the revision has what it does")?;
+                writeln!(out, "    {path}: left out, the revision already has it")?;
             }
             FileOutcome::Impossible { reason } => writeln!(out, "    {}", plain(reason))?,
         }

@@ -41,7 +41,7 @@ pub(super) fn refresh(options: &RefreshOptions) -> Result<ExitCode, Error> {
     let upstreams = options
         .team
         .upstream
-        .require("patches are made anew for what their components are built from")?;
+        .require("patches are refreshed for what their components are built from")?;
     let mut series = Vec::new();
     match &addresses {
         None => series.extend(&team.layout().series),
@@ -99,7 +99,7 @@ fn addresses(options: &RefreshOptions) -> Result<Option<Vec<SeriesAddress>>, Err
             Ok(SeriesChoice::One(address)) => addresses.push(address),
             Err(error) => {
                 return Err(Error::Usage(format!(
-                    "{text}: {error}; for files of patches, name the repository and the revision that they are for with --repo and --ref"
+                    "{text}: {error}; for patch files, name the repository and the revision that they are for with --repo and --ref"
                 )));
             }
         }

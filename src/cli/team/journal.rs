@@ -64,7 +64,7 @@ impl ChangeJournal {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::Usage(format!(
-                        "another patchset command writes into the repository ({} is locked): run it again when that has ended",
+                        "another patchset command is writing to the repository ({} is locked): run this again when it has finished",
                         path.display()
                     )));
                 }
@@ -123,7 +123,7 @@ impl ChangeJournal {
         }
         plan.finish().map_err(|(path, source)| Error::Io {
             path: format!(
-                "{}, which a command that was ended had begun to write",
+                "{}, which an interrupted command had begun to write",
                 path.display()
             ),
             source,

@@ -97,7 +97,7 @@ impl TeamRepository {
     pub(in crate::cli) fn git(&self) -> Result<LocalRepository, Error> {
         if !self.root().join(".git").exists() {
             return Err(Error::Usage(format!(
-                "{} is in no Git repository: run this in a clone of the team's repository",
+                "{} is not in a Git repository: run this in a clone of the team's repository",
                 self.root().display()
             )));
         }
@@ -114,7 +114,7 @@ impl TeamRepository {
         found.ok_or_else(|| {
             let others = self.releases_with(&address.component);
             let others = match others.as_slice() {
-                [] => format!("{} has patches at no release", address.component),
+                [] => format!("{} has no patches at any release", address.component),
                 releases => format!("{} has patches at {}", address.component, releases.join(", ")),
             };
             Error::Usage(format!(
@@ -212,7 +212,7 @@ impl TeamRepository {
         match change_all(&changes, root, &mut journal) {
             // It is finished when the repository is opened again.
             Err(error) if journal.is_decided() => Err(Error::Usage(format!(
-                "{error}: mend that, and run any command on the repository: it finishes what was begun"
+                "{error}: fix that, and run any command on the repository: it finishes what was begun"
             ))),
             done => {
                 journal.remove();
@@ -323,9 +323,11 @@ fn note_recovered(recovered: Recovered) {
     match recovered {
         Recovered::Nothing => {}
         Recovered::TakenBack => {
-            note("a command was ended before it had written anything: nothing of it is left");
+            note("a command was interrupted before it had written anything: nothing of it is left");
         }
-        Recovered::Finished => note("a command was ended while it wrote: what it had begun is written now"),
+        Recovered::Finished => {
+            note("a command was interrupted while it wrote: what it had begun is written now");
+        }
     }
 }
 
@@ -602,7 +604,7 @@ mod tests {
         let root = team.root().to_owned();
         let (held, _) = ChangeJournal::take(&root.join(".git"), &root).unwrap();
         let error = team.write(&edit(), WriteMode::Write).unwrap_err().to_string();
-        assert!(error.contains("another patchset command writes"), "{error}");
+        assert!(error.contains("another patchset command is writing"), "{error}");
         held.remove();
         team.write(&edit(), WriteMode::Write).unwrap();
         assert_eq!(there(dir.path()), after());

@@ -51,7 +51,7 @@ pub fn give_up_build(planned: BuildStatus, build: &Build, step: Step) -> BuildOu
             &planned,
             build,
             step,
-            "change what it is built from, or ask for another try with reconcile.fluxcd.io/requestedAt",
+            "change what it is built from, or ask for another attempt with reconcile.fluxcd.io/requestedAt",
         )
     };
     BuildOutcome::Failed(failure, Some(planned))
@@ -73,7 +73,7 @@ fn attempt_failure(planned: &BuildStatus, build: &Build, step: Step, then: &str)
             planned.target.as_deref().unwrap_or_default(),
             attempt
                 .and_then(|attempt| attempt.message.as_deref())
-                .unwrap_or("for a reason unknown"),
+                .unwrap_or("for an unknown reason"),
         ),
     )
 }

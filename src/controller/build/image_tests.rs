@@ -126,7 +126,7 @@ impl TestRun<'_> {
                 "test {} of {} failed{attempts}: {}; {then}",
                 result.name,
                 self.image.reference,
-                result.message.as_deref().unwrap_or("for a reason unknown"),
+                result.message.as_deref().unwrap_or("for an unknown reason"),
             ),
         )
     }

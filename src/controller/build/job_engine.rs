@@ -104,7 +104,7 @@ impl BuildEngine for JobEngine<'_> {
                 plan: planned.clone(),
                 pending: Pending::new(
                     reason::BUILD_QUEUED,
-                    format!("Job {name} builds what is superseded for the same tag, and is being cancelled"),
+                    format!("Job {name} is a superseded build for the same tag, and is being cancelled"),
                     Next::Soon,
                 ),
             }),

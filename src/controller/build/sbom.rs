@@ -206,7 +206,7 @@ impl SbomBuilder<'_> {
             }
             let same = |patch: &&PatchInput| PatchId::new(&patch.name, &patch.bytes) == id;
             let patch = read.iter().find(same).ok_or_else(|| {
-                sbom_failure(format!("{} is not what {source} was made with any more", id.name))
+                sbom_failure(format!("{} is no longer what {source} was made with", id.name))
             })?;
             patches.push(patch.clone());
         }
@@ -269,7 +269,7 @@ fn overridden_packages(
         if one.from.is_some() && one.upstream_pins.is_empty() {
             // An older version of this program merged them.
             return Err(sbom_failure(format!(
-                "ConstraintOverride {name} is merged anew first"
+                "ConstraintOverride {name} is merged again first"
             )));
         }
         if one.package.parse().is_ok_and(|name| !from_source.contains(&name)) {

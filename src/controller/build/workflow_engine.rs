@@ -166,7 +166,7 @@ impl BuildEngine for WorkflowEngine<'_> {
         let attempt = begin_attempt(number, request.clone(), planned.attempt.as_ref(), now);
         planned.attempt = Some(attempt);
         let who = format!("run {request}");
-        let message = attempts::describe_attempt(&planned, task.build, &who, Some("about to be asked for"));
+        let message = attempts::describe_attempt(&planned, task.build, &who, Some("about to be requested"));
         task.record(&planned, reason::BUILDING, message).await?;
         self.memory.note_recorded(&request);
         Ok(match self.follow(planned).await {
@@ -262,7 +262,7 @@ impl<'a> WorkflowEngine<'a> {
                         return self.dispatch(planned, attempt, &request).await;
                     }
                     let why = format!(
-                        "{} took the request, and no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
+                        "{} accepted the request, but no run of it has {request} in its title: set its run-name to ${{{{ inputs.request_id }}}}",
                         self.workflow.full_name()
                     );
                     return Ok(AttemptState::Failed { why, log: None });
@@ -313,7 +313,7 @@ impl<'a> WorkflowEngine<'a> {
                     "a workflow was dispatched"
                 );
                 attempt.run = id.map(|RunId(id)| id);
-                let held_up = format!("asked for at {}", self.workflow.full_name());
+                let held_up = format!("requested at {}", self.workflow.full_name());
                 Ok(AttemptState::Active(Some(held_up)))
             }
             Err(error @ Error::Ambiguous { .. }) => {
@@ -398,7 +398,7 @@ impl<'a> WorkflowEngine<'a> {
                     None if at.elapsed() >= LISTED_WITHIN => return Ok(None),
                     None => {
                         return Ok(Some(format!(
-                            "run {request} builds what is superseded, and is looked for to be cancelled"
+                            "run {request} is a superseded build, and is being looked for to cancel it"
                         )));
                     }
                 }
@@ -427,7 +427,7 @@ impl<'a> WorkflowEngine<'a> {
             Ok(run) if matches!(run.state, RunState::Completed(_)) => Ok(None),
             Err(Error::NotFound { .. }) => Ok(None),
             Ok(_) => Ok(Some(format!(
-                "{} builds what is superseded for the same tag, and is being cancelled",
+                "{} is a superseded build for the same tag, and is being cancelled",
                 self.name_of(run)
             ))),
             Err(error) => Err(failure_of_github(&error)),

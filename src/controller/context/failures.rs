@@ -132,7 +132,7 @@ pub fn object_failure(step: Step, error: &ObjectError, message: String) -> Failu
         ObjectError::Interrupted(_) => Failure::retried(
             step,
             reason::TIMED_OUT,
-            "the tree was not read to its end within spec.timeout: set a longer one, or take files out of the tree",
+            "the tree was not fully read within spec.timeout: set a longer one, or take files out of the tree",
         ),
         ObjectError::NotFound(_) | ObjectError::WrongKind(_) | ObjectError::Failed { .. } => {
             Failure::retried(step, reason::STORAGE_FAILED, message)

@@ -135,7 +135,7 @@ impl<'a, K: Reconciled> Journal<'a, K> {
                     kind = K::KIND,
                     namespace = object.meta().namespace,
                     name = object.meta().name,
-                    "somebody else wrote the status meanwhile; beginning anew"
+                    "somebody else wrote the status meanwhile; starting over"
                 );
                 return Err(Interrupted::Overtaken);
             }

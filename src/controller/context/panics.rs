@@ -30,8 +30,8 @@ impl From<Panicked> for Failure {
         Failure::retried(
             Step::Source,
             reason::INTERNAL_ERROR,
-            "a defect of the controller interrupted the work on this object: \
-             report it with the place that the controller's log has",
+            "a bug in the controller interrupted the work on this object: \
+             report it with the place that the controller's log names",
         )
     }
 }

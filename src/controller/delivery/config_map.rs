@@ -169,7 +169,7 @@ pub async fn deliver(
             Err(error) => return Err(place.write_failure(&error).into()),
         }
     }
-    let message = format!("others wrote it {TRIES} times meanwhile");
+    let message = format!("others wrote to it {TRIES} times meanwhile");
     Err(failure_of(&namespace, &map.name, &message).into())
 }
 
@@ -236,7 +236,10 @@ impl SharedConfigMap<'_> {
         match error {
             crate::status::Error::Api(kube::Error::Api(status)) if status.is_forbidden() => {
                 let advice = self.identity.advice(status);
-                let message = format!("{} may not: {}; {advice}", self.identity, status.message);
+                let message = format!(
+                    "{} lacks a permission: {}; {advice}",
+                    self.identity, status.message
+                );
                 failure_of(self.namespace, self.name, &message)
             }
             error => failure_of(self.namespace, self.name, error),

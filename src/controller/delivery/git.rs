@@ -163,7 +163,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         Err(Failure::retried(
             Step::Delivery,
             reason::TIMED_OUT,
-            format!("{WHAT}: who wrote to it was stopped; it is looked at again"),
+            format!("{WHAT}: its writer was stopped; it will be looked at again"),
         )
         .into())
     })?;
@@ -211,7 +211,7 @@ async fn with_pull_request(
             // What is delivered stays so, whatever happens to the request.
             if let Err(failure) = wanted.close().await {
                 tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
-                    "a pull request that asks for nothing could not be closed");
+                    "a pull request with nothing left to merge could not be closed");
                 *rest = OpenChanges::Unknown;
             }
         }

@@ -31,7 +31,7 @@ pub async fn may_be_written(
             Failure::retried(
                 Step::Delivery,
                 reason::UNREACHABLE,
-                format!("cannot look whether the image is still the newest: {error}"),
+                format!("cannot check whether the image is still the newest: {error}"),
             )
         })?;
     Ok(now.is_some_and(|now| {

@@ -163,7 +163,7 @@ fn missing_marker(read: &ReadBranches, git: &DeliveryGit, path: &str) -> Failure
         Step::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
-            "{}: {branch} lacks a marker of {path} that {name} has: merge {name} into it, or delete it",
+            "{}: {branch} lacks a marker in {path} that {name} has: merge {name} into it, or delete it",
             git.url,
             name = read.name
         ),
@@ -195,7 +195,7 @@ fn fault_of(
         Step::Delivery,
         reason::MARKER_NOT_FOUND,
         format!(
-            "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{}:{}\"}} behind the image's value",
+            "{}: no YAML file{below} on {} (of at most 5 MiB) has a marker of this PatchSet: write # {{\"$patchset\": \"{}:{}\"}} after the image's value",
             git.url, read.name, patch_set.namespace, patch_set.name
         ),
     ))

@@ -160,12 +160,12 @@ fn library(key: &ObjectKey, context: &Context) -> Result<Library, NotBuildable> 
         return Err(Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,
-            format!("libraries: PatchSet {key} is no library: set its level to Library"),
+            format!("libraries: PatchSet {key} is not a library: set its level to Library"),
         )
         .into());
     }
     if object.spec.build.is_none() {
-        return Err(not_ready("it has no build.source to be taken from").into());
+        return Err(not_ready("it has no build.source to take it from").into());
     }
     let status = object.status.clone().unwrap_or_default();
     check_condition(&object, &status, condition::READY)?;
@@ -222,7 +222,7 @@ fn get_object<K: Reconciled>(
             None => "does not exist".to_owned(),
         };
         let message = format!(
-            "{} {key} {missing}; it is taken up as soon as it is there",
+            "{} {key} {missing}; it will be picked up as soon as it is there",
             K::KIND
         );
         Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)

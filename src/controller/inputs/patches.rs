@@ -206,7 +206,7 @@ pub async fn read_beside(
 ) -> Result<Vec<u8>, Failure> {
     match located {
         Some(Located::At(place)) => {
-            let what = format!("reading {path} beside the patches");
+            let what = format!("reading {path} next to the patches");
             place.read_beside(context, &what, path, deadline).await
         }
         None | Some(Located::Given(_)) => Err(Failure::stalled(

@@ -208,7 +208,7 @@ impl InputPlace {
             Self::Branch(_) => Err(Failure::stalled(
                 Step::Source,
                 reason::INVALID_SPEC,
-                format!("{what}: there are no files beside the commits of patches.branch"),
+                format!("{what}: there are no files next to the commits of patches.branch"),
             )),
         }
     }

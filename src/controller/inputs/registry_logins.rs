@@ -62,8 +62,8 @@ pub async fn add(
             Step::Build,
             reason::ACCESS_DENIED,
             format!(
-                "build.provider: this controller logs in to no registry of {cloud} as a service account: name a login by \
-                 build.secretRef, or have the operator allow it with --registry-identities={cloud}"
+                "build.provider: this controller does not log in to registries of {cloud} as a service account: name a \
+                 login in build.secretRef, or have the operator allow it with --registry-identities={cloud}"
             ),
         ));
     }
@@ -79,7 +79,7 @@ pub async fn add(
             Step::Build,
             reason::ACCESS_DENIED,
             format!(
-                "build.provider: {host} is spoken to without TLS (--plain-http-registry): no login is sent there"
+                "build.provider: {host} is reached without TLS (--plain-http-registry): no login is sent there"
             ),
         ));
     }
@@ -100,7 +100,7 @@ pub async fn add(
         Err(_) => Err(Failure::retried(
             Step::Build,
             reason::TIMED_OUT,
-            format!("build.provider: no login of {cloud} within spec.timeout"),
+            format!("build.provider: no login from {cloud} within spec.timeout"),
         )),
     }
 }
@@ -140,7 +140,7 @@ fn registries(
                 Step::Build,
                 reason::INVALID_SPEC,
                 format!(
-                    "{field}: {host} is no registry of {} ({}): take build.provider away, or put a login for it into the \
+                    "{field}: {host} is not a registry of {} ({}): remove build.provider, or put a login for it into the \
                      Secret of build.secretRef",
                     provider.as_str(),
                     CloudRegistry::host_form(provider)
@@ -183,7 +183,7 @@ impl Account {
             return Err(Failure::stalled(
                 Step::Build,
                 reason::INVALID_SPEC,
-                "build.provider: whose identity it is has to be said: set build.serviceAccountName",
+                "build.provider: it needs an identity: set build.serviceAccountName",
             ));
         };
         let namespace = patch_set.namespace().unwrap_or_default();
@@ -194,7 +194,7 @@ impl Account {
         let found = found.map_err(|error| api_refusal(&shown, "get it", &error))?;
         let found = found.ok_or_else(|| {
             let message =
-                format!("{shown} does not exist: create it, or name another by build.serviceAccountName");
+                format!("{shown} does not exist: create it, or name another in build.serviceAccountName");
             Failure::retried(Step::Build, reason::REFERENCE_NOT_FOUND, message)
         })?;
         let identity = CloudIdentity::read(provider, found.annotations()).map_err(|error| {
@@ -219,7 +219,7 @@ impl Account {
     ) -> Result<RegistryLogin, Failure> {
         let shown = format!("ServiceAccount {}/{}", self.namespace, self.name);
         let registry = CloudRegistry::parse(provider, host).ok_or_else(|| {
-            let message = format!("{host} is no registry of {}", provider.as_str());
+            let message = format!("{host} is not a registry of {}", provider.as_str());
             Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
         })?;
         let slot = context.registry_logins.slot(&LoginKey {

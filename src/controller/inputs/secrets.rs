@@ -34,7 +34,7 @@ impl SecretKey {
 
     fn advice(self) -> &'static str {
         match self {
-            Self::DockerConfig => "make it with kubectl create secret docker-registry",
+            Self::DockerConfig => "create it with kubectl create secret docker-registry",
         }
     }
 }

@@ -169,7 +169,7 @@ async fn with_sortable_tag(
         .as_ref()
         .and_then(|build| build.sortable_tag.as_ref());
     if recorded != Some(sortable) {
-        let message = format!("the registry has {}; its tag that sorts is next", image.reference);
+        let message = format!("the registry has {}; its sortable tag is next", image.reference);
         task.record(&planned, reason::AWAITING_IMAGE, message).await?;
     }
     let by_digest = match image_by_digest(&image) {
@@ -177,7 +177,7 @@ async fn with_sortable_tag(
         Err(failure) => return Ok(BuildOutcome::Failed(failure, Some(planned))),
     };
     let added = Box::pin(task.registry.add_tag(&by_digest, &sortable.tag));
-    match in_time(task.turn.budget, "adding the tag that sorts", added).await {
+    match in_time(task.turn.budget, "adding the sortable tag", added).await {
         Ok(()) => Ok(BuildOutcome::Image(planned, image)),
         Err(failure) => {
             if failure.reason == reason::TAG_TAKEN {

@@ -48,7 +48,7 @@ pub async fn keep_delivered(turn: &Turn<'_, PatchSet>) {
         Ok(()) | Err(NotDelivered::Outdated) => {}
         Err(NotDelivered::Failed(failure)) => {
             tracing::warn!(namespace = turn.namespace(), name = turn.object.name_any(), %failure,
-                "what was delivered could not be put back");
+                "what was delivered could not be restored");
         }
     }
 }
@@ -259,10 +259,9 @@ fn not_delivered(
     besides: Option<DeliveryStatus>,
 ) -> DeliveryOutcome {
     match error {
-        NotDelivered::Outdated => DeliveryOutcome::Later(format!(
-            "{} is not the image to deliver any more",
-            image.reference
-        )),
+        NotDelivered::Outdated => {
+            DeliveryOutcome::Later(format!("{} is no longer the image to deliver", image.reference))
+        }
         NotDelivered::Failed(failure) => DeliveryOutcome::Failed(failure, besides),
     }
 }

@@ -122,7 +122,7 @@ pub fn ownership(repository: &PatchRepository, object: &impl ResourceExt) -> Own
         Some(owner) if repository.metadata.uid.as_ref() == Some(&owner.uid) => Ownership::Own,
         Some(owner) => Ownership::Others(format!("{} {}", owner.kind, owner.name)),
         None if object.labels().get(REPOSITORY_LABEL) == repository.metadata.name.as_ref() => Ownership::Own,
-        None => Ownership::Others("nobody that is named".to_owned()),
+        None => Ownership::Others("an unknown owner".to_owned()),
     }
 }
 
@@ -270,7 +270,7 @@ fn name_taken<K: Made>(namespace: &str, name: &str, whose: &str) -> NotApplied {
     NotApplied::Refused {
         reason: reason::NAME_TAKEN,
         message: format!(
-            "{} {namespace}/{name} is there already and belongs to {whose}: remove it, give it the label {REPOSITORY_LABEL} with this PatchRepository's name to hand it over, or exclude its component or release",
+            "{} {namespace}/{name} already exists and belongs to {whose}: remove it, give it the label {REPOSITORY_LABEL} with this PatchRepository's name to hand it over, or exclude its component or release",
             K::KIND
         ),
     }
@@ -323,7 +323,7 @@ pub async fn disown<K: Made>(turn: &Turn<'_, PatchRepository>, child: &Guarded<K
         field_manager: Some(REPOSITORY_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let what = format!("taking the owner off {} {name}", K::KIND);
+    let what = format!("removing the owner from {} {name}", K::KIND);
     match limited(turn.budget, &what, api.patch(&name, &parameters, &patch)).await {
         Ok(_) => Ok(()),
         Err(NotApplied::Refused { message, .. }) => {

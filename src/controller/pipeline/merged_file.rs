@@ -96,7 +96,7 @@ pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) ->
             Step::Constraints,
             reason::NAME_TAKEN,
             format!(
-                "ConfigMap {namespace}/{name} is there already and belongs to somebody else: remove it, or give the resource another name"
+                "ConfigMap {namespace}/{name} already exists and belongs to somebody else: remove it, or give the resource another name"
             ),
         ));
     }

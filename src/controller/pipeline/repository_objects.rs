@@ -151,7 +151,7 @@ async fn make(
     making.prune::<PatchSet>(&why_kept).await;
     making.prune::<ConstraintOverride>(&why_kept).await;
     if asks_for_nothing && !making.kept.is_empty() {
-        let message = "the folders ask for no PatchSet at all, and what was made before stays: delete the PatchRepository if that is meant";
+        let message = "the folders ask for no PatchSet at all, and what was made before stays: delete the PatchRepository if that is intended";
         making.add_fault("", reason::LAYOUT_INVALID, message.to_owned());
     }
     let Making {
@@ -337,10 +337,7 @@ impl Making<'_> {
                 kind: reason::NOT_PRUNED.to_string(),
                 path: K::KIND.to_owned(),
                 line: None,
-                message: format!(
-                    "not asked for any more, and kept because {why}: {}",
-                    listed(&names)
-                ),
+                message: format!("no longer asked for, but kept because {why}: {}", listed(&names)),
             });
         }
     }

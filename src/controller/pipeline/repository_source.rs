@@ -201,7 +201,7 @@ pub fn check_shard(turn: &Turn<'_, PatchRepository>, desired: &DesiredObjects) -
         && desired.patch_sets.iter().any(|made| is_sharded(made.labels()))
     {
         let message = format!(
-            "spec.template.metadata.labels: what is made is in the shard of its PatchRepository: set the label {SHARD_LABEL} on that, and leave it out of the template"
+            "spec.template.metadata.labels: what is made belongs to the shard of its PatchRepository: set the label {SHARD_LABEL} on that, and leave it out of the template"
         );
         return Err(Failure::stalled(Step::Objects, reason::TEMPLATE_INVALID, message));
     }

@@ -140,7 +140,6 @@ fn applied_verdict(made: &MadeObjects, summary: &FleetSummary) -> Verdict {
         return verdict(Truth::False, *reason, format!("{name}: {why}{others}"));
     }
     let (patch_sets, overrides) = (summary.counts.patch_sets, summary.counts.constraint_overrides);
-    let message =
-        format!("{patch_sets} PatchSets and {overrides} ConstraintOverrides are there as they are asked for");
+    let message = format!("{patch_sets} PatchSets and {overrides} ConstraintOverrides exist as asked for");
     verdict(Truth::True, reason::SUCCEEDED, message)
 }

@@ -117,7 +117,7 @@ pub async fn test(
 }
 
 /// What to do about a test that failed.
-const BLOCKED: &str = "the image before stays; mend the patch or the test, or ask for another try with \
+const BLOCKED: &str = "the previous image stays; fix the patch or the test, or ask for another attempt with \
                        reconcile.fluxcd.io/requestedAt";
 
 fn no_such_test() -> Failure {
@@ -209,7 +209,7 @@ async fn read_excludes(
         Failure::stalled(
             Step::Test,
             reason::INVALID_REFERENCE,
-            format!("{field}: {path} is no text in UTF-8"),
+            format!("{field}: {path} is not UTF-8 text"),
         )
     })
 }

@@ -219,7 +219,7 @@ impl OwnedSearch {
         let is_cut = history.extent() == HistoryExtent::Cut && patches.iter().any(may_miss);
         is_cut.then(|| {
             format!(
-                "its latest {} commits alone were searched: the rest is beyond what is fetched, or the server gives no more",
+                "only its latest {} commits were searched: the rest is beyond what is fetched, or the server gives no more",
                 history.len()
             )
         })

@@ -107,7 +107,7 @@ async fn cancel(context: &Context, run: &FollowedRun) {
         Err(why) => why,
     };
     let message = format!(
-        "run {request} of {repository} could not be cancelled after the PatchSet was deleted, and goes on: {why}"
+        "run {request} of {repository} could not be cancelled after the PatchSet was deleted, and keeps running: {why}"
     );
     tracing::warn!(
         namespace,
@@ -115,7 +115,7 @@ async fn cancel(context: &Context, run: &FollowedRun) {
         request,
         repository,
         why,
-        "a run goes on whose PatchSet was deleted"
+        "the run of a deleted PatchSet keeps running"
     );
     let regarding = ObjectReference {
         api_version: Some(PatchSet::api_version(&()).into_owned()),

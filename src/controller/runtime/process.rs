@@ -275,7 +275,7 @@ impl Process {
             orphaned_runs::cancel_all(Arc::clone(&context)),
         );
         tasks.spawn(
-            "the task that looks at upstreams once more",
+            "the task that looks at upstreams again",
             second_looks::look_when_due(Arc::clone(&context)),
         );
         spawn_controllers(tasks, self.writers, &scope, &context, &triggers);
@@ -296,7 +296,7 @@ async fn answer_requests(
         let (endpoint, pushes) = push_server::endpoint(listener, context.metrics.clone());
         tasks.spawn("the webhook endpoint", endpoint);
         let receiver = pushes::receive(Arc::clone(context), triggers.clone(), pushes);
-        tasks.spawn("the task that takes pushes", receiver);
+        tasks.spawn("the task that handles pushes", receiver);
     }
     if !context.options.web_addr.is_empty() {
         let listener = server::listen(&context.options.web_addr).await?;

@@ -136,7 +136,7 @@ impl PushReceiver {
         };
         let kind: HookKind = label
             .parse()
-            .map_err(|error| refused(&format!("the Secret's label is no kind of hook: {error}")))?;
+            .map_err(|error| refused(&format!("the Secret's label is not a kind of hook: {error}")))?;
         let reference = LocalReference { name: name.clone() };
         let secret = NamedSecret::read(&self.context.referents, namespace, &reference).await;
         let secret = secret.map_err(|failure| refused(&failure.message))?;
@@ -157,7 +157,7 @@ impl PushReceiver {
             tracing::info!(
                 namespace,
                 hook = name,
-                "a hook told of something else than a push"
+                "a hook reported something other than a push"
             );
             return Err(PushOutcome::NoPush);
         }

@@ -27,7 +27,7 @@ const LONGEST_ERROR: usize = 300;
 pub async fn report<K: Reconciled>(context: &Context, invalid: &InvalidObject) {
     let InvalidObject { error, metadata } = invalid;
     let message = format!(
-        "the object cannot be read: {}; are the CRDs of another version than the controller?",
+        "the object cannot be read: {}; do the CRDs match the controller's version?",
         printable(error, LONGEST_ERROR)
     );
     let (namespace, name) = (&metadata.namespace, &metadata.name);

@@ -153,7 +153,7 @@ pub fn explain_failure(
         && ReasonKind::from(why) == ReasonKind::TakenOffNode
     {
         let message = status.message.as_deref().unwrap_or_default();
-        return format!("{name} was taken off its node ({why}): {message}");
+        return format!("{name} was removed from its node ({why}): {message}");
     }
     let ended = status
         .and_then(|status| status.container_statuses.as_ref())
@@ -263,7 +263,7 @@ mod tests {
                 why.clone(),
                 Some(pod(json!({ "reason": "Evicted", "message": "low on disk" }))),
                 None,
-                "j was taken off its node (Evicted): low on disk",
+                "j was removed from its node (Evicted): low on disk",
             ),
             (
                 why,

@@ -223,14 +223,14 @@ impl BuildJobs {
                 Err(Failure::stalled(
                     purpose.step(),
                     reason::NAME_TAKEN,
-                    format!("Job {job} is there already and is for something else: remove it"),
+                    format!("Job {job} already exists for something else: remove it"),
                 ))
             }
             Err(kube::Error::Api(status)) if status.is_invalid() || status.code == 400 => {
                 Err(Failure::stalled(
                     purpose.step(),
                     reason::INVALID_SPEC,
-                    format!("{}: the Job is refused: {}", purpose.field(), status.message),
+                    format!("{}: the Job was refused: {}", purpose.field(), status.message),
                 ))
             }
             Err(error) => Err(failed(&error)),

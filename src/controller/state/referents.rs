@@ -309,7 +309,7 @@ fn missing_object(kind: &str, key: &ObjectKey) -> Failure {
     Failure::retried(
         Step::Source,
         reason::REFERENCE_NOT_FOUND,
-        format!("{kind} {key} does not exist; it is taken up as soon as it is there"),
+        format!("{kind} {key} does not exist; it will be picked up as soon as it does"),
     )
 }
 

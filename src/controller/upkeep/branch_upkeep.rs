@@ -197,7 +197,7 @@ impl BranchWork<'_> {
                 Step::Delivery,
                 reason::INVALID_SPEC,
                 format!(
-                    "PatchSets {one} and {other} have one upkeep.branch for two branches that are to be changed: give one of them another upkeep.branch"
+                    "PatchSets {one} and {other} share one upkeep.branch for two different branches that are to be changed: give one of them another upkeep.branch"
                 ),
             ));
         }
@@ -235,7 +235,7 @@ impl BranchWork<'_> {
         Err(Failure::retried(
             Step::Delivery,
             reason::WRITE_FAILED,
-            format!("{WHAT}: others change the branch or the request all the time"),
+            format!("{WHAT}: others keep changing the branch or the request"),
         ))
     }
 

@@ -230,7 +230,7 @@ impl TriedSeries {
 
     fn unreadable(&self, fetch: Option<git_mirrors::Error>) -> git_mirrors::Error {
         fetch.unwrap_or_else(|| git_mirrors::Error::Corrupt {
-            what: format!("what {} is made anew for", self.patch_set),
+            what: format!("what {} is refreshed for", self.patch_set),
             reason: "it cannot be read".to_owned(),
         })
     }

@@ -86,9 +86,7 @@ impl ImageComparison {
             let mut records = history.unwrap_or_default().iter();
             records
                 .find(|record| image_id(record).starts_with(id))
-                .ok_or_else(|| {
-                    format!("There is no image {id} in the history: it has the last images alone.")
-                })
+                .ok_or_else(|| format!("There is no image {id} in the history: it has only the last images."))
         };
         let (from, to) = (find(&images.from)?, find(&images.to)?);
         let [before, after] = [from, to].map(|record| record.revision.value());
@@ -108,7 +106,7 @@ impl ImageComparison {
         let note = match &patches {
             None => Some("Which patches are in one of them was not recorded.".to_owned()),
             Some(_) if omitted > 0 => {
-                Some("There were more patches than are recorded: those are compared alone.".to_owned())
+                Some("There were more patches than are recorded: only those are compared.".to_owned())
             }
             Some(patches) if patches.is_empty() => Some("The patches are the same.".to_owned()),
             Some(_) => None,

@@ -85,7 +85,7 @@ impl ConstraintOverridePage {
                 ""
             }
             MergedText::NotHeld => "The controller does not have it in memory at this moment.",
-            MergedText::NotAllowed => "It is shown to who may list ConfigMaps in this namespace.",
+            MergedText::NotAllowed => "It is shown to those who may list ConfigMaps in this namespace.",
         };
         Self {
             frame,

@@ -63,7 +63,7 @@ fn delivered(status: &PatchSetStatus) -> Option<String> {
     let mut history = status.history.iter();
     let image = history.find(|record| record.reference == delivered.reference)?;
     let after = seconds(&image.found_at, &delivered.delivered_at)?;
-    Some(format!("{} after the image was there", duration(after)))
+    Some(format!("{} after the image was found", duration(after)))
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
                 ("Applied", ""),
                 ("Built", "attempt 2 took 1 h 1 min"),
                 ("Tested", "took 2 min 30 s"),
-                ("Delivered", "3 min 42 s after the image was there"),
+                ("Delivered", "3 min 42 s after the image was found"),
             ]
         );
     }

@@ -16,7 +16,7 @@ use crate::page::{
 };
 
 /// How to get a refreshed patch without a folder at hand.
-pub(super) const REFRESHED: &str = "take the patch made anew: patchset refresh writes it";
+pub(super) const REFRESHED: &str = "take the refreshed patch: patchset refresh writes it";
 
 /// A `PatchSet` as its cell and its patches.
 #[must_use]

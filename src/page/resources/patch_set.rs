@@ -138,7 +138,7 @@ fn facts(status: &PatchSetStatus) -> Vec<(&'static str, String, Option<String>)>
     }
     if let Some(proposed) = &status.proposed {
         let url = proposed.pull_request.as_deref().and_then(web_address);
-        facts.push(("Waits to be merged", proposed.reference.to_string(), url));
+        facts.push(("Waiting to be merged", proposed.reference.to_string(), url));
     }
     if let Some(upkeep) = &status.upkeep {
         let message = upkeep.message.as_deref().unwrap_or_default();

@@ -26,12 +26,12 @@ impl AbsentTexts {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::NeverKept => "where they are, the controller keeps none of them: see them there",
+            Self::NeverKept => "the controller keeps no copies of them: look at them where they are",
             Self::NoMirror => {
-                "the controller's copy of their repository is not there at the moment; the next look at it brings it back"
+                "the controller's copy of their repository is missing at the moment; the next look at it brings it back"
             }
             Self::NoLogin => {
-                "the controller has no login for their repository at hand at the moment; the next look at it brings that back"
+                "the controller has no login for their repository at the moment; the next look at it brings that back"
             }
             Self::Unreadable => {
                 "the controller's copy of their repository could not be read in time: load the page again"
@@ -91,7 +91,7 @@ impl PatchTexts {
         if !large.is_empty() {
             let names: Vec<&str> = large.iter().map(|status| status.name.as_str()).collect();
             notes.push(format!(
-                "{}, for they are too large: {}.",
+                "{}, because they are too large: {}.",
                 count_of(large.len()),
                 names.join(", ")
             ));

@@ -184,7 +184,7 @@ fn first_failure(patch: &PatchStatus, merged: MergedPatches) -> String {
             let broken = broken.map(|commit| format!(", broken by {}", commit_in_words(commit)));
             let reverted = patch.reverted.as_ref().map(|RevertedStatus { merged, by }| {
                 let (merged, by) = (commit_in_words(merged), commit_in_words(by));
-                format!("; upstream had merged it as {merged}, and reverted that by {by}")
+                format!("; upstream had merged it as {merged}, and reverted it in {by}")
             });
             let fuzz = conflict.fuzz.map(|fuzz| format!("; it {fuzz}"));
             [Some(place), broken, fuzz, reverted]

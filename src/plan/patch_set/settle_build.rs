@@ -63,7 +63,7 @@ fn untested_image_verdict(status: &PatchSetStatus, series: &Verdict) -> Verdict 
     let image = awaiting.map_or(target, |image| Some(image.reference.as_str()));
     Verdict {
         reason: reason::SUCCEEDED,
-        message: format!("{}; built is {}", series.message, image.unwrap_or_default()),
+        message: format!("{}; built: {}", series.message, image.unwrap_or_default()),
         ..*series
     }
 }
@@ -76,7 +76,7 @@ fn mark_tested(settling: &mut Settling<'_, PatchSetStatus>, built: &mut Verdict)
         TestsVerdict::Passed(message) => (Truth::True, reason::SUCCEEDED, message),
         TestsVerdict::Reported(message) => {
             built.ready = reason::NEEDS_ATTENTION;
-            built.message = format!("{}; of its tests some failed: {message}", built.message);
+            built.message = format!("{}; some of its tests failed: {message}", built.message);
             (Truth::False, reason::TEST_FAILED, message)
         }
     };

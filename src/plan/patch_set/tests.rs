@@ -448,7 +448,7 @@ fn an_image_that_is_tested_is_built_and_does_not_count() {
     let testing = BuildOutcome::Testing { plan, pending };
     let (status, next) = with(policy, testing, DeliveryOutcome::Nothing);
     let series = "1 patch applies to main@sha1:a";
-    let message = format!("{series}; built is {}", image.reference.as_str());
+    let message = format!("{series}; built: {}", image.reference.as_str());
     assert_eq!(
         told(&status, condition::IMAGE_BUILT),
         ("True", "Succeeded", message.as_str())
@@ -602,7 +602,7 @@ fn an_image_whose_test_fails_is_built() {
         with(DELIVERED, failed, DeliveryOutcome::Nothing).0
     };
     let status = failed(Step::Test);
-    let message = "1 patch applies to main@sha1:a; built is r:5000/glance:1";
+    let message = "1 patch applies to main@sha1:a; built: r:5000/glance:1";
     assert_eq!(
         told(&status, condition::IMAGE_BUILT),
         ("True", "Succeeded", message)
@@ -735,7 +735,7 @@ fn the_first_patch_that_does_not_apply_is_told_with_its_place_and_its_cause() {
             Some(reverted),
             &format!(
                 "{place}, broken by 1111111 'Break it'; it applies with fuzz 1 at line 9: refresh it; upstream \
-                 had merged it as 2222222 'Take it', and reverted that by 3333333 'Revert it'"
+                 had merged it as 2222222 'Take it', and reverted it in 3333333 'Revert it'"
             ),
         ),
         (PatchState::Blocked, None, Some("why"), None, "0001.patch: why"),

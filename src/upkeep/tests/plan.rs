@@ -114,7 +114,7 @@ The patch is \"Subject of 0001-fix.patch\".
 Upstream at stable/2025.2@1f0c2d3 has it as {} \"Fix the scrubber\", 5 May 2025.
 https://opendev.org/openstack/glance/commit/3f3f3f3f
 
-Known by its Change-Id; upstream's change is another than the patch's.
+Known by its Change-Id; upstream's change differs from the patch's.
 
 From the patch to upstream's change:
 
@@ -219,7 +219,7 @@ fn it_has_to_be_known_well_enough() {
             by(Evidence::Authorship, true, None),
             Some("could not be compared"),
         ),
-        (taken_back, Some("took it back")),
+        (taken_back, Some("reverted it")),
         (untold, Some("")),
         (unseen, Some("not tried by this version")),
         (unknown, Some("not tried by this version")),
@@ -255,8 +255,11 @@ fn what_a_person_moved_changed_or_commented_out_is_not_fought_over() {
             ],
             "no longer among",
         ),
-        (vec![("patches/glance/old/1.patch", "one")], "folder is not there"),
-        (vec![("patches/glance/2025.2", "a file")], "folder is not there"),
+        (
+            vec![("patches/glance/old/1.patch", "one")],
+            "folder does not exist",
+        ),
+        (vec![("patches/glance/2025.2", "a file")], "folder does not exist"),
         (
             vec![
                 ("patches/glance/2025.2/1.patch", "one"),
@@ -397,7 +400,7 @@ fn a_refresh_is_made_only_where_all_that_read_the_file_get_the_same() {
     for (refreshes, expected) in [
         (made("otherwise", "one"), "needs it as it is"),
         (made("anew", "other bytes"), "was changed since"),
-        (Refreshes::default(), "could not be made anew"),
+        (Refreshes::default(), "could not be refreshed"),
     ] {
         let plan = planned_with(&files, &all, &refreshes, &withheld);
         assert!(plan.is_empty());
@@ -446,7 +449,7 @@ fn numbers_close_up_in_the_commit_of_each_drop() {
         ]
     );
     let message = &plan.commits[0].message;
-    let numbered = "Numbered anew: 0002-b.patch is 0001-b.patch, 0003-c.patch is 0002-c.patch";
+    let numbered = "Renumbered: 0002-b.patch is 0001-b.patch, 0003-c.patch is 0002-c.patch";
     assert!(message.contains(numbered), "{message}");
     assert!(
         plan.commits[1]

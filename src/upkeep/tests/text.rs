@@ -123,7 +123,7 @@ fn a_text_says_what_changes_where_that_is_known_from_and_what_it_does_to_the_ser
     assert_eq!(
         body,
         "\
-Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch anew that moved, a commit each.
+Upstream moved on. This drops 2 patches that upstream has, and refreshes 1 patch that moved, a commit each.
 
 | PatchSet | applies now | applies with this | patched tree |
 | --- | --- | --- | --- |
@@ -141,7 +141,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 **glance 2025.2** `0002-tweak.patch`: `Subject of 0002-tweak.patch`
 
 - Upstream at `stable/2025.2@1f0c2d3` has it as [`3f3f3f3f3f`](https://opendev.org/openstack/glance/commit/3f3f3f3f) `Fix the scrubber` (5 May 2025).
-- Known by its Change-Id; upstream's change is another than the patch's.
+- Known by its Change-Id; upstream's change differs from the patch's.
 
 <details><summary>What only upstream's change has (<code>+</code>), and what only the patch has (<code>-</code>)</summary>
 
@@ -155,7 +155,7 @@ Upstream moved on. This drops 2 patches that upstream has, and makes 1 patch ane
 
 </details>
 
-### Made anew
+### Refreshed
 
 **nova 2025.2** `0003-broken.patch`: `Subject of 0003-broken.patch`
 

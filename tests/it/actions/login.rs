@@ -185,19 +185,19 @@ fn each_secret_that_cannot_be_used_says_why_and_shows_nothing() {
     for (entries, part) in [
         (&[][..], "or an access token as token"),
         (&[("token", " \n")], "or an access token as token"),
-        (&[("token", "hid\u{7}den")], "token holds characters"),
+        (&[("token", "hid\u{7}den")], "token contains characters"),
         (&[("token", "hidden"), ("password", "hidden")], "keep one"),
         (&[("token", "hidden"), ("githubAppID", "1")], "keep one"),
         (&[("token", "hidden"), ("ca.crt", "hidden")], "ca.crt"),
-        (&[("githubAppID", "1")], "needs githubAppInstallationID"),
-        (&complete("")[..2], "needs githubAppPrivateKey"),
-        (&complete("hidden"), "no RSA private key"),
-        (&complete(broken), "no RSA private key"),
-        (&complete(&elliptic), "no RSA private key"),
+        (&[("githubAppID", "1")], "needs the key githubAppInstallationID"),
+        (&complete("")[..2], "needs the key githubAppPrivateKey"),
+        (&complete("hidden"), "not an RSA private key"),
+        (&complete(broken), "not an RSA private key"),
+        (&complete(&elliptic), "not an RSA private key"),
         (&[("githubAppID", "hidden/../x")], "githubAppID is neither"),
         (
             &[("githubAppID", "1"), ("githubAppInstallationID", "hidden")],
-            "githubAppInstallationID is no number",
+            "githubAppInstallationID is not a number",
         ),
     ] {
         let error = ForgeCredentials::from_secret(&secret(entries)).unwrap_err();

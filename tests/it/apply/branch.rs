@@ -103,5 +103,5 @@ fn what_cannot_be_patches_is_told() {
     repo.git(&["checkout", "--quiet", "team"]);
     repo.git(&["merge", "--quiet", "--no-edit", "-X", "ours", "main"]);
     let (_, told) = apply(&repo, &["--ref", "main~1", "--branch", "team"], 2);
-    assert!(told.contains("a merge is no patch"), "{told}");
+    assert!(told.contains("a merge is not a patch"), "{told}");
 }

@@ -77,10 +77,12 @@ fn the_command_that_is_named_gets_what_was_filtered() {
         let (status, said) = case.apply(&clone, &[]);
         assert_eq!(status, 2, "{said}");
         assert!(
-            said.contains("was filtered when ") && said.contains("give --fetch"),
+            said.contains("was filtered out when ") && said.contains("give --fetch"),
             "{said}"
         );
-        let (_, command) = said.split_once("get what was with: ").expect("a command");
+        let (_, command) = said
+            .split_once("fetch what is missing with: ")
+            .expect("a command");
         let (command, _) = command.split_once("; or").unwrap();
         let done = Process::new("sh").args(["-c", command]).status().unwrap();
         assert!(done.success(), "{command}");

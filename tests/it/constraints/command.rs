@@ -59,7 +59,7 @@ fn an_entry_over_which_uv_refuses_the_merged_file_is_told() {
     let case = Case::new("a===1\npytz===2004d\n", "a===2\n");
     let (out, err) = case.run(&[], 0);
     assert!(
-        err.contains("line 2 of the merged file, pytz===2004d, is no version of PEP 440: uv refuses"),
+        err.contains("line 2 of the merged file, pytz===2004d, is not a PEP 440 version: uv refuses"),
         "{err}"
     );
     case.run(&["--strict"], 1);
@@ -160,7 +160,7 @@ fn what_is_wrong_is_told_with_all_its_lines() {
     }
     let (_, err) = Case::new("a===1\n-horizon\n", "").run(&[], 2);
     assert!(
-        err.contains("upper constraints: line 2: \"-horizon\" is no option"),
+        err.contains("upper constraints: line 2: \"-horizon\" is not an option"),
         "{err}"
     );
     let (_, err) = Case::new("", "").run(&["--remove", "a b"], 2);

@@ -176,7 +176,7 @@ async fn a_run_that_fails_is_told_with_its_log_and_followed_by_another() {
         .await;
     let message = ready_message(&stalled);
     assert!(
-        message.contains("succeeded, and the registry has no"),
+        message.contains("succeeded, but the registry has no"),
         "{message}"
     );
     assert_eq!(github.count(DISPATCHES), 2);

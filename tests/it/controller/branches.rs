@@ -135,7 +135,7 @@ async fn what_is_no_series_is_told_and_mended_by_a_push() {
     fork.git(&["checkout", "--quiet", "--orphan", "other"]);
     fork.commit(&[("other", "x\n")], "Another beginning");
     fork.git(&["branch", "--force", "team", "HEAD"]);
-    let wanted = |object: &PatchSet| message(object).contains("it has another history");
+    let wanted = |object: &PatchSet| message(object).contains("it has a different history");
     stage.wait("demo", "unrelated", wanted).await;
 
     fork.git(&[

@@ -462,7 +462,7 @@ async fn what_no_image_can_be_built_with_is_refused() {
         condition(&refused, "Ready")
             .unwrap()
             .message
-            .contains("is no library")
+            .contains("is not a library")
     );
 }
 
@@ -500,7 +500,7 @@ async fn arguments_come_from_the_repository_of_the_patches() {
     ours.commit(&[("extra.yaml", "demo: { pip_extras: ldap }\n")], "broken");
     let broken = stage.ready("demo", "False", "InvalidReference").await;
     let message = &condition(&broken, "Ready").unwrap().message;
-    assert!(message.starts_with("extra.yaml is no mapping"), "{message}");
+    assert!(message.starts_with("extra.yaml is not a mapping"), "{message}");
     ours.commit(&[("extra.yaml", "other: {}\n")], "without");
     let without = build_of(&stage.ready("demo", "Unknown", "AwaitingImage").await);
     assert_eq!(without.args["PIP_EXTRAS"], "");

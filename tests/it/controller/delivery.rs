@@ -224,7 +224,7 @@ async fn a_config_map_is_written_with_the_rights_of_the_tenant() {
     let message = &condition(&refused, "Ready").unwrap().message;
     let user = format!("system:serviceaccount:{}:tenant", stage.namespace);
     for part in [
-        "the service account tenant may not",
+        "the service account tenant lacks a permission",
         &user,
         "cannot create resource",
         "create and patch",
@@ -251,7 +251,7 @@ async fn a_config_map_is_written_with_the_rights_of_the_tenant() {
     let refused = stage.ready("demo", "False", "WriteFailed").await;
     let message = &condition(&refused, "Ready").unwrap().message;
     assert!(
-        message.contains("the service account other may not") && message.contains("cannot patch"),
+        message.contains("the service account other lacks a permission") && message.contains("cannot patch"),
         "{message}"
     );
     assert_eq!(data(&stage, "images", |_| true).await, delivered);

@@ -158,8 +158,8 @@ async fn an_app_is_sent_to_its_own_server_alone_and_over_https() {
             "https://github.com.example.org/acme/images.git",
             "githubAppBaseURL",
         ),
-        ("plain", "http://github.com/acme/images.git", "https alone"),
-        ("ssh", "ssh://git@github.com/acme/images.git", "https alone"),
+        ("plain", "http://github.com/acme/images.git", "only over https"),
+        ("ssh", "ssh://git@github.com/acme/images.git", "only over https"),
     ] {
         stage.apply(name, &spec(url, "app")).await;
         let refused = stage.ready(name, "False", "InvalidSpec").await;

@@ -584,7 +584,7 @@ async fn one_that_cannot_be_delivered_holds_up_no_other() {
     let late = stage.ready("late", "False", "MarkerNotFound").await;
     let message = &condition(&late, "Ready").unwrap().message;
     assert!(
-        message.contains("images lacks a marker of apps/late.yaml"),
+        message.contains("images lacks a marker in apps/late.yaml"),
         "{message}"
     );
     // Both are reconciled together, with different results.
@@ -983,7 +983,7 @@ async fn a_controller_that_looked_long_ago_brings_nothing_back() {
     };
     stage.wait("demo", "delivered", is_delivered).await;
     let count = commits(&repo, "main");
-    let anew = || second.log().matches("beginning anew").count();
+    let anew = || second.log().matches("starting over").count();
     let (before, ended) = (anew(), second.reconciliations("PatchSet", ""));
     signal("-CONT");
     // Its old results go nowhere, and what it does next follows from the current status.

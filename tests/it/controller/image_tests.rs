@@ -124,7 +124,7 @@ fn assert_failure_is_told(failed: &PatchSet) {
     assert_eq!(shown(failed, "Stalled"), "True/TestFailed");
     let message = &condition(failed, "Ready").unwrap().message;
     assert!(
-        message.contains("test unit of ") && message.contains("the image before stays"),
+        message.contains("test unit of ") && message.contains("the previous image stays"),
         "{message}"
     );
 }

@@ -231,7 +231,7 @@ async fn a_server_that_fails_is_asked_again_and_holds_nothing_up() {
     let log = stage.controller.log();
     let complaints = log.matches("did not reach the notification controller").count();
     assert_eq!(complaints, 1, "{log}");
-    assert!(log.contains("it answers 400 Bad Request"));
+    assert!(log.contains("it answered 400 Bad Request"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,8 +254,5 @@ fn an_address_with_credentials_is_refused_and_not_repeated() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("credentials do not belong into an address"),
-        "{text}"
-    );
+    assert!(text.contains("credentials do not belong in an address"), "{text}");
 }

@@ -153,7 +153,7 @@ fn hostile_habits(away: &str) -> [(&'static str, Habit, &'static str); 7] {
         (
             "line-feed",
             Habit::instead(Method::GET, "/token", Says::new(200, r#"{"token": "a\nb"}"#)),
-            "cannot stand",
+            "are not allowed",
         ),
         ("large", Habit::instead(Method::GET, "/token", large), "too large"),
         (
@@ -168,7 +168,7 @@ fn hostile_habits(away: &str) -> [(&'static str, Habit, &'static str); 7] {
                 "/uploads/",
                 Says::new(202, "").with("location", "http://["),
             ),
-            "no address",
+            "not an address",
         ),
         (
             "upload",

@@ -233,7 +233,7 @@ async fn a_login_is_got_anew_before_it_ends() {
 #[rstest]
 #[case::no_annotation("aws", ECR, &[], "InvalidReference", "eks.amazonaws.com/role-arn")]
 #[case::no_audience("gcp", GAR, &[], "InvalidReference", "workload-identity-provider")]
-#[case::another_host("aws", "registry.example.org", AWS, "InvalidSpec", "take build.provider away")]
+#[case::another_host("aws", "registry.example.org", AWS, "InvalidSpec", "remove build.provider")]
 #[case::another_cloud("azure", ECR, AZURE, "InvalidSpec", "NAME.azurecr.io")]
 #[case::role("aws", ECR, &[("eks.amazonaws.com/role-arn", "arn:aws:iam::123456789012:role/x")], "AccessDenied", "trust policy")]
 #[case::ecr("aws", ECR, AWS, "AuthenticationFailed", "ecr:GetAuthorizationToken")]

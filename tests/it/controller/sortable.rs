@@ -216,7 +216,7 @@ async fn a_tag_that_does_not_sort_is_refused() {
         let refused = stage.ready("demo", "False", "InvalidSpec").await;
         let message = &condition(&refused, "Ready").unwrap().message;
         assert!(
-            message.contains("{time} is for build.image.sortableTag alone"),
+            message.contains("{time} is only for build.image.sortableTag"),
             "{message}"
         );
     }

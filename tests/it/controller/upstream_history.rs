@@ -479,12 +479,12 @@ async fn an_endless_history_is_searched_as_far_as_its_bounds_go() {
     );
     let cut = status.history_cut.as_deref().unwrap();
     assert!(
-        cut.starts_with("its latest 20000 commits alone were searched"),
+        cut.starts_with("only its latest 20000 commits were searched"),
         "{cut}"
     );
     let message = &condition(&object, "Ready").unwrap().message;
     assert!(
-        message.contains("of upstream's history its latest 20000 commits"),
+        message.contains("of upstream's history only its latest 20000 commits"),
         "{message}"
     );
 }

@@ -127,7 +127,7 @@ async fn a_repository_that_is_not_seen_is_told(#[case] kind: ForgeKind, #[case] 
     "No commits between main and release/1.0: there is nothing"
 )]
 #[case(ForgeKind::GitLab, "gone", "main", "does not exist: check that the branch")]
-#[case(ForgeKind::Gitea, "gone", "main", "check that both branches are there")]
+#[case(ForgeKind::Gitea, "gone", "main", "check that both branches exist")]
 #[tokio::test]
 async fn branches_that_cannot_be_merged_are_told(
     #[case] kind: ForgeKind,

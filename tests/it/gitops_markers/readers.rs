@@ -175,7 +175,7 @@ fn check(texts: &[String]) -> usize {
         let told = edited
             .problems
             .iter()
-            .find(|problem| problem.message.contains("no YAML"));
+            .find(|problem| problem.message.contains("is not YAML"));
         assert!(!is_read || told.is_none(), "go-yaml reads {text:?}: {told:?}");
         let result = after[index];
         assert_bytes(text, result, edited);

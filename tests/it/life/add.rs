@@ -63,7 +63,7 @@ fn a_commit_comes_to_each_release_as_git_would_pick_it() {
         .expect(0);
     assert!(
         told.out
-            .contains("in the series already as patches/glance/2025.1/0002-Fix-the-thing.patch"),
+            .contains("already in the series as patches/glance/2025.1/0002-Fix-the-thing.patch"),
         "{}",
         told.out
     );
@@ -155,7 +155,7 @@ fn several_commits_come_in_their_order_or_not_at_all() {
         ]
     );
     for line in [
-        "  not added Add-a-file: it applies, and is taken with the rest of its source or not at all\n",
+        "  not added Add-a-file: it applies, but is added only with the rest of its source\n",
         "  not added Make-it-longer:",
         "  conflicts Change-a-line\n",
         "1 of 2 releases have it, 1 lack it\n",
@@ -254,7 +254,7 @@ fn a_file_a_mailbox_and_standard_input_are_taken_as_they_are() {
     let told = team
         .run_with(&arguments, program(), &text.replace("+b\n", "+c\n"))
         .expect(0);
-    assert!(told.out.contains("in the series already"), "{}", told.out);
+    assert!(told.out.contains("already in the series"), "{}", told.out);
     team.upstream
         .git(&["checkout", "--quiet", "-B", "topic", "stable/2025.2"]);
     team.upstream.commit(&[("c.py", "one\n")], "Add a file");
@@ -276,7 +276,11 @@ fn a_file_a_mailbox_and_standard_input_are_taken_as_they_are() {
     let told = team
         .add(file.to_str().unwrap(), &["--release", "2024.2"])
         .expect(2);
-    assert!(told.err.contains("has no patch: give a diff"), "{}", told.err);
+    assert!(
+        told.err.contains("contains no patch: give a diff"),
+        "{}",
+        told.err
+    );
 }
 
 /// Merges `main` into a release's branch upstream; returns the merge commit.
@@ -328,15 +332,15 @@ fn wrong_input_says_what_where_and_what_to_do() {
         ),
         (
             [&["https://example.org/x", "--release", "2025.1"][..], &glance].concat(),
-            "is no page that is known",
+            "is not a known page",
         ),
         (
             [&["123456", "--release", "2025.1"][..], &glance].concat(),
-            "the upstream has no .gitreview that says at which Gerrit it is: give --gerrit",
+            "the upstream has no .gitreview that names its Gerrit: give --gerrit",
         ),
         (
             [&[merge.as_str(), "--release", "2025.1"][..], &glance].concat(),
-            "a merge is no patch",
+            "a merge is not a patch",
         ),
         (
             [&["-", "--from", "x", "--release", "2025.1"][..], &glance].concat(),

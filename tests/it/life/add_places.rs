@@ -46,7 +46,7 @@ fn commits_are_fetched_by_their_pages_and_by_revisions_over_http() {
     let told = add(&third, &plain, &team.fix, &["--release", "all"]).expect(1);
     assert_eq!(third.patches(), by_page, "{}", told.out);
     let told = add(&third, &plain, "stable/2025.1..main", &["--release", "2025.2"]).expect(0);
-    assert!(told.out.contains("in the series already"), "{}", told.out);
+    assert!(told.out.contains("already in the series"), "{}", told.out);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn pull_requests_are_taken_whole() {
             told.out
         );
         assert_eq!(
-            told.err.contains("is taken to be the default branch"),
+            told.err.contains("is assumed to be based on the default branch"),
             api == "/none",
             "{}",
             told.err
@@ -259,7 +259,7 @@ fn a_server_that_says_nothing_useful_leaves_all_as_it_is() {
     let absent = "0123456789012345678901234567890123456789";
     for (source, words) in [
         ("1234".to_owned(), "1234: "),
-        ("1235".to_owned(), "has no such change that is not abandoned"),
+        ("1235".to_owned(), "has no such change, or it was abandoned"),
         (format!("{gerrit}/glance.git/commit/{absent}"), absent),
         (format!("{gerrit}/glance.git/commit/0123456"), "write all 40"),
         (format!("{gerrit}/absent.git/commit/{absent}"), "absent.git"),

@@ -511,7 +511,7 @@ fn a_person_may_commit_skip_or_give_up() {
         step(&team, "s", "--skip")
             .expect(2)
             .err
-            .contains("no patch waits")
+            .contains("no patch is waiting")
     );
     edit(&team, &upstreams, "w", &["--ref", "moved", "--worktree"]).expect(1);
     step(&team, "w", "--abort").expect(0);
@@ -642,7 +642,7 @@ fn wrong_input_and_half_done_states_say_what_to_do() {
     };
     fs::create_dir(tree_of(&team, "taken")).unwrap();
     fs::write(tree_of(&team, "taken").join("file"), "").unwrap();
-    says(edit(&team, &upstreams, "taken", &[]), "is there already");
+    says(edit(&team, &upstreams, "taken", &[]), "already exists");
     says(edit(&team, &upstreams, "t", &["--ref", "nothing"]), "nothing");
     assert!(!tree_of(&team, "t").exists());
     says(
@@ -653,14 +653,14 @@ fn wrong_input_and_half_done_states_say_what_to_do() {
     git(team.root.path(), &["init", "--quiet", "other"]);
     says(
         export(&team, "other", &[]),
-        "no working tree that patchset edit made",
+        "not a working tree made by patchset edit",
     );
     says(
         step(&team, "other", "--continue"),
-        "no working tree that patchset edit made",
+        "not a working tree made by patchset edit",
     );
     edit(&team, &upstreams, "t", &[]).expect(0);
     fs::write(tree_of(&team, "t").join("b.py"), "else\n").unwrap();
-    says(export(&team, "t", &[]), "changes that are in no commit");
+    says(export(&team, "t", &[]), "has uncommitted changes");
     says(edit(&team, &upstreams, "t", &[]), "patchset export glance/2025.1");
 }

@@ -148,7 +148,7 @@ fn what_keeps_the_history_from_being_whole_is_told() {
     )
     .unwrap();
     let (_, notes) = patchset(&folder, &["history", "glance/2025.2"], 0);
-    assert!(notes.contains("has changes that are in no commit yet"), "{notes}");
+    assert!(notes.contains("has uncommitted changes"), "{notes}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_cannot_be_told_is_said_with_what_to_do() {
     fails(
         &plain,
         &["glance/2025.2"],
-        "is in no Git repository: run this in a clone",
+        "is not in a Git repository: run this in a clone",
     );
     let made = std::process::Command::new("git")
         .args(["init", "--quiet"])

@@ -233,7 +233,7 @@ fn what_cannot_be_listed_is_told() {
         1,
         &[
             "patches/keystone/2025.2/series:1",
-            "names absent.patch, which is not there",
+            "names absent.patch, which does not exist",
         ],
     );
     fails(&["--component", "glanse"], 2, &["did you mean glance?"]);

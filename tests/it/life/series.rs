@@ -143,7 +143,7 @@ fn what_needs_a_dropped_patch_is_told() {
     let told = with_upstream(&team, &["drop", "glance/2025.1", "0002"]).expect(1);
     assert!(
         told.out.contains(
-            "patches/glance/2025.1/0003-second.patch applies with what is dropped, and not without it: drop it too, or mend it\n"
+            "patches/glance/2025.1/0003-second.patch applies only with what is dropped: drop it too, or mend it\n"
         ),
         "{}",
         told.out
@@ -192,7 +192,7 @@ fn numbers_get_no_gaps_and_lists_and_links_follow() {
     assert!(told.out.contains("4 patches have new numbers\n"), "{}", told.out);
     let told = team.run(&["renumber", "glance/2025.1"]).expect(0);
     assert!(
-        told.out.contains("the numbers follow each other already\n"),
+        told.out.contains("the numbers are already in sequence\n"),
         "{}",
         told.out
     );
@@ -256,7 +256,9 @@ fn patches_are_made_anew_for_what_their_release_is_built_from() {
         .run(&["refresh", "patches/glance/2025.2/0001-fix.patch"])
         .expect(2);
     assert!(
-        told.err.contains("for files of patches, name the repository and the revision that they are for with --repo and --ref"),
+        told.err.contains(
+            "for patch files, name the repository and the revision that they are for with --repo and --ref"
+        ),
         "{}",
         told.err
     );

@@ -433,7 +433,10 @@ async fn a_pod_that_the_kubelet_evicts_is_told_with_what_it_took_too_much_of() {
     let evicted = stage.ready("False", "BuildFailed").await;
     assert_well_formed(&evicted);
     let message = attempt(&evicted).message.unwrap();
-    assert!(message.contains("was taken off its node (Evicted)"), "{message}");
+    assert!(
+        message.contains("was removed from its node (Evicted)"),
+        "{message}"
+    );
     assert!(message.contains("exceeds the limit"), "{message}");
     let shown = &condition(&evicted, "Ready").unwrap().message;
     assert!(shown.contains("Evicted"), "{shown}");

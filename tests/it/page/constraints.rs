@@ -157,14 +157,14 @@ async fn the_merged_file_is_shown_with_what_overrides_did_to_who_may_read_it() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    for part in ["hunter2", "<b>", "It is shown to who"] {
+    for part in ["hunter2", "<b>", "It is shown to those who"] {
         assert!(!text.contains(part), "{part}: {text}");
     }
     let (status, text) = served.get(&path, &[("authorization", &objects)]).await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("2.5.0 → 2.32.5"), "{text}");
     assert!(
-        !text.contains("package-640") && text.contains("It is shown to who may list ConfigMaps"),
+        !text.contains("package-640") && text.contains("It is shown to those who may list ConfigMaps"),
         "{text}"
     );
 

@@ -107,7 +107,8 @@ async fn whole_patches_are_shown_to_who_may_fetch_them_and_to_no_other_tenant() 
         let path = format!("/patchsets/{other}/{name}");
         let page = served.page_with(&path, &theirs, "0001-louder.patch").await;
         assert!(!page.contains("@@ -3,5") && !page.contains("OURS"), "{page}");
-        let note = "The diffs of 2 patches are not shown: the controller&#39;s copy of their repository is not there";
+        let note =
+            "The diffs of 2 patches are not shown: the controller&#39;s copy of their repository is missing";
         assert!(page.contains(note), "{page}");
     }
 

@@ -287,7 +287,7 @@ fn components_below_others_get_what_their_pedigree_lacks() {
         "built by somebody; patched with 0001-redirects.patch, 0002-log.patch"
     );
     assert_eq!(pedigree["commits"].as_array().unwrap().len(), 1);
-    assert_eq!(components[2].get("bom-ref"), None, "a reference is there twice");
+    assert_eq!(components[2].get("bom-ref"), None, "a reference occurs twice");
     case.write("syft.json", &merged.to_string());
     assert_eq!(case.document(&["--merge", "syft.json"]), merged);
 }
@@ -420,10 +420,10 @@ fn what_cannot_be_told_is_refused() {
     for (more, part) in [
         (
             &["--merge", "spdx.json"][..],
-            "spdx.json is no CycloneDX document",
+            "spdx.json is not a CycloneDX document",
         ),
-        (&["--merge", "none.json"], "none.json is no CycloneDX document"),
-        (&["--purl", "glance"], "\"glance\" is no package URL"),
+        (&["--merge", "none.json"], "none.json is not a CycloneDX document"),
+        (&["--purl", "glance"], "\"glance\" is not a package URL"),
     ] {
         let failed = case.command(more).assert().code(2);
         let text = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();

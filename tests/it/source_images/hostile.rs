@@ -109,7 +109,7 @@ async fn what_is_not_what_its_digest_says_is_refused() {
         config: Some(b"{}".to_vec()),
     };
     let told = refusal(sends).await;
-    assert!(told.contains("another than its digest says"), "{told}");
+    assert!(told.contains("does not match its digest"), "{told}");
     let sends = Sends {
         manifest: Some(manifest_of(b"{}", 2)),
         config: Some(b"{ }".to_vec()),
@@ -117,7 +117,7 @@ async fn what_is_not_what_its_digest_says_is_refused() {
     };
     let told = refusal(sends).await;
     assert!(
-        told.contains("its configuration is another than its digest says"),
+        told.contains("its configuration does not match its digest"),
         "{told}"
     );
 }
@@ -125,9 +125,12 @@ async fn what_is_not_what_its_digest_says_is_refused() {
 /// What a hostile registry answers to a push, and the program's message. `TRAP` stands for an
 /// address that must never be connected to.
 #[rstest]
-#[case::token_with_a_line_feed(token(r#"{"token": "a\nb"}"#), "characters that cannot stand in the header")]
-#[case::token_that_is_none(token(r#"{"token": ["a"]}"#), "is no token")]
-#[case::token_that_is_deep(token(&"[".repeat(60_000)), "is no token")]
+#[case::token_with_a_line_feed(
+    token(r#"{"token": "a\nb"}"#),
+    "characters that are not allowed in the header"
+)]
+#[case::token_that_is_none(token(r#"{"token": ["a"]}"#), "is not a token")]
+#[case::token_that_is_deep(token(&"[".repeat(60_000)), "is not a token")]
 #[case::token_without_an_end(Habit::instead(Method::GET, "/token", blank(200, 600 << 20)), "is too large")]
 #[case::token_server_leads_on(
     Habit::instead(Method::GET, "/token", to(302, "http://TRAP/")),
@@ -139,7 +142,7 @@ async fn what_is_not_what_its_digest_says_is_refused() {
 )]
 #[case::manifest_leads_to_itself(
     Habit::instead(Method::HEAD, "/manifests/", to(302, "/v2/team/a/manifests/1")),
-    "without an end"
+    "redirects endlessly"
 )]
 #[case::manifest_of_an_unknown_digest(
     Habit::instead(Method::HEAD, "/manifests/", Says::new(200, "").with("docker-content-digest", "md5:d41d8cd98f00b204e9800998ecf8427e")),
@@ -161,7 +164,7 @@ async fn what_is_not_what_its_digest_says_is_refused() {
     Habit::instead(Method::HEAD, "/blobs/", Says::new(307, "")),
     "without saying where"
 )]
-#[case::upload_to_no_address(upload("http://["), "no address")]
+#[case::upload_to_no_address(upload("http://["), "not an address")]
 #[case::upload_to_another_host(upload("http://TRAP/x"), "is not encrypted")]
 #[case::upload_to_metadata(upload("https://[::ffff:169.254.169.254]/x"), "link-local")]
 #[case::upload_without_a_place(
@@ -170,11 +173,11 @@ async fn what_is_not_what_its_digest_says_is_refused() {
 )]
 #[case::upload_that_leads_on(
     Habit::instead(Method::POST, "/uploads/", to(307, "/v2/")),
-    "for reading alone"
+    "only for reading"
 )]
 #[case::manifest_is_put_elsewhere(
     Habit::instead(Method::PUT, "/manifests/", to(307, "http://TRAP/")),
-    "for reading alone"
+    "only for reading"
 )]
 #[case::refusal_without_an_end(Habit::instead(Method::PUT, "/manifests/", blank(400, 600 << 20)), "status 400")]
 #[case::refusal_of_another_kind(
@@ -243,7 +246,7 @@ fn blank(status: u16, size: usize) -> Says {
 #[rstest]
 #[case::not_over_tls("http://TRAP/token", "has to be at https")]
 #[case::metadata("https://169.254.169.254/token", "link-local")]
-#[case::no_address("token", "is none")]
+#[case::no_address("token", "is not valid")]
 #[case::another_scheme("file:///etc/passwd", "has to be at https")]
 #[case::a_login("https://a:b@TRAP/token", "has to be at https")]
 fn the_login_goes_to_no_realm_that_is_less_safe_than_the_registry(#[case] realm: &str, #[case] part: &str) {
@@ -404,7 +407,7 @@ async fn no_digest_is_believed() {
             match looked {
                 Ok(looked) => assert!(found && looked.unwrap().digest.to_string() == *name, "{name}"),
                 Err(error) => assert!(
-                    !found && error.to_string().contains("another than its digest says"),
+                    !found && error.to_string().contains("does not match its digest"),
                     "{error}"
                 ),
             }
@@ -429,13 +432,7 @@ async fn no_digest_is_believed() {
         .installed_distributions(&image_reference(&reference), &Layers::default())
         .await
         .unwrap_err();
-    assert!(
-        error.to_string().contains("another than its digest says"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does not match its digest"), "{error}");
     let error = client.inspect(&image_reference(&reference)).await.unwrap_err();
-    assert!(
-        error.to_string().contains("another than its digest says"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does not match its digest"), "{error}");
 }

@@ -190,7 +190,7 @@ fn a_link_does_not_lead_a_folder_of_the_same_name_out_of_the_tree() {
     let inner = forged.forge(&[(EntryMode::Regular, b"passwd", blob)]);
     let tree = forged.forge(&[(EntryMode::Symlink, b"x", blob), (EntryMode::Tree, b"x", inner)]);
     let error = measure(&forged, &contents(tree)).unwrap_err().to_string();
-    assert!(error.contains("\"x\" is there twice"), "{error}");
+    assert!(error.contains("\"x\" occurs twice"), "{error}");
 }
 
 #[test]

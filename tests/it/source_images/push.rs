@@ -75,7 +75,7 @@ fn a_tag_is_never_moved_to_other_content() {
     other[3] = "1.2.4";
     let refused = source(&other).assert().code(2);
     let text = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-    assert!(text.contains("is there already with other content"), "{text}");
+    assert!(text.contains("already exists with other content"), "{text}");
     assert!(text.contains(first["digest"].as_str().unwrap()), "{text}");
     assert_eq!(told(&arguments(git, &registry, &reference))["existed"], true);
 }
@@ -197,7 +197,7 @@ fn what_cannot_be_pushed_is_told() {
     let registry = Registry::open();
     for (reference, host, part) in [
         (format!("{away}/x:1"), away.as_str(), "efused"),
-        ("Not An Image".to_owned(), "x", "is no image"),
+        ("Not An Image".to_owned(), "x", "is not an image"),
         (
             format!("{}/x@sha256:{}", registry.host, "0".repeat(64)),
             registry.host.as_str(),

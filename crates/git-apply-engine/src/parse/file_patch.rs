@@ -83,7 +83,7 @@ impl FilePatch<'_> {
             line.starts_with("--- ") && ["1970-01-01", "1969-12-31"].iter().any(|day| line.contains(day))
         });
         (says && self.is_new == Tri::Yes).then_some(
-            "; the time stamp of 1970 in the line --- says that the file is new: take it away if it is not",
+            "; the time stamp of 1970 in the line --- says that the file is new: remove it if it is not",
         )
     }
 

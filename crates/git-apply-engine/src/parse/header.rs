@@ -46,10 +46,7 @@ pub(super) fn find<'a>(
         }
         if line.starts_with(b"@@ -") {
             if super::hunk::parse_ranges(line).is_some() {
-                return Err(Malformed::at(
-                    here,
-                    "a hunk stands here without the header of a file before it",
-                ));
+                return Err(Malformed::at(here, "this hunk has no file header before it"));
             }
             continue;
         }
@@ -291,7 +288,7 @@ impl<'a> GitHeader<'_, 'a, '_> {
         let blanks = text.iter().take_while(|b| is_space(**b)).count();
         let (mode, digits) = number(from(text, blanks), 8);
         if digits == 0 || !is_space(at(text, blanks + digits)) {
-            return Err(Malformed::at(self.line, "this is no file mode"));
+            return Err(Malformed::at(self.line, "this is not a file mode"));
         }
         #[allow(clippy::cast_possible_truncation, reason = "Git keeps the lower 32 bits")]
         Ok(mode as u32)

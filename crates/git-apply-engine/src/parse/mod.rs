@@ -120,7 +120,7 @@ fn check_names(patch: &FilePatch<'_>, limits: &Limits) -> Result<(), Malformed> 
         return Err(Malformed::at(
             patch.line,
             format!(
-                "the path {:?}… {told} a path may have: shorten it, or look whether the patch is damaged",
+                "the path {:?}… {told} a path may have: shorten it, or check whether the patch is damaged",
                 readable(to(name, SHOWN))
             ),
         ));
@@ -163,10 +163,7 @@ fn parse_content<'a>(
         used = line.len();
     }
     if matches!(*patch.content, Content::Text(_)) && !patch.changes_metadata() {
-        return Err(Malformed::at(
-            number,
-            "a file's header stands here with no change behind it",
-        ));
+        return Err(Malformed::at(number, "this file header has no change after it"));
     }
     Ok(Some(used))
 }

@@ -33,13 +33,13 @@ pub(crate) fn explained(text: &[u8]) -> &'static str {
     } else if text.len() > 64 && text.iter().all(is_base64) {
         "it looks like base64, as Gerrit gives patches; decode it with base64 --decode"
     } else if has_line(&[b"\x1b["]) {
-        "it has colours, which are escapes of a terminal: make it with git diff --no-color"
+        "it has colours (terminal escapes): make it with git diff --no-color"
     } else if has_line(&[b"diff --cc ", b"diff --combined ", b"@@@ "]) {
         "it is the combined diff of a merge, which cannot be applied: make it with git diff MERGE^1 MERGE"
     } else if is_cover_letter(start) {
         "it is a cover letter, as git format-patch --cover-letter writes it: remove it from the series"
     } else if has_summary(start) {
-        "it has the summary of --stat alone: make it with git format-patch, or with git diff --patch"
+        "it has only the summary of --stat: make it with git format-patch, or with git diff --patch"
     } else {
         "is it empty, or cut off?"
     }

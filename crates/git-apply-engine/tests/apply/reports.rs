@@ -150,7 +150,7 @@ fn a_patch_that_does_not_apply_is_told_why() {
         (link.to_owned(), "link: is a symbolic link, not a file"),
         (
             to_link.to_owned(),
-            "a.txt: the new mode 120000 is of another kind than the old mode 100644",
+            "a.txt: the new mode 120000 is of a different kind from the old mode 100644",
         ),
         (of_mode("160000"), "a.txt: is a file, not a submodule"),
         (of_mode("040000"), "a.txt: is a file, not a folder"),
@@ -168,11 +168,11 @@ fn a_patch_that_does_not_apply_is_told_why() {
         ),
         (
             new_file("a.txt/n", "100644"),
-            "a.txt/n: a file stands in the place of a folder, or a folder in its own",
+            "a.txt/n: a file is where a folder should be, or a folder where the file should be",
         ),
         (
             new_file("dir", "100644"),
-            "dir: a file stands in the place of a folder, or a folder in its own",
+            "dir: a file is where a folder should be, or a folder where the file should be",
         ),
         (new_file("m", "160000"), "m: no commit is given for the submodule"),
     ] {
@@ -322,11 +322,11 @@ fn a_damaged_patch_is_told_with_its_line() {
         ),
         (
             format!("{TWO}{second}"),
-            "line 12: a file's header stands here with no change behind it",
+            "line 12: this file header has no change after it",
         ),
         (
             format!("{TWO}text\n@@ -1 +1 @@\n-top\n+x\n"),
-            "line 10: a hunk stands here without the header of a file",
+            "line 10: this hunk has no file header before it",
         ),
         (
             format!(
@@ -352,7 +352,7 @@ fn a_damaged_patch_is_told_with_its_line() {
         ),
         (
             format!("{TWO}diff --git a/x b/x\nold mode x\n"),
-            "line 10: this is no file mode",
+            "line 10: this is not a file mode",
         ),
         (
             format!("{binary}GIT binary patch\nliteral 99999999999\nIcmZPo000310RR91\n\n"),
@@ -392,7 +392,7 @@ fn binary_changes_that_do_not_fit_are_told() {
         ),
         (
             header(&old, &other) + literal,
-            format!("same.txt: the binary change gives {new} and not {other} as it says"),
+            format!("same.txt: the binary change gives {new}, not {other} as it says"),
         ),
         (
             header(&old, &new) + "Binary files a/same.txt and b/same.txt differ\n",
@@ -418,7 +418,7 @@ fn binary_changes_that_do_not_fit_are_told() {
     let told = taken_back.patches()[0].error.as_deref();
     assert_eq!(
         told,
-        Some("same.txt: the binary change has no hunk that takes it back")
+        Some("same.txt: the binary change has no hunk that reverses it")
     );
     let empties = header(&old, &"0".repeat(40)) + literal;
     let emptied = applied(&[&empties], Sequence::Stacked, &Options::default());
@@ -762,7 +762,7 @@ fn white_space_that_differs_alone_is_told() {
         "a\n    b = 1\r\nc\n",
     ] {
         assert!(
-            told(file).contains("differ in white space alone"),
+            told(file).contains("differ only in white space"),
             "{file:?}: {}",
             told(file)
         );

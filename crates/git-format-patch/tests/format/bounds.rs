@@ -109,7 +109,7 @@ fn subjects_say_what_stays() {
         SubjectPolicy::Soft,
         FormatLimits::default(),
     );
-    assert!(error.unwrap_err().to_string().contains("stands none of"));
+    assert!(error.unwrap_err().to_string().contains("is not followed by"));
 }
 
 #[test]

@@ -96,10 +96,10 @@ fn tag(
     let missing = |why: &str| Ok(Err(Refusal::Missing(why.to_owned())));
     let invalid = |why: &str| Ok(Err(Refusal::Invalid(why.to_owned())));
     let Some(name) = resolved.revision().tag() else {
-        return missing("is no tag, and a signed tag is asked for");
+        return missing("is not a tag, and a signed tag is required");
     };
     if resolved.want == resolved.commit() {
-        return missing("has no signature: it is a lightweight tag, and not made with git tag -s");
+        return missing("has no signature: it is a lightweight tag, not made with git tag -s");
     }
     let raw = store.read_object(resolved.want, ObjectType::Tag, LARGEST)?;
     let tag = match object::tag(&raw) {
@@ -112,7 +112,7 @@ fn tag(
         return invalid(&format!("says itself that it is tag {named}"));
     }
     if tag.commit != Some(resolved.commit()) {
-        return invalid("is not of the commit itself, but of another object");
+        return invalid("is not of the commit itself, but of a different object");
     }
     Ok(keys.verify(&tag.signed, now))
 }
@@ -158,7 +158,9 @@ impl TrustedKeys {
             }
         }
         if self.openpgp.len().max(self.ssh.len()) > MOST_KEYS {
-            return Err(format!("has more than {MOST_KEYS} keys with those before it"));
+            return Err(format!(
+                "has more than {MOST_KEYS} keys, counting those before it"
+            ));
         }
         Ok(())
     }

@@ -72,13 +72,13 @@ pub(super) fn commit(raw: &[u8]) -> Result<Signed, Malformed> {
     let tree = headers.next_if(|header| header.name == b"tree" && id(header).is_some());
     keep(&tree.ok_or(Malformed("does not begin with its tree"))?);
     while let Some(parent) = headers.next_if(|header| header.name == b"parent") {
-        id(&parent).ok_or(Malformed("has a parent that is no commit"))?;
+        id(&parent).ok_or(Malformed("has a parent that is not a commit"))?;
         keep(&parent);
     }
     let author = headers.next_if(|header| header.name == b"author");
-    keep(&author.ok_or(Malformed("has no author behind its parents"))?);
+    keep(&author.ok_or(Malformed("has no author after its parents"))?);
     let committer = headers.next_if(|header| header.name == b"committer");
-    let committer = committer.ok_or(Malformed("has no committer behind its author"))?;
+    let committer = committer.ok_or(Malformed("has no committer after its author"))?;
     keep(&committer);
     let mut signature = None;
     for header in headers {
@@ -88,9 +88,7 @@ pub(super) fn commit(raw: &[u8]) -> Result<Signed, Malformed> {
             // The same for a SHA-256 repository, and not part of what is signed here.
             b"gpgsig-sha256" => {}
             b"tree" | b"parent" | b"author" | b"committer" => {
-                return Err(Malformed(
-                    "has a header twice, or in another place than git writes it",
-                ));
+                return Err(Malformed("has a header twice, or not where git writes it"));
             }
             name if name.starts_with(b"gpgsig") => {
                 return Err(Malformed("has a signature of an unknown kind"));
@@ -135,9 +133,7 @@ pub(super) fn tag(raw: &[u8]) -> Result<Tag, Malformed> {
         match header.name {
             b"gpgsig-sha256" => {}
             b"object" | b"type" | b"tag" | b"tagger" => {
-                return Err(Malformed(
-                    "has a header twice, or in another place than git writes it",
-                ));
+                return Err(Malformed("has a header twice, or not where git writes it"));
             }
             name if name.starts_with(b"gpgsig") => {
                 return Err(Malformed("has a signature in its headers, and not at its end"));
@@ -200,7 +196,7 @@ fn parts(raw: &[u8]) -> Result<(Vec<Header<'_>>, &[u8]), Malformed> {
     let end = raw
         .windows(2)
         .position(|pair| pair == b"\n\n")
-        .ok_or(Malformed("has no empty line behind its headers"))?;
+        .ok_or(Malformed("has no empty line after its headers"))?;
     let (head, body) = raw.split_at(end + 1);
     if head.contains(&0) {
         return Err(Malformed("has a NUL in its headers"));
@@ -220,7 +216,7 @@ fn parts(raw: &[u8]) -> Result<(Vec<Header<'_>>, &[u8]), Malformed> {
             .ok_or(Malformed("has a header without a value"))?;
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
         if !name.first().is_some_and(u8::is_ascii_alphabetic) || !name.iter().all(is_name) {
-            return Err(Malformed("has a header whose name is none"));
+            return Err(Malformed("has a header with an invalid name"));
         }
         headers.push(Header { name, value, whole });
     }
@@ -327,13 +323,16 @@ mod tests {
             (format!("{head}{}\nm", gpgsig("gpgsigx")), "unknown kind"),
             (format!("{head}x\0y z\n{sig}\nm"), "NUL"),
             (format!("{head}{long}\nm"), "32 KiB"),
-            (head.replace("\nauthor", "\r\nauthor") + &sig + "\nm", "no commit"),
+            (
+                head.replace("\nauthor", "\r\nauthor") + &sig + "\nm",
+                "not a commit",
+            ),
             (
                 head.replace(TREE, &TREE.to_uppercase()) + &sig + "\nm",
                 "begin with its tree",
             ),
             (head.clone(), "empty line"),
-            (format!(" {head}\nm"), "name is none"),
+            (format!(" {head}\nm"), "invalid name"),
             (
                 head.replace("1700000000", "soon") + "\nm",
                 "when it was committed",

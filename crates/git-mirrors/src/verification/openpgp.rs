@@ -95,7 +95,9 @@ pub(super) fn verify(
         _ => return Err(invalid(UNREADABLE)),
     };
     if signature.typ() != Some(SignatureType::Binary) {
-        return Err(invalid("has an OpenPGP signature of another type than git makes"));
+        return Err(invalid(
+            "has an OpenPGP signature of a type that git does not make",
+        ));
     }
     is_sound(&signature, now).map_err(invalid)?;
     let mut refusal = Refusal::Unknown(issuer(&signature));
@@ -113,7 +115,7 @@ pub(super) fn verify(
                 .and_then(|()| check_primary(key, now))
                 .and_then(|own| {
                     let allowed = may_sign_by_flags(own).then_some(());
-                    allowed.ok_or_else(|| "must not sign by its flags".to_owned())
+                    allowed.ok_or_else(|| "must not sign, according to its flags".to_owned())
                 }),
             _ => continue,
         };
@@ -227,7 +229,7 @@ fn check_subkey(key: &SignedPublicKey, subkey: &SignedPublicSubKey, now: SystemT
         })
         .ok_or_else(|| "is not bound to the subkey that signed".to_owned())?;
     if !binding.key_flags().sign() {
-        return Err("has no leave to sign for the subkey that signed".to_owned());
+        return Err("does not allow the subkey that made it to sign".to_owned());
     }
     // The subkey has to agree, or anybody could claim another's key as a subkey (RFC 9580,
     // 5.2.1.9).

@@ -90,7 +90,7 @@ pub(super) fn verify(
         SshSig::from_pem(signature).map_err(|_| invalid("has an SSH signature that cannot be read"))?;
     if signature.namespace() != NAMESPACE {
         return Err(invalid(
-            "has an SSH signature that was made for another purpose than git",
+            "has an SSH signature that was made for a purpose other than git",
         ));
     }
     if matches!(signature.algorithm(), Algorithm::Rsa { hash: None }) {
@@ -124,7 +124,7 @@ impl Limits {
     fn refuse(&self, time: i64) -> Option<&'static str> {
         let namespaces = self.namespaces.as_deref();
         if !namespaces.is_none_or(|patterns| is_listed(patterns.split(','), NAMESPACE)) {
-            Some("which may not sign for git by its namespaces")
+            Some("which may not sign for git, according to its namespaces")
         } else if self.valid_after.is_some_and(|after| time < after) {
             Some("at a time before its valid-after")
         } else if self.valid_before.is_some_and(|before| time > before) {
@@ -185,7 +185,7 @@ fn limits(options: &str) -> Result<Limits, &'static str> {
     let mut rest = options;
     while !rest.is_empty() {
         let (name, value) = rest.split_once("=\"").ok_or(
-            "has an option that is not supported: there are namespaces, valid-after and valid-before",
+            "has an option that is not supported: use only namespaces, valid-after and valid-before",
         )?;
         let (value, behind) = value
             .split_once('"')
@@ -197,7 +197,7 @@ fn limits(options: &str) -> Result<Limits, &'static str> {
             "namespaces" | "valid-after" | "valid-before" => return Err("has an option twice"),
             _ => {
                 return Err(
-                    "has an option that is not supported: there are namespaces, valid-after and valid-before",
+                    "has an option that is not supported: use only namespaces, valid-after and valid-before",
                 );
             }
         }

@@ -41,7 +41,7 @@ impl Blob<'_> {
         } else if let Some(hasher) = self.hasher.take()
             && hasher.finish() != self.digest
         {
-            let reason = format!("{} is another than its digest says", self.name);
+            let reason = format!("{} does not match its digest", self.name);
             return Err(self.repository.refused_error(LOOK, &reason));
         }
         Ok(chunk)

@@ -74,12 +74,12 @@ impl Credentials {
             reason: reason.to_owned(),
         };
         let document: Document = serde_json::from_slice(document)
-            .map_err(|error| wrong(&format!("is no dockerconfigjson (line {})", error.line())))?;
+            .map_err(|error| wrong(&format!("is not a dockerconfigjson (line {})", error.line())))?;
         let mut all = Vec::new();
         for (registry, entry) in document.auths {
             let is_wrong = |()| {
                 let registry = foreign_text::printable(&registry, 200);
-                wrong(&format!("auth of {registry} is no user:password in base64"))
+                wrong(&format!("auth of {registry} is not user:password in base64"))
             };
             if let Some(login) = entry.login().map_err(is_wrong)? {
                 all.push((LoginKey::read(&registry), login));
@@ -312,12 +312,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_without_what_it_holds() {
         for (document, part) in [
-            ("secret", "no dockerconfigjson"),
-            (r#"{"auths": {"a": {"auth": "c2VjcmV0"}}}"#, "no user:password"),
-            (r#"{"auths": {"a": {"auth": "%secret%"}}}"#, "no user:password"),
+            ("secret", "not a dockerconfigjson"),
+            (r#"{"auths": {"a": {"auth": "c2VjcmV0"}}}"#, "not user:password"),
+            (r#"{"auths": {"a": {"auth": "%secret%"}}}"#, "not user:password"),
             (
                 r#"{"auths": {"a": {"identitytoken": ["secret"]}}}"#,
-                "no dockerconfigjson",
+                "not a dockerconfigjson",
             ),
         ] {
             let error = Credentials::parse("Secret ns/pull", document.as_bytes())

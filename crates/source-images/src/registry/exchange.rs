@@ -53,7 +53,7 @@ impl Repository<'_> {
                 authorization = None;
             }
         }
-        Err(self.refused_error(request.what, "the server leads on without an end"))
+        Err(self.refused_error(request.what, "the server redirects endlessly"))
     }
 
     /// Where a redirect leads to.
@@ -61,7 +61,7 @@ impl Repository<'_> {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(self.refused_error(
                 request.what,
-                "the server leads elsewhere, which is followed for reading alone",
+                "the server redirects elsewhere, which is followed only for reading",
             ));
         }
         self.location(answer, request.elsewhere, request.what)

@@ -88,14 +88,14 @@ impl Manifest {
     /// or neither of layers and manifests, or declares another type, is refused (CVE-2021-41190).
     pub(crate) fn media_type(&self) -> Result<(&'static str, ManifestKind), &'static str> {
         let shape: Shape =
-            serde_json::from_slice(&self.bytes).map_err(|_| "what it has there is no manifest")?;
+            serde_json::from_slice(&self.bytes).map_err(|_| "what it has there is not a manifest")?;
         let kind = match (&shape.config, &shape.layers, &shape.manifests) {
             (Some(_), Some(_), None) => ManifestKind::Manifest,
             (None, None, Some(_)) => ManifestKind::Index,
             _ => return Err("what it has there is neither manifest nor index"),
         };
         if shape.schema_version != Some(2) {
-            return Err("what it has there is no manifest of version 2");
+            return Err("what it has there is not a manifest of version 2");
         }
         let declared = shape.media_type.as_deref().or(self.content_type.as_deref());
         let known = match kind {
@@ -104,7 +104,7 @@ impl Manifest {
         };
         let media_type = known.into_iter().find(|known| Some(*known) == declared);
         Ok((
-            media_type.ok_or("what it has there is of another media type than it looks like")?,
+            media_type.ok_or("what it has there has a media type that does not match its content")?,
             kind,
         ))
     }
@@ -310,7 +310,7 @@ fn checked_digest(body: &[u8], headers: &HeaderMap, wanted: Option<&Digest>) -> 
     };
     let all = [wanted, declared.as_ref()];
     if !all.into_iter().flatten().all(|digest| digest.matches(body)) {
-        return Err("its manifest is another than its digest says");
+        return Err("its manifest does not match its digest");
     }
     let named = wanted.cloned().or(declared);
     Ok(named.unwrap_or_else(|| Digest::sha256(body)))

@@ -44,7 +44,7 @@ impl Repository<'_> {
                 .entry("manifests")
                 .or_insert_with(|| json!([]))
                 .as_array_mut()
-                .ok_or_else(|| self.refused_error(WHAT, "it is no list"))?;
+                .ok_or_else(|| self.refused_error(WHAT, "it is not a list"))?;
             let digest = json!(entry.digest);
             if entries.iter().any(|one| one.get("digest") == Some(&digest)) {
                 return Ok(());

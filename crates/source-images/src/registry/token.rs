@@ -56,7 +56,7 @@ impl Repository<'_> {
             }
             Some(Login::IdentityToken(_)) => Err(self.refused_error(
                 "the credentials",
-                "they are an identity token, and it takes none: store a user name and a password or token",
+                "they are an identity token, which it does not accept: store a user name and a password or token",
             )),
         }
     }
@@ -71,14 +71,14 @@ impl Repository<'_> {
     ) -> Result<Token, Error> {
         let mut url: Url = realm
             .parse()
-            .map_err(|_| self.refused_error(WHAT, "the address of its token server is none"))?;
+            .map_err(|_| self.refused_error(WHAT, "the address of its token server is not valid"))?;
         let is_safe =
             url.scheme() == "https" || (url.scheme() == "http" && self.registry.is_plain(self.image));
         if !is_safe || !url.has_host() || !url.username().is_empty() || url.password().is_some() {
             let shown = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
             let shown = foreign_text::printable(&shown, 200);
             let reason =
-                format!("its token server is at {shown}, which no login is sent to: it has to be at https");
+                format!("its token server is at {shown}, to which no login is sent: it has to be at https");
             return Err(self.refused_error(WHAT, &reason));
         }
         let scope = self.scope();
@@ -115,7 +115,7 @@ impl Repository<'_> {
         let body =
             body.ok_or_else(|| self.refused_error(WHAT, "what its token server answers is too large"))?;
         let given: TokenAnswer = serde_json::from_slice(&body)
-            .map_err(|_| self.refused_error(WHAT, "what its token server answers is no token"))?;
+            .map_err(|_| self.refused_error(WHAT, "what its token server answers is not a token"))?;
         let token = [given.token, given.access_token]
             .into_iter()
             .flatten()
@@ -134,7 +134,7 @@ impl Repository<'_> {
     /// Makes a header that is not shown.
     fn secret_header(&self, text: &str) -> Result<HeaderValue, Error> {
         let mut header = HeaderValue::from_str(text).map_err(|_| {
-            let reason = format!("it has characters that cannot stand in the header {AUTHORIZATION}");
+            let reason = format!("it has characters that are not allowed in the header {AUTHORIZATION}");
             self.refused_error("the credentials", &reason)
         })?;
         header.set_sensitive(true);

@@ -105,7 +105,7 @@ impl Repository<'_> {
             StatusCode::UNAUTHORIZED if answer.is_own => {
                 // A stream cannot be sent again automatically.
                 self.forget_token();
-                Err(self.unavailable_error(format!("{what}: the token has ended while it was sent")))
+                Err(self.unavailable_error(format!("{what}: the token expired while it was being sent")))
             }
             StatusCode::PAYLOAD_TOO_LARGE => Err(self.refused_error(
                 what,

@@ -148,7 +148,7 @@ fn patch(row: &PatchRow, source: PatchSource<'_>, id: String, links: &Links) -> 
             id,
             &row.status,
             Some(source),
-            "take the patch made anew: patchset check --fix writes it",
+            "take the refreshed patch: patchset check --fix writes it",
         )
     }
 }

@@ -64,14 +64,14 @@ impl std::str::FromStr for Output {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, file) = match text.split_once('=') {
             None => (text, None),
-            Some((_, "")) => return Err("name a file behind the =".to_owned()),
+            Some((_, "")) => return Err("name a file after the =".to_owned()),
             Some((name, file)) => (name, Some(PathBuf::from(file))),
         };
         let known = Format::NAMES.into_iter().find(|(known, _)| *known == name);
         match known {
             Some((_, format)) => Ok(Self { format, file }),
             None => Err(format!(
-                "there is no such form; there are {}",
+                "there is no such format; the formats are {}",
                 Format::NAMES.map(|(name, _)| name).join(", ")
             )),
         }
@@ -160,7 +160,7 @@ mod tests {
                 file: Some("a=b.xml".into())
             })
         );
-        assert!(parsed("xml").unwrap_err().contains("there are table, json"));
+        assert!(parsed("xml").unwrap_err().contains("the formats are table, json"));
         assert!(parsed("json=").unwrap_err().contains("name a file"));
         let all = |texts: &[&str]| texts.iter().map(|text| parsed(text).unwrap()).collect::<Vec<_>>();
         for good in [

@@ -84,7 +84,7 @@ fn merged(status: &PatchStatus, quoting: Quoting) -> String {
 
 /// What to do about a patch that does not apply.
 pub(super) fn remedy(status: &PatchStatus) -> &'static str {
-    words::remedy(status, "take the patch made anew, which --fix writes")
+    words::remedy(status, "take the refreshed patch, which --fix writes")
 }
 
 /// What a change does to a series: `moves glance 31.1.0 → 31.2.0 (2025.2): 3 apply, 1 breaks: by …`.

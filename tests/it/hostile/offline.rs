@@ -32,8 +32,8 @@ pub struct Offline {
 }
 
 /// How much CPU time a command may take, in seconds: the largest inputs take a tenth of it in a
-/// release build.
-const COMPUTE: f64 = 60.0;
+/// release build, and a quarter of it in a debug build.
+const COMPUTE: f64 = if cfg!(debug_assertions) { 180.0 } else { 60.0 };
 /// How long it may take in total, including what it waits for, on a busy machine.
 const WAIT: Duration = Duration::from_secs(300);
 

@@ -73,10 +73,20 @@ impl Browser {
             format!("--blink-settings=preferredColorScheme={scheme}"),
             format!("--user-data-dir={}", profile.path().display()),
         ];
-        let mut options = json!({ "args": args, "binary": program("chromium").get_program().to_str() });
+        // An empty first page: a page for new tabs may still be loading when the first address is
+        // opened, and either can then stop the other.
+        let mut preferences = json!({
+            "session.restore_on_startup": 4,
+            "session.startup_urls": ["about:blank"],
+        });
         if !scripts {
-            options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+            preferences["profile.managed_default_content_settings.javascript"] = json!(2);
         }
+        let options = json!({
+            "args": args,
+            "binary": program("chromium").get_program().to_str(),
+            "prefs": preferences,
+        });
         let capabilities = json!({
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -99,8 +109,17 @@ impl Browser {
         self.open(Url::from_file_path(path).unwrap().as_str()).await;
     }
 
+    /// Opens an address. A browser that has just started may stop a navigation, so there are three
+    /// tries.
     pub async fn open(&self, address: &str) {
-        self.client.goto(address).await.unwrap();
+        let mut failures = Vec::new();
+        while failures.len() < 3 {
+            let Err(error) = self.client.goto(address).await else {
+                return;
+            };
+            failures.push(error.to_string());
+        }
+        panic!("{address} cannot be opened: {failures:?}");
     }
 
     /// Shows the page at a width and height.

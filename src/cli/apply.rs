@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use foreign_text::printable_lines;
 use git_apply_engine::{
     FileReport, Limits, Oid, Options as Engine, PatchInput, PatchReport, PatchState, Results, Sequence,
 };
@@ -219,7 +218,7 @@ fn read_patches(
 
 fn print_outcome(output: ApplyOutput, outcome: &render::AppliedOutcome<'_>) -> Result<(), Error> {
     if let Some(note) = &outcome.history.note {
-        anstream::eprintln!("note: {}", printable_lines(note));
+        output::note(note);
     }
     match output {
         ApplyOutput::Text => print_styled(&render::text(outcome)),

@@ -12,11 +12,10 @@ use std::process::ExitCode;
 
 use super::error::Error;
 use super::local_refresh::JudgedPatches;
-use super::output::{print, print_styled};
+use super::output::{self, print, print_styled};
 use super::partial_clone;
 use super::patch_files;
 use super::upstream_history::{RefreshTrial, SeriesAtCommit, SeriesHistory};
-use foreign_text::printable_lines;
 use git_apply_engine::{PatchInput, Sequence};
 use git_mirrors::local::LocalRepository;
 pub use options::RefreshOptions;
@@ -143,7 +142,7 @@ fn print_outcome(
     history: &SeriesHistory,
 ) -> Result<(), Error> {
     if let Some(note) = &history.note {
-        anstream::eprintln!("note: {}", printable_lines(note));
+        output::note(note);
     }
     if options.output == RefreshOutput::Json {
         let mut text = Vec::new();

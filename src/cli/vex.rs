@@ -8,7 +8,7 @@ use image_references::ImageReference;
 use jiff::Timestamp;
 
 use super::error::Error;
-use super::output::print;
+use super::output::{note, print};
 use super::patched::PatchedOptions;
 use super::registry::RegistryOptions;
 use crate::sbom::{ATTESTATION_TYPE, Issued, PREDICATE_ANNOTATION, PREDICATE_TYPE, Resolutions};
@@ -38,7 +38,7 @@ pub struct VexOptions {
 pub(super) fn run(options: &VexOptions) -> Result<ExitCode, Error> {
     let resolutions = Resolutions::by_patches([&options.patched.read()?])?;
     if resolutions.is_empty() {
-        anstream::eprintln!("note: no patch claims to resolve a vulnerability: there is nothing to state");
+        note("no patch claims to resolve a vulnerability: there is nothing to state");
         return Ok(ExitCode::SUCCESS);
     }
     let issued = Issued {

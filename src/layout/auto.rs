@@ -8,7 +8,7 @@ use super::fault::{LayoutError, some_of};
 use super::files::FileKind;
 use super::links::{FolderWalk, FoundAt};
 use super::ref_template::release_of_branch;
-use super::series::is_patch_name;
+use super::series::{folders_in, is_patch_name};
 use super::series_file::LISTS;
 
 /// Folders that hold the projects of OpenStack and its neighbours on their servers.
@@ -23,7 +23,7 @@ const ORGANISATIONS: [&str; 7] = [
 ];
 
 /// Names of releases without a number, and of branches that stand for the newest.
-const RELEASE_NAMES: [&str; 21] = [
+const RELEASE_NAMES: [&str; 22] = [
     "antelope",
     "bobcat",
     "caracal",
@@ -45,6 +45,7 @@ const RELEASE_NAMES: [&str; 21] = [
     "wallaby",
     "xena",
     "yoga",
+    "zed",
 ];
 
 /// What is below `patches`.
@@ -112,25 +113,6 @@ fn is_folder(walk: &FolderWalk<'_>, path: &str) -> Result<bool, LayoutError> {
     Ok(matches!(walk.locate(path)?, FoundAt::Folder(_)))
 }
 
-/// The visible folders in a folder, links to folders among them.
-fn folders(walk: &FolderWalk<'_>, path: &str) -> Result<Vec<String>, LayoutError> {
-    let FoundAt::Folder(folder) = walk.locate(path)? else {
-        return Ok(Vec::new());
-    };
-    let mut names = Vec::new();
-    for entry in walk.entries(&folder)?.iter().flat_map(|entries| entries.iter()) {
-        let is_folder = match entry.kind {
-            FileKind::Folder => true,
-            FileKind::Link { .. } => is_folder(walk, &format!("{path}/{}", entry.name))?,
-            _ => false,
-        };
-        if is_folder && !entry.name.starts_with('.') && entry.name != "LICENSES" {
-            names.push(entry.name.clone());
-        }
-    }
-    Ok(names)
-}
-
 /// Whether a folder has patches, or a file that lists them.
 pub(super) fn has_patches(walk: &FolderWalk<'_>, path: &str) -> Result<bool, LayoutError> {
     let FoundAt::Folder(folder) = walk.locate(path)? else {
@@ -145,8 +127,8 @@ pub(super) fn has_patches(walk: &FolderWalk<'_>, path: &str) -> Result<bool, Lay
 
 /// The releases that have other folders.
 fn release_names(walk: &FolderWalk<'_>) -> Result<BTreeSet<String>, LayoutError> {
-    let mut names = folders(walk, "releases")?;
-    names.extend(folders(walk, "overrides")?);
+    let mut names = folders_in(walk, "releases")?;
+    names.extend(folders_in(walk, "overrides")?);
     Ok(names.into_iter().collect())
 }
 
@@ -157,7 +139,7 @@ fn is_release_like(name: &str) -> bool {
     let is_version = number.contains('.') && number.split('.').take(2).all(digits);
     let is_year = number.len() == 4 && digits(number);
     let is_branch = release_of_branch(name) != name || name.starts_with("stable-");
-    is_version || is_year || is_branch || name == "zed" || RELEASE_NAMES.contains(&name)
+    is_version || is_year || is_branch || RELEASE_NAMES.contains(&name)
 }
 
 impl PatchesShape {
@@ -166,9 +148,9 @@ impl PatchesShape {
             is_folder_of_patches: has_patches(walk, "patches")?,
             ..Self::default()
         };
-        for outer in folders(walk, "patches")? {
+        for outer in folders_in(walk, "patches")? {
             let path = format!("patches/{outer}");
-            let inner = folders(walk, &path)?;
+            let inner = folders_in(walk, &path)?;
             if has_patches(walk, &path)? {
                 shape.with_patches.insert(outer.clone());
             }
@@ -192,7 +174,7 @@ impl PatchesShape {
             [self.outer.iter().any(by_known), self.inner.iter().any(by_known)],
             [self.outer.iter().any(by_name), self.inner.iter().any(by_name)],
         ];
-        for (outer, inner) in [known, named].map(|[outer, inner]| (outer, inner)) {
+        for [outer, inner] in [known, named] {
             match (outer, inner) {
                 (false, true) => return vec![LayoutKind::ComponentRelease],
                 (true, false) => return vec![LayoutKind::ReleaseComponent],

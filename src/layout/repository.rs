@@ -14,7 +14,7 @@ use super::links::{FolderWalk, FoundAt};
 use super::ref_template::{RefTemplate, release_of_branch};
 use super::release_folder::{EXTRA, OVERRIDES, REFS, ReleaseFolder, ReleaseRefs, UPPER};
 use super::selection::{Selection, normal_name};
-use super::series::{Series, SeriesOrder, is_ignored};
+use super::series::{Series, SeriesOrder, folders_in, is_ignored};
 
 /// The most bytes of a file that says something about a release.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -247,22 +247,6 @@ fn read_through_links(walk: &FolderWalk<'_>, path: &str, limit: u64) -> Result<V
         FoundAt::Folder(_) => Err(LayoutError::NoLayout(format!("{path} is a folder"))),
         FoundAt::Refused(reason) => Err(LayoutError::NoLayout(format!("{path} {reason}"))),
     }
-}
-
-/// The names of the visible folders in a folder, links to folders among them.
-fn folders_in(walk: &FolderWalk<'_>, folder: &str) -> Result<Vec<String>, LayoutError> {
-    let mut names = Vec::new();
-    let FoundAt::Folder(path) = walk.locate(folder)? else {
-        return Ok(names);
-    };
-    for entry in walk.entries(&path)?.iter().flat_map(|entries| entries.iter()) {
-        if !is_ignored(entry)
-            && let FoundAt::Folder(_) = walk.locate(&format!("{folder}/{}", entry.name))?
-        {
-            names.push(entry.name.clone());
-        }
-    }
-    Ok(names)
 }
 
 /// Reads a repository.

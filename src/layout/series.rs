@@ -145,6 +145,22 @@ pub(super) fn is_ignored(entry: &FolderEntry) -> bool {
     }
 }
 
+/// The names of the visible folders in a folder, links to folders among them.
+pub(super) fn folders_in(walk: &FolderWalk<'_>, folder: &str) -> Result<Vec<String>, LayoutError> {
+    let mut names = Vec::new();
+    let FoundAt::Folder(path) = walk.locate(folder)? else {
+        return Ok(names);
+    };
+    for entry in walk.entries(&path)?.iter().flat_map(|entries| entries.iter()) {
+        if !is_ignored(entry)
+            && let FoundAt::Folder(_) = walk.locate(&format!("{folder}/{}", entry.name))?
+        {
+            names.push(entry.name.clone());
+        }
+    }
+    Ok(names)
+}
+
 impl Series {
     /// Reads what a folder has; `None` if there is no such folder. The path may also be that of one
     /// patch.
@@ -300,7 +316,8 @@ impl FolderReader<'_, '_> {
             .map(|patch| patch.name.clone())
             .collect();
         self.add_unused_entries("", list, &listed)?;
-        for below in listed.iter().filter_map(|name| Some(name.rsplit_once('/')?.0)) {
+        let folders = listed.iter().filter_map(|name| Some(name.rsplit_once('/')?.0));
+        for below in folders.collect::<BTreeSet<&str>>() {
             self.add_unused_entries(below, list, &listed)?;
         }
         if self.series.patches.is_empty() && self.series.blocking_fault().is_none() {
@@ -327,10 +344,11 @@ impl FolderReader<'_, '_> {
         Ok(entries.map(|entries| entries.to_vec()).unwrap_or_default())
     }
 
+    /// Adds a fault, unless there are too many already.
     fn fault(&mut self, kind: FaultKind, name: &str, message: impl Into<String>) {
-        self.series
-            .faults
-            .push(LayoutFault::new(kind, self.path(name), message));
+        let fault = LayoutFault::new(kind, self.path(name), message);
+        let faults = &mut self.series.faults;
+        faults.extend(Some(fault).filter(|_| faults.len() < MOST_FAULTS));
     }
 
     fn read_list(&mut self, name: &str, syntax: ListSyntax) -> Result<(), LayoutError> {
@@ -437,12 +455,13 @@ impl FolderReader<'_, '_> {
                 "" => entry.name.clone(),
                 below => format!("{below}/{}", entry.name),
             };
-            let is_above_listed = entry.kind == FileKind::Folder
-                && listed
-                    .iter()
-                    .any(|listed| listed.starts_with(&format!("{name}/")));
+            let is_above_listed = || {
+                let inside = format!("{name}/");
+                let next = listed.range(inside.clone()..).next();
+                entry.kind == FileKind::Folder && next.is_some_and(|next| next.starts_with(&inside))
+            };
             if listed.contains(&name)
-                || is_above_listed
+                || is_above_listed()
                 || (below.is_empty() && list == Some(entry.name.as_str()))
                 || (is_ignored(&entry) && !is_patch_name(&entry.name))
                 || told.contains(&self.path(&name))

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use git_apply_engine::{EntryMode, ObjectError, Objects, Oid, TreeEntry};
 
@@ -10,12 +11,14 @@ use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
 /// The longest target of a link, in bytes: the longest path of Linux.
 const LONGEST_TARGET: u64 = 4096;
 
-/// The files of a tree, each of its trees read once.
+/// The files of a tree. Files of one folder are found without reading its tree again.
 pub struct TreeFiles<'a> {
     objects: &'a dyn Objects,
     root: Oid,
     /// The trees of the folders below those that were read.
     folders: RefCell<HashMap<String, Oid>>,
+    /// The tree that was read last.
+    last: RefCell<Option<(Oid, Arc<[TreeEntry]>)>>,
 }
 
 impl<'a> TreeFiles<'a> {
@@ -26,6 +29,7 @@ impl<'a> TreeFiles<'a> {
             objects,
             root,
             folders: RefCell::default(),
+            last: RefCell::default(),
         }
     }
 
@@ -50,11 +54,20 @@ impl<'a> TreeFiles<'a> {
             return Ok(None);
         };
         let entries = self.tree(folder, tree)?;
-        Ok(entries.into_iter().find(|entry| entry.name == name.as_bytes()))
+        let found = entries.iter().find(|entry| entry.name == name.as_bytes());
+        Ok(found.cloned())
     }
 
-    fn tree(&self, path: &str, id: Oid) -> Result<Vec<TreeEntry>, FilesError> {
-        self.objects.tree(id).map_err(|error| unreadable(path, error))
+    fn tree(&self, path: &str, id: Oid) -> Result<Arc<[TreeEntry]>, FilesError> {
+        if let Some((last, entries)) = self.last.borrow().as_ref()
+            && *last == id
+        {
+            return Ok(Arc::clone(entries));
+        }
+        let entries = self.objects.tree(id).map_err(|error| unreadable(path, error))?;
+        let entries: Arc<[TreeEntry]> = entries.into();
+        *self.last.borrow_mut() = Some((id, Arc::clone(&entries)));
+        Ok(entries)
     }
 
     /// A blob of at most so many bytes; `None` if it has more.
@@ -91,7 +104,7 @@ impl RepositoryFiles for TreeFiles<'_> {
             return Ok(None);
         };
         let mut entries = Vec::new();
-        for entry in self.tree(folder, tree)? {
+        for entry in self.tree(folder, tree)?.iter() {
             let Ok(name) = std::str::from_utf8(&entry.name) else {
                 entries.push(FolderEntry {
                     name: String::from_utf8_lossy(&entry.name).into_owned(),
@@ -104,7 +117,7 @@ impl RepositoryFiles for TreeFiles<'_> {
             } else {
                 format!("{folder}/{name}")
             };
-            let kind = self.kind(&path, &entry)?;
+            let kind = self.kind(&path, entry)?;
             entries.push(FolderEntry {
                 name: name.to_owned(),
                 kind,

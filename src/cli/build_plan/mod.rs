@@ -16,11 +16,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
-use super::output::print_styled;
+use super::output::{self, print_styled};
 use super::registry::RegistryOptions;
 use bases::{Registries, TagLookup};
 use contents::ContentReader;
-use foreign_text::printable_lines;
 use image::RegistryImage;
 use manifest::ManifestObjects;
 use places::{PlaceOptions, SourcePlaces};
@@ -85,7 +84,7 @@ pub(super) fn run(options: &BuildPlanOptions) -> Result<ExitCode, Error> {
     };
     let mut planned = planner.plan(chosen)?;
     for note in planned.notes() {
-        anstream::eprintln!("note: {}", printable_lines(note));
+        output::note(note);
     }
     let is_command = matches!(
         options.output,

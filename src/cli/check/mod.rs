@@ -20,13 +20,13 @@ use clap::Args;
 use super::error::Error;
 use super::layout_options::LayoutArguments;
 use super::local_files::LocalFolder;
+use super::output;
 use super::team::{PatchPathArguments, UpstreamArguments, Upstreams};
 use super::upstream_history::HistoryOptions;
 use super::workers::work_on_all;
 use crate::layout::{FaultKind, LayoutFault, LayoutOptions, ReleaseFolder, RepositoryLayout, Selection};
 use base::Base;
 use changes::SeriesDifference;
-use foreign_text::printable_lines;
 use formats::Output;
 use report::{Report, Strictness};
 use task::{Baseline, SeriesTask};
@@ -125,7 +125,7 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
         write_fixes(folder, &mut report)?;
     }
     for note in &report.notes {
-        anstream::eprintln!("note: {}", printable_lines(note));
+        output::note(note);
     }
     formats::write(&options.output, &report, &folder, strictness)?;
     Ok(if report.ok {

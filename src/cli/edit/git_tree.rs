@@ -154,13 +154,13 @@ impl GitTree {
         let no_commit =
             |what: &dyn std::fmt::Display| Error::Usage(format!("{what} has no commit {reference}"));
         if let TreeOrigin::Url(url) = origin {
-            run_long(here, &["clone", "--no-checkout", url, shown], time)?;
+            run_long(here, &["clone", "--no-checkout", "--", url, shown], time)?;
             let tree = Self::open(folder)?;
             let found = tree.repository()?.commit_of_ref(reference);
             let commit = if let Some(commit) = found {
                 commit
             } else {
-                run_long(folder, &["fetch", "origin", reference], time).map_err(|_| no_commit(url))?;
+                run_long(folder, &["fetch", "--", "origin", reference], time).map_err(|_| no_commit(url))?;
                 tree.commit("FETCH_HEAD")?
             };
             tree.settle()?;
@@ -199,13 +199,13 @@ impl GitTree {
         let path = clone.to_string_lossy().into_owned();
         run_long(
             here,
-            &["clone", "--quiet", "--no-checkout", "--local", &path, shown],
+            &["clone", "--quiet", "--no-checkout", "--local", "--", &path, shown],
             time,
         )?;
         let tree = Self::open(folder)?;
         if tree.git(&["cat-file", "-e", &id]).is_err() {
             let whole = source.git_folder().to_string_lossy().into_owned();
-            run_long(folder, &["fetch", "--quiet", &whole, &id], time)?;
+            run_long(folder, &["fetch", "--quiet", "--", &whole, &id], time)?;
         }
         tree.settle()?;
         Ok((tree, commit))

@@ -123,9 +123,7 @@ pub fn decide_next(attempt: Option<&Attempt>, retries: u32, now: Timestamp) -> D
     if attempt.failures > retries {
         return Decision::GiveUp;
     }
-    let wait = FIRST_WAIT
-        .saturating_mul(2u32.saturating_pow(attempt.failures.saturating_sub(1)))
-        .min(backoff::LONGEST);
+    let wait = backoff::doubled(FIRST_WAIT, attempt.failures).min(backoff::LONGEST);
     let passed = now.duration_since(*finished);
     let passed = Duration::try_from(passed).unwrap_or_default();
     if passed >= wait {

@@ -8,12 +8,18 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest wait after a failure: Flux's default for failing objects.
 pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 
+/// The wait after the given number of times (1 after the first): doubled each time.
+pub(super) fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(2u32.saturating_pow(times.saturating_sub(1)))
+}
+
 /// The wait after the given number of failures in a row (1 after the first): doubled each time, and
 /// never longer than `interval` or a quarter of an hour, whichever is shorter.
 #[must_use]
 pub fn after_failures(failures: u32, interval: Duration) -> Duration {
-    let doubled = SHORTEST.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.min(LONGEST).min(interval.max(SHORTEST))
+    doubled(SHORTEST, failures)
+        .min(LONGEST)
+        .min(interval.max(SHORTEST))
 }
 
 /// The first wait while something is under way elsewhere that may not report its end.
@@ -26,8 +32,9 @@ const RAREST_LOOK: Duration = Duration::from_secs(120);
 /// elsewhere: doubled each time up to two minutes, and never longer than `interval`.
 #[must_use]
 pub fn after_looks(looks: u32, interval: Duration) -> Duration {
-    let doubled = FIRST_LOOK.saturating_mul(2u32.saturating_pow(looks.saturating_sub(1)));
-    doubled.min(RAREST_LOOK).min(interval.max(SHORTEST))
+    doubled(FIRST_LOOK, looks)
+        .min(RAREST_LOOK)
+        .min(interval.max(SHORTEST))
 }
 
 /// `interval`, longer or shorter by up to `percent` of it, so that many objects do not look at the

@@ -228,12 +228,10 @@ pub fn settle(
     now: Timestamp,
     outcome: lifecycle::Outcome<ConstraintSources, MergeDecision>,
 ) -> (ConstraintOverrideStatus, Next) {
-    use lifecycle::Outcome::{Done, Failed, Unchanged};
     let mut settling = Settling::from_previous(previous, asked, now);
-    let signatures = match &outcome {
-        Failed(_, None) => None,
-        Failed(_, Some(sources)) | Unchanged(sources) | Done(sources, _) => sources.signatures.as_deref(),
-    };
+    let signatures = outcome
+        .sources()
+        .and_then(|sources| sources.signatures.as_deref());
     settling.mark_verified(policy, signatures);
     let verdict = match outcome {
         lifecycle::Outcome::Failed(failure, sources) => {
@@ -545,7 +543,7 @@ mod tests {
 
     #[test]
     fn versions_and_markers_of_an_override_are_told_whole() {
-        let marker = format!("os_name=='{}'", "x".repeat(600));
+        let marker = format!("os_name=='{}'", "x".repeat(490));
         let base = format!("a===1;{marker}\na===1;os_name=='y'\n");
         let MergeDecision::Merged(told) = merged(&base, "a===2\n") else {
             panic!("it is refused");

@@ -25,6 +25,16 @@ pub enum Outcome<S, D> {
     Done(S, D),
 }
 
+impl<S, D> Outcome<S, D> {
+    /// What was resolved; `None` if that failed.
+    pub fn sources(&self) -> Option<&S> {
+        match self {
+            Self::Failed(_, sources) => sources.as_ref(),
+            Self::Unchanged(sources) | Self::Done(sources, _) => Some(sources),
+        }
+    }
+}
+
 /// What an object asks for, as far as every status depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedFor<'a> {
@@ -321,13 +331,13 @@ impl<'a, S: Observed> Settling<'a, S> {
 
     /// The status while a step waits for something elsewhere.
     #[must_use]
-    pub fn into_waiting(mut self, step: Step, reason: Reason, message: &str) -> (S, Next) {
+    pub fn into_waiting(mut self, step: Step, reason: Reason, message: &str) -> S {
         let conditions = &mut self.conditions;
         conditions.set(step.condition(), Truth::Unknown, reason, message);
         conditions.remove(condition::STALLED);
         conditions.set(condition::RECONCILING, Truth::True, reason::PROGRESSING, message);
         conditions.set(condition::READY, Truth::Unknown, reason, message);
-        (self.finish(), Next::Soon)
+        self.finish()
     }
 
     /// The status when all steps are done, with what that means for Ready. What is under way is
@@ -514,8 +524,7 @@ mod tests {
                 "Stalled=True/Succeeded"
             ]
         );
-        let (waits, next) = settling(&bad).into_waiting(Step::Build, reason::AWAITING_IMAGE, "not yet");
-        assert_eq!(next, Next::Soon);
+        let waits = settling(&bad).into_waiting(Step::Build, reason::AWAITING_IMAGE, "not yet");
         assert_eq!(
             shown(&waits),
             [
@@ -615,7 +624,7 @@ mod tests {
     #[test]
     fn what_is_concluded_is_done_under_way_or_stalled() {
         let waits = settling(&stalled()).into_waiting(Step::Build, reason::BUILDING, "it builds");
-        for before in [stalled(), waits.0] {
+        for before in [stalled(), waits] {
             for (truth, reason, expected) in [
                 (Truth::True, reason::SUCCEEDED, vec!["Ready=True/NeedsAttention"]),
                 (

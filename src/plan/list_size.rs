@@ -128,7 +128,7 @@ fn without_texts(patch: &PatchStatus) -> PatchStatus {
 fn without_lines(patch: &PatchStatus) -> PatchStatus {
     let mut patch = patch.clone();
     if let Some(conflict) = &mut patch.conflict {
-        (conflict.expected, conflict.found) = (None, None);
+        (conflict.expected, conflict.found, conflict.difference) = (None, None, None);
     }
     if let Some(merged) = &mut patch.merged {
         merged.interdiff = None;
@@ -149,6 +149,7 @@ mod tests {
             conflict: Some(ConflictStatus {
                 file: "f".into(),
                 expected: Some("e".repeat(2000)),
+                difference: Some("d".repeat(2000)),
                 ..ConflictStatus::default()
             }),
             merged: (state == PatchState::Merged).then(|| MergedStatus {
@@ -193,9 +194,15 @@ mod tests {
             .count();
         assert_eq!(differing, merged.min(500));
 
+        // A message is worth more than lines.
+        let (kept, _) = keep_patches(&patches[1..2], 1600);
+        let conflict = kept[0].conflict.clone().unwrap();
+        assert_eq!((conflict.expected, conflict.difference), (None, None));
+        assert_eq!(kept[0].message, patches[1].message);
+
         // With room for everything, all is listed; with room for some texts, the patches that do
         // not apply have theirs.
-        assert_eq!(keep_patches(&patches, 1 << 24), (patches.clone(), None));
+        assert_eq!(keep_patches(&patches, 1 << 25), (patches.clone(), None));
         let (kept, omitted) = keep_patches(&patches, 1 << 20);
         assert_eq!((kept.len(), omitted), (3000, None));
         assert_eq!(

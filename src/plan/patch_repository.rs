@@ -55,10 +55,9 @@ pub fn settle(
 ) -> (PatchRepositoryStatus, Next) {
     use Outcome::{Done, Failed, Unchanged};
     let mut settling = Settling::from_previous(previous, asked, now);
-    let signatures = match &outcome {
-        Failed(_, None) => None,
-        Failed(_, Some(sources)) | Unchanged(sources) | Done(sources, _) => sources.signatures.as_deref(),
-    };
+    let signatures = outcome
+        .sources()
+        .and_then(|sources| sources.signatures.as_deref());
     settling.mark_verified(policy, signatures);
     let resolved = |sources: &RepositorySources| format!("the repository at {}", sources.revision);
     match outcome {

@@ -12,7 +12,7 @@ use patchset_api::upstream_history::{
 };
 use patchset_api::{Recorded, Revision};
 
-use super::conditions::seconds;
+use super::conditions::{self, seconds};
 use super::difference::{LineSide, compare};
 use super::list_size;
 use super::texts::shortened;
@@ -239,7 +239,7 @@ fn conflict(report: &PatchReport) -> Option<ConflictStatus> {
     })
 }
 
-/// What a hunk expects and what the file has, line by line; `None` if either is empty.
+/// What a hunk expects and what the file has, line by line; `None` if it expects nothing.
 fn difference(rejection: &Rejection) -> Option<String> {
     let lines: Vec<String> = compare(rejection)
         .iter()
@@ -254,11 +254,7 @@ fn difference(rejection: &Rejection) -> Option<String> {
 
 fn shown(lines: &[String]) -> String {
     let lines = lines.iter().take(SHOWN_LINES).map(|line| printable_line(line));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    if text.chars().count() <= SHOWN_CHARACTERS {
-        return text;
-    }
-    text.chars().take(SHOWN_CHARACTERS - 1).chain(['…']).collect()
+    conditions::shortened(&lines.collect::<Vec<_>>().join("\n"), SHOWN_CHARACTERS)
 }
 
 /// The name of a patch as the status has it.

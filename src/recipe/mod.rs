@@ -30,7 +30,7 @@ pub use contexts::read_arguments;
 pub use found::{BaseImage, BuildFindings, FolderContents, FoundUpstream, Library};
 pub use located::Located;
 pub use reasons::{build_reasons, last_request};
-pub use tags::TagError;
+pub use tags::{TagError, TagFault};
 
 use crate::plan::{Failure, Step};
 
@@ -106,9 +106,8 @@ impl Recipe {
             .map_err(source_images::Error::from)?;
         let version = component_version(build.source.version.as_deref(), found.upstream.tag.as_deref())
             .map_err(|text| {
-                invalid_spec(format!(
-                    "build.source.version: {text:?} is not a version (PEP 440)"
-                ))
+                let message = format!("build.source.version: {text:?} is not a version (PEP 440)");
+                invalid_spec(message)
             })?;
         let source = source_image::describe_patched_tree(
             &repository,

@@ -14,34 +14,44 @@ const INPUTS_DIGITS: usize = 12;
 /// How many digits of the commit are in a tag.
 const COMMIT_DIGITS: usize = 7;
 
-/// Why a tag cannot be made.
+/// Why a field of `build.image` gives no tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TagError {
+#[error("build.image.{field}: {fault}")]
+pub struct TagError {
+    /// The field, as the spec has it.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub fault: TagFault,
+}
+
+/// What is wrong with the template of a tag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TagFault {
     /// A name in braces that means nothing.
     #[error(
-        "build.image.tag: {{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{patchesBranch}}, {{patchesSha}}, {{release}} and {{inputs}}"
+        "{{{0}}} is unknown; there are {{version}}, {{patches}}, {{ref}}, {{sha}}, {{patchesBranch}}, {{patchesSha}}, {{release}} and {{inputs}}, and {{time}} for sortableTag"
     )]
     Unknown(String),
     /// The version is asked for, but unknown.
     #[error(
-        "build.image.tag asks for {{version}}, but the upstream's ref is not a tag that names one: set build.source.version, or use {{ref}}"
+        "it asks for {{version}}, but the upstream's ref is not a tag that names one: set build.source.version, or use {{ref}}"
     )]
     NoVersion,
     /// The patches' commit is asked for, but they are not in Git.
     #[error(
-        "build.image asks for {0} of the patches' repository, but the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
+        "it asks for the commit of the patches' repository, but the patches are in none whose commit is known: set patches.git, or patches.sourceRef with a GitRepository, or leave it out"
     )]
-    NoPatchesCommit(&'static str),
+    NoPatchesCommit,
     /// The patches' branch is asked for, but their commit was named by itself.
     #[error(
-        "build.image asks for {0} of the patches' repository, but its commit was named without a branch: set patches.git.ref.branch, or leave it out"
+        "it asks for the branch of the patches' repository, but its commit was named without one: set patches.git.ref.branch, or leave it out"
     )]
-    NoPatchesBranch(&'static str),
+    NoPatchesBranch,
     /// An unmatched brace.
-    #[error("build.image.tag has an unmatched brace")]
+    #[error("it has an unmatched brace")]
     Braces,
     /// A moving tag is the image's own.
-    #[error("build.image.movingTags makes {0:?}, which is the image's own tag, and that never moves")]
+    #[error("it makes {0:?}, which is the image's own tag, and that never moves")]
     Moving(String),
     /// The time is asked for in a tag that cannot have it.
     #[error(
@@ -50,9 +60,14 @@ pub enum TagError {
     Time,
     /// The result is not a tag.
     #[error(
-        "build.image.tag makes {0:?}, which is not a valid tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
+        "it makes {0:?}, which is not a valid tag: letters, digits, '_', '.' and '-', at most {LONGEST_TAG}"
     )]
     Invalid(String),
+}
+
+/// Makes an error of a field of `build.image`.
+fn in_field(field: &'static str) -> impl Fn(TagFault) -> TagError {
+    move |fault| TagError { field, fault }
 }
 
 /// What the variables of templates stand for.
@@ -82,12 +97,12 @@ pub(super) struct Tags {
 
 impl Tags {
     pub(super) fn of_image(image: &ImageTarget, values: TagValues<'_>) -> Result<Self, TagError> {
-        let own = make_tag(image.tag(), values, None)?;
+        let own = make_tag(image.tag(), values, None).map_err(in_field("tag"))?;
         let mut sortable = None;
         if let Some(template) = &image.sortable_tag {
             // Only with a time does it show whether it is a valid tag.
-            make_tag(template, values, Some("00000000000000"))?;
-            let made = fill_template(template, values, Some(TIME))?;
+            make_tag(template, values, Some("00000000000000")).map_err(in_field("sortableTag"))?;
+            let made = fill_template(template, values, Some(TIME)).map_err(in_field("sortableTag"))?;
             sortable = Some(SortableTag {
                 tag: made,
                 time: None,
@@ -99,14 +114,14 @@ impl Tags {
             || image
                 .moving_tags_from
                 .iter()
-                .any(|branch| Ok(branch.as_str()) == values.patches_branch("movingTagsFrom"));
+                .any(|branch| Ok(branch.as_str()) == values.patches_branch());
         if !image.moving_tags_from.is_empty() {
-            values.patches_branch("movingTagsFrom")?;
+            values.patches_branch().map_err(in_field("movingTagsFrom"))?;
         }
         for template in &image.moving_tags {
-            let made = make_tag(template, values, None)?;
+            let made = make_tag(template, values, None).map_err(in_field("movingTags"))?;
             if made == own {
-                return Err(TagError::Moving(made));
+                return Err(in_field("movingTags")(TagFault::Moving(made)));
             }
             moving.extend(Some(made).filter(|_| moves && is_known(template, values)));
         }
@@ -134,13 +149,13 @@ pub(super) fn follow_patches_revision(image: &ImageTarget) -> bool {
 }
 
 impl<'a> TagValues<'a> {
-    fn patches_commit(&self, asked: &'static str) -> Result<&'a Revision, TagError> {
-        self.patches_revision.ok_or(TagError::NoPatchesCommit(asked))
+    fn patches_commit(&self) -> Result<&'a Revision, TagFault> {
+        self.patches_revision.ok_or(TagFault::NoPatchesCommit)
     }
 
-    fn patches_branch(&self, asked: &'static str) -> Result<&'a str, TagError> {
-        let name = self.patches_commit(asked)?.name.as_deref();
-        name.ok_or(TagError::NoPatchesBranch(asked))
+    fn patches_branch(&self) -> Result<&'a str, TagFault> {
+        let name = self.patches_commit()?.name.as_deref();
+        name.ok_or(TagFault::NoPatchesBranch)
     }
 }
 
@@ -148,35 +163,35 @@ fn is_known(template: &str, values: TagValues<'_>) -> bool {
     values.inputs_digest.is_some() || !template.contains("{inputs}")
 }
 
-fn make_tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+fn make_tag(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagFault> {
     let tag = fill_template(template, values, time)?;
     let is_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let starts_well = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     if tag.contains('}') {
-        return Err(TagError::Braces);
+        return Err(TagFault::Braces);
     }
     if !starts_well || tag.len() > LONGEST_TAG || !tag.chars().all(is_char) {
-        return Err(TagError::Invalid(tag));
+        return Err(TagFault::Invalid(tag));
     }
     Ok(tag)
 }
 
 /// Fills in the variables of a template. Unknown inputs become zeros.
-fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagError> {
+fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> Result<String, TagFault> {
     let digits = |text: &str, n: usize| text.chars().take(n).collect::<String>();
     let mut tag = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, tail) = after.split_once('}').ok_or(TagError::Braces)?;
+        let (name, tail) = after.split_once('}').ok_or(TagFault::Braces)?;
         tag.push_str(before);
         tag.push_str(&match name {
-            "version" => values.version.ok_or(TagError::NoVersion)?.replace('+', "-"),
+            "version" => values.version.ok_or(TagFault::NoVersion)?.replace('+', "-"),
             "patches" => values.patches.to_string(),
             "ref" => values.ref_.replace('/', "-"),
             "sha" => digits(values.commit, COMMIT_DIGITS),
-            "patchesBranch" => values.patches_branch("{patchesBranch}")?.replace('/', "-"),
+            "patchesBranch" => values.patches_branch()?.replace('/', "-"),
             "patchesSha" => {
-                let revision = values.patches_commit("{patchesSha}")?;
+                let revision = values.patches_commit()?;
                 digits(&revision.commit.to_string(), COMMIT_DIGITS)
             }
             "release" => values.release.to_owned(),
@@ -184,8 +199,8 @@ fn fill_template(template: &str, values: TagValues<'_>, time: Option<&str>) -> R
                 Some(digest) => digest.digits(INPUTS_DIGITS),
                 None => "0".repeat(INPUTS_DIGITS),
             },
-            "time" => time.ok_or(TagError::Time)?.to_owned(),
-            other => return Err(TagError::Unknown(other.to_owned())),
+            "time" => time.ok_or(TagFault::Time)?.to_owned(),
+            other => return Err(TagFault::Unknown(other.to_owned())),
         });
         rest = tail;
     }
@@ -254,30 +269,35 @@ mod tests {
 
     #[test]
     fn what_makes_no_tag_is_refused() {
-        for (template, error) in [
-            ("{nope}", TagError::Unknown("nope".into())),
-            ("{version", TagError::Braces),
-            ("a}", TagError::Braces),
-            ("{time}", TagError::Time),
-            ("-{version}", TagError::Invalid("-31.0.0".into())),
+        for (template, fault) in [
+            ("{nope}", TagFault::Unknown("nope".into())),
+            ("{version", TagFault::Braces),
+            ("a}", TagFault::Braces),
+            ("{time}", TagFault::Time),
+            ("-{version}", TagFault::Invalid("-31.0.0".into())),
         ] {
-            assert_eq!(own(template), Err(error));
+            assert_eq!(own(template), Err(in_field("tag")(fault)));
         }
         assert_eq!(own(&"a".repeat(128)).unwrap().len(), 128);
-        assert!(matches!(own(&"a".repeat(129)), Err(TagError::Invalid(_))));
+        let error = own(&"a".repeat(129)).unwrap_err();
+        assert!(
+            error.to_string().starts_with("build.image.tag: it makes"),
+            "{error}"
+        );
         let unknown = TagValues {
             version: None,
             ..values()
         };
         let made = Tags::of_image(&image("{version}", &[], None), unknown);
-        assert_eq!(made, Err(TagError::NoVersion));
+        assert_eq!(made, Err(in_field("tag")(TagFault::NoVersion)));
         let refused = |image: &ImageTarget| Tags::of_image(image, values()).unwrap_err();
-        assert_eq!(refused(&image("x", &["{time}"], None)), TagError::Time);
+        let in_moving = in_field("movingTags");
+        assert_eq!(refused(&image("x", &["{time}"], None)), in_moving(TagFault::Time));
         assert_eq!(
             refused(&image("2025.2", &["{release}"], None)),
-            TagError::Moving("2025.2".into())
+            in_moving(TagFault::Moving("2025.2".into()))
         );
-        let expected = TagError::Invalid("-00000000000000".into());
+        let expected = in_field("sortableTag")(TagFault::Invalid("-00000000000000".into()));
         assert_eq!(refused(&image("x", &[], Some("-{time}"))), expected);
     }
 
@@ -308,7 +328,8 @@ mod tests {
         assert_eq!(made[2], Tags { sortable, ..known });
         // Its own faults show all the same.
         let invalid = Tags::of_image(&image("-{inputs}", &[], None), unknown).unwrap_err();
-        assert_eq!(invalid, TagError::Invalid("-000000000000".into()));
+        let fault = TagFault::Invalid("-000000000000".into());
+        assert_eq!(invalid, in_field("tag")(fault));
     }
     fn revision(name: Option<&str>) -> Revision {
         Revision {
@@ -367,18 +388,16 @@ mod tests {
         };
         let mut moving = image("x", &["m"], None);
         moving.moving_tags_from = vec!["main".to_owned()];
-        for (target, asked, needs_branch) in [
-            (image("{patchesSha}", &[], None), "{patchesSha}", false),
-            (image("{patchesBranch}", &[], None), "{patchesBranch}", true),
+        for (target, field, needs_branch) in [
+            (image("{patchesSha}", &[], None), "tag", false),
+            (image("{patchesBranch}", &[], None), "tag", true),
             (moving, "movingTagsFrom", true),
         ] {
             let error = Tags::of_image(&target, values()).unwrap_err();
-            assert_eq!(error, TagError::NoPatchesCommit(asked));
+            assert_eq!(error, in_field(field)(TagFault::NoPatchesCommit));
             let made = Tags::of_image(&target, without_branch);
-            assert_eq!(
-                made.err(),
-                needs_branch.then_some(TagError::NoPatchesBranch(asked))
-            );
+            let expected = needs_branch.then(|| in_field(field)(TagFault::NoPatchesBranch));
+            assert_eq!(made.err(), expected);
         }
     }
 }

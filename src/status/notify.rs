@@ -334,15 +334,6 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_cut_by_characters() {
-        let longest = "ä".repeat(LONGEST_MESSAGE);
-        assert_eq!(shortened(&longest, LONGEST_MESSAGE), longest);
-        let cut = shortened(&format!("{longest}ä"), LONGEST_MESSAGE);
-        assert_eq!(cut.chars().count(), LONGEST_MESSAGE);
-        assert!(cut.ends_with("ä…"));
-    }
-
-    #[test]
     fn only_a_fault_of_the_server_is_worth_another_try() {
         let of = |status: u16| Receipt::from_status(StatusCode::from_u16(status).unwrap());
         assert_eq!(

@@ -9,7 +9,7 @@ use source_images::{Credentials, Registry, RegistryConfig};
 
 use super::image_references::image_of_spec;
 use super::registry_logins;
-use super::secrets::{NamedSecret, SecretKey};
+use super::secrets::NamedSecret;
 use crate::controller::context::failures::registry_failure;
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
@@ -26,7 +26,7 @@ pub async fn registry(
         None => Credentials::default(),
         Some(secret) => {
             let secret = NamedSecret::read(&context.referents, &namespace, secret).await?;
-            let document = secret.value(SecretKey::DockerConfig, Step::Build)?;
+            let document = secret.docker_config()?;
             Credentials::parse(&secret.to_string(), document).map_err(|error| registry_failure(&error))?
         }
     };

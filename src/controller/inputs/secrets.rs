@@ -18,26 +18,8 @@ pub struct NamedSecret {
     data: Arc<ObjectData>,
 }
 
-/// A key that a Secret has to have, and how one comes to have it.
-#[derive(Clone, Copy, Debug)]
-pub enum SecretKey {
-    /// That of the type `kubernetes.io/dockerconfigjson`.
-    DockerConfig,
-}
-
-impl SecretKey {
-    fn name(self) -> &'static str {
-        match self {
-            Self::DockerConfig => ".dockerconfigjson",
-        }
-    }
-
-    fn advice(self) -> &'static str {
-        match self {
-            Self::DockerConfig => "create it with kubectl create secret docker-registry",
-        }
-    }
-}
+/// The key of a Secret of the type `kubernetes.io/dockerconfigjson`.
+const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
 impl NamedSecret {
     /// Reads a Secret in the namespace of the object that names it.
@@ -88,16 +70,18 @@ impl NamedSecret {
         &self.data
     }
 
-    /// The value of a key that it must have.
+    /// The logins to registries that it has to hold.
     ///
     /// # Errors
     ///
-    /// A failure of the step, to be retried, where it has no such key.
-    pub fn value(&self, key: SecretKey, step: Step) -> Result<&[u8], Failure> {
-        let value = self.data.get(key.name()).map(Vec::as_slice);
+    /// A failure of the build, to be retried, where it has none.
+    pub fn docker_config(&self) -> Result<&[u8], Failure> {
+        let value = self.data.get(DOCKER_CONFIG).map(Vec::as_slice);
         value.ok_or_else(|| {
-            let message = format!("{self} has no key {}: {}", key.name(), key.advice());
-            Failure::retried(step, reason::INVALID_REFERENCE, message)
+            let why = format!(
+                "it has no key {DOCKER_CONFIG}: create it with kubectl create secret docker-registry"
+            );
+            self.unusable(Step::Build, &why)
         })
     }
 

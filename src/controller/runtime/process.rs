@@ -41,7 +41,7 @@ use crate::controller::state::upkeeps::Upkeeps;
 use crate::controller::state::workflows::Workflows;
 use crate::ops::api_client::{self, TooDeep};
 use crate::ops::health::{Health, ProcessDuty};
-use crate::ops::leader::{Candidate, lease_name};
+use crate::ops::leader::{Candidate, Leadership, lease_name};
 use crate::ops::metrics::{Metrics, MirrorTotals, NotificationTotals};
 use crate::ops::objects::ObjectSource;
 use crate::ops::{push_server, server, telemetry};
@@ -73,9 +73,9 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
     let mut tasks = Tasks::default();
     let process = Process::start(options, &mut tasks).await?;
     let mut stop = Box::pin(stop_signal());
-    let leadership = if process.options.enable_leader_election {
+    let mut leadership = if process.options.enable_leader_election {
         process.health.set_duty(ProcessDuty::StandBy);
-        // Without a name in the environment, two processes could have the same one.
+        // The name is for people: random digits after it tell candidates apart.
         let name = std::env::var("POD_NAME").unwrap_or_else(|_| "patchset".to_owned());
         let selector = process.options.watch_label_selector.as_deref();
         let candidate = Candidate::new(lease_name(selector), &name);
@@ -91,30 +91,27 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
         None
     };
     let (slots, mirrors) = (process.slots.clone(), Arc::clone(&process.mirrors));
+    let result = tokio::select! {
+        error = process.work() => Err(error),
+        ended = tasks.ended() => Err(ended),
+        () = stop => Ok(()),
+        // Another process begins in a few seconds: wait for nothing.
+        () = lost(leadership.as_mut()) => return Err(crate::ops::Error::LostLease.into()),
+    };
+    mirrors.close();
+    if let Some(held) = leadership {
+        // Whoever takes the Lease should not run into work that this process began.
+        let _ = tokio::time::timeout(LEAVES_WITHIN, slots.wait_until_all_are_free()).await;
+        held.release().await;
+    }
+    result
+}
+
+/// Waits until leadership is lost; without leader election, forever.
+async fn lost(leadership: Option<&mut Leadership>) {
     match leadership {
-        None => {
-            let result = tokio::select! {
-                error = process.work() => Err(error),
-                ended = tasks.ended() => Err(ended),
-                () = stop => Ok(()),
-            };
-            mirrors.close();
-            result
-        }
-        Some(mut held) => {
-            let result = tokio::select! {
-                error = process.work() => Err(error),
-                ended = tasks.ended() => Err(ended),
-                () = &mut stop => Ok(()),
-                // Another process begins in a few seconds: wait for nothing.
-                () = held.lost() => return Err(crate::ops::Error::LostLease.into()),
-            };
-            mirrors.close();
-            // Whoever takes the Lease should not run into work that this process began.
-            let _ = tokio::time::timeout(LEAVES_WITHIN, slots.wait_until_all_are_free()).await;
-            held.release().await;
-            result
-        }
+        Some(held) => held.lost().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -28,12 +28,9 @@ pub fn settle(
     outcome: Outcome<Sources, PatchSetProgress>,
 ) -> (PatchSetStatus, Next) {
     let mut settling = Settling::from_previous(previous, asked, now);
-    let signatures = match &outcome {
-        Outcome::Failed(_, None) => None,
-        Outcome::Failed(_, Some(sources)) | Outcome::Unchanged(sources) | Outcome::Done(sources, _) => {
-            sources.signatures.as_deref()
-        }
-    };
+    let signatures = outcome
+        .sources()
+        .and_then(|sources| sources.signatures.as_deref());
     settling.mark_verified(policy.signatures, signatures);
     let (built, delivered) = match outcome {
         Outcome::Failed(failure, sources) => {

@@ -32,13 +32,13 @@ pub(super) fn settle_build(
         }
         BuildEnd::Waiting(pending) => {
             settling.drop_step(Step::Test);
-            let (status, _) = settling.into_waiting(Step::Build, pending.reason, &pending.message);
+            let status = settling.into_waiting(Step::Build, pending.reason, &pending.message);
             return (status, pending.next);
         }
         BuildEnd::Testing(pending) => {
             let built = untested_image_verdict(&settling.status, series);
             settling.mark_done(Step::Build, &built);
-            let (status, _) = settling.into_waiting(Step::Test, pending.reason, &pending.message);
+            let status = settling.into_waiting(Step::Test, pending.reason, &pending.message);
             return (status, pending.next);
         }
     }

@@ -21,10 +21,11 @@ pub(super) fn settle_delivery(
             settling.into_failed(&failure)
         }
         DeliveryOutcome::Later(message) => {
-            settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message)
+            let status = settling.into_waiting(Step::Delivery, reason::PROGRESSING, &message);
+            (status, Next::Soon)
         }
         DeliveryOutcome::Held(message) => {
-            let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
+            let status = settling.into_waiting(Step::Delivery, reason::AWAITING_APPROVAL, &message);
             // The approving annotation is noticed at once.
             (status, Next::Interval)
         }
@@ -41,7 +42,7 @@ pub(super) fn settle_delivery(
                     ..besides
                 }));
             }
-            let (status, _) = settling.into_waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
+            let status = settling.into_waiting(Step::Delivery, reason::AWAITING_MERGE, &message);
             (status, Next::Interval)
         }
         DeliveryOutcome::Done(delivered, proposed) => {

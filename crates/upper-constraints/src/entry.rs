@@ -9,16 +9,49 @@ use std::str::FromStr;
 use pep440_rs::{Operator, Version};
 use pep508_rs::{ExtraName, MarkerTree, PackageName, Pep508Url, Requirement, VersionOrUrl};
 
+use super::marker::{Markers, ascii};
+
 /// The longest requirement in bytes, without its hashes.
 const LONGEST: usize = 2048;
+
+/// The most entries of one package: each is compared with each.
+pub(super) const MOST_OF_ONE: usize = 32;
+
+/// The operator of a pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PinOperator {
+    /// `==`, which compares by PEP 440.
+    Equal,
+    /// `===`, which compares texts.
+    ArbitraryEqual,
+}
+
+impl PinOperator {
+    /// Returns the operator as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::ArbitraryEqual => "===",
+        }
+    }
+}
+
+impl fmt::Display for PinOperator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// What an entry allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// `===` or `==` and one version.
+    #[non_exhaustive]
     Exact {
-        /// The operator: `===` compares the text, `==` by PEP 440.
-        operator: &'static str,
+        /// The operator.
+        operator: PinOperator,
         /// The version as it is written.
         text: String,
         /// The version by PEP 440; absent for other texts, which pip's `===` takes and uv refuses.
@@ -89,12 +122,17 @@ impl Pep508Url for Address {
     }
 }
 
+/// The sentence about an entry for which there is no room.
+pub(super) fn one_too_many(name: &PackageName) -> String {
+    format!("is one more than the {MOST_OF_ONE} entries that {name} may have: remove some")
+}
+
 /// Reads the text of a logical line that is no option.
 ///
 /// # Errors
 ///
 /// A sentence, if neither pip nor uv would accept it as a constraint.
-pub(super) fn parse(text: &str) -> Result<Parsed, String> {
+pub(super) fn parse(text: &str, markers: &mut Markers) -> Result<Parsed, String> {
     let text = without_options(text);
     if text.len() > LONGEST {
         return Err(format!("has {} bytes, more than {LONGEST}", text.len()));
@@ -124,26 +162,17 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     }
     let (specifier, marker_text) = split_marker(rest);
     // Both tools allow a comma at the end, the library does not.
-    let without_comma = specifier.strip_suffix(',').map(|specifier| {
-        let marker = marker_text.map_or(String::new(), |marker| format!(";{marker}"));
-        format!("{spelled} {specifier}{marker}")
-    });
-    let text = without_comma.as_deref().unwrap_or(text);
-    let requirement = Requirement::<Address>::parse_reporter(text, "", &mut |_, _| {});
-    let (name, pin, marker) = match requirement {
-        Ok(requirement) => {
-            let pin = pin(requirement.version_or_url, specifier);
-            (requirement.name, pin, requirement.marker)
-        }
-        Err(error) => match arbitrary(spelled, specifier, marker_text) {
-            Some(parsed) => parsed,
-            None => {
-                return Err(format!(
-                    "is not a constraint that pip and uv read: {}",
-                    error.message
-                ));
-            }
-        },
+    let requirement = format!("{spelled} {}", specifier.strip_suffix(',').unwrap_or(specifier));
+    let (name, pin) = match Requirement::<Address>::parse_reporter(&requirement, "", &mut |_, _| {}) {
+        Ok(requirement) => (requirement.name, pin(requirement.version_or_url, specifier)),
+        Err(error) => arbitrary(spelled, specifier)
+            .ok_or_else(|| format!("is not a constraint that pip and uv read: {}", error.message))?,
+    };
+    let marker = match marker_text {
+        Some(marker) => markers
+            .read(marker)
+            .map_err(|error| format!("has a marker that {error}"))?,
+        None => MarkerTree::TRUE,
     };
     Ok(Parsed {
         name,
@@ -190,16 +219,16 @@ fn wrong_name<'a>(spelled: &'a str, rest: &'a str) -> Option<&'a str> {
 
 /// Splits what follows a name into specifier and marker.
 ///
-/// An address may hold a semicolon: a marker after one needs a space before the semicolon (PEP
+/// An address may hold a semicolon: a marker after one needs a blank before the semicolon (PEP
 /// 508).
 pub(super) fn split_marker(rest: &str) -> (&str, Option<&str>) {
-    let separator = if rest.trim_start().starts_with('@') {
-        " ;"
-    } else {
-        ";"
-    };
-    match rest.split_once(separator) {
-        Some((specifier, marker)) => (specifier.trim(), Some(marker.trim())),
+    let is_address = rest.trim_start().starts_with('@');
+    let semicolon = rest.match_indices(';').find(|(at, _)| {
+        let before = rest.get(..*at).unwrap_or_default();
+        !is_address || before.ends_with(char::is_whitespace)
+    });
+    match semicolon.and_then(|(at, _)| rest.split_at_checked(at)) {
+        Some((specifier, marker)) => (specifier.trim(), marker.get(1..).map(str::trim)),
         None => (rest.trim(), None),
     }
 }
@@ -216,13 +245,13 @@ fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
         .trim_end_matches(')')
         .trim();
     let operator = match &specifiers[..] {
-        [one] if *one.operator() == Operator::ExactEqual => "===",
-        [one] if *one.operator() == Operator::Equal => "==",
+        [one] if *one.operator() == Operator::ExactEqual => PinOperator::ArbitraryEqual,
+        [one] if *one.operator() == Operator::Equal => PinOperator::Equal,
         _ => return Pin::Range(written.to_owned()),
     };
     let version = specifiers.first().map(|one| one.version().clone());
     let text = written
-        .strip_prefix(operator)
+        .strip_prefix(operator.as_str())
         .unwrap_or(written)
         .trim_end_matches(',')
         .trim();
@@ -235,45 +264,27 @@ fn pin(version_or_url: Option<VersionOrUrl<Address>>, specifier: &str) -> Pin {
 
 /// Reads `===` with a text that is not a version of PEP 440, which pip accepts. A wildcard is
 /// refused: no version is named like that.
-fn arbitrary(
-    spelled: &str,
-    specifier: &str,
-    marker_text: Option<&str>,
-) -> Option<(PackageName, Pin, MarkerTree)> {
+fn arbitrary(spelled: &str, specifier: &str) -> Option<(PackageName, Pin)> {
     let name = PackageName::from_str(spelled).ok()?;
     let text = specifier.strip_prefix("===")?.trim();
     if text.is_empty() || text.ends_with(".*") || text.contains([' ', '\t', ',', ')', '(']) {
         return None;
     }
-    let marker = match marker_text {
-        Some(marker) => self::marker(marker).ok()?,
-        None => MarkerTree::TRUE,
-    };
     let pin = Pin::Exact {
-        operator: "===",
+        operator: PinOperator::ArbitraryEqual,
         text: text.to_owned(),
         version: None,
     };
-    Some((name, pin, marker))
-}
-
-/// The grammar of PEP 508 knows no other characters, and the library panics on some.
-fn ascii(text: &str) -> Result<(), String> {
-    match text.chars().find(|c| !c.is_ascii()) {
-        Some(c) => Err(format!("has {c:?}, and only ASCII is allowed there (PEP 508)")),
-        None => Ok(()),
-    }
-}
-
-/// Reads a marker by PEP 508.
-pub(super) fn marker(text: &str) -> Result<MarkerTree, String> {
-    ascii(text)?;
-    MarkerTree::parse_reporter(text, &mut |_, _| {}).map_err(|error| error.message.to_string())
+    Some((name, pin))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Parsed, String> {
+        super::parse(text, &mut Markers::default())
+    }
 
     fn told(text: &str) -> String {
         match parse(text) {
@@ -299,6 +310,9 @@ mod tests {
             ("a===2004d", "a 2004d []"),
             ("a===1,", "a 1 []"),
             ("a @ https://u:p@h/a;b.whl", "a an address []"),
+            ("a @ https://h/a\t;os_name=='nt'", "a an address [os_name=='nt']"),
+            ("a===1,;os_name=='nt'", "a 1 [os_name=='nt']"),
+            ("a===2004d;os_name=='nt'", "a 2004d [os_name=='nt']"),
             ("a===1 --hash=sha256:00 --hash=sha256:11", "a 1 []"),
             ("a === 1.25 --hash=sha256:00", "a 1.25 []"),
         ] {
@@ -312,7 +326,7 @@ mod tests {
         for text in [">=1", "<=1", "~=1.0", "!=1", ">1", "==1.*", ">=1,<2"] {
             assert_eq!(parse(&format!("a{text}")).unwrap().pin, range(text), "{text}");
         }
-        for (operator, text) in [("==", "1"), ("===", "1")] {
+        for (operator, text) in [(PinOperator::Equal, "1"), (PinOperator::ArbitraryEqual, "1")] {
             let pin = Pin::Exact {
                 operator,
                 text: text.to_owned(),
@@ -356,6 +370,28 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_has_limits_wherever_it_stands() {
+        let marker = ["os_name=='a'"; 9].join(" or ");
+        for front in [
+            "a===1",
+            "a===2004d",
+            "a",
+            "a[]===1",
+            "a>=1,",
+            "a @ https://h/a ",
+            "a @ https://h/a\t",
+        ] {
+            for end in ["", ";x", " nonsense"] {
+                let error = parse(&format!("{front};{marker}{end}")).err().unwrap();
+                assert!(
+                    error.starts_with("has a marker that compares with 9 values"),
+                    "{front}: {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn extras_are_told_apart_from_what_is_no_name() {
         let told = |text: &str| parse(text).err().unwrap();
         for text in ["a[x]===1", "a [ x ] ===1", "a[x-1,]===1"] {
@@ -370,13 +406,5 @@ mod tests {
             told("a-[x]===1"),
             "has \"a-\", which is not a valid name (PEP 508)"
         );
-    }
-
-    #[test]
-    fn markers_are_the_same_by_meaning() {
-        let one = marker("python_version=='3.9'").unwrap();
-        assert_eq!(one, marker("python_version == \"3.9\"").unwrap());
-        assert_ne!(one, marker("python_version>='3.10'").unwrap());
-        assert!(one.is_disjoint(&marker("python_version>='3.10'").unwrap()));
     }
 }

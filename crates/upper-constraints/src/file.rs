@@ -1,10 +1,14 @@
 //! A constraints file, read without losing a byte.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+
+use pep508_rs::PackageName;
 
 use super::entry::{self, Entry, Pin};
 use super::error::{Collector, Unit, shown};
 use super::lines::{self, Joint, Logical};
+use super::marker::Markers;
 use super::{Error, Problems};
 
 /// The largest file, in bytes. A ConfigMap holds no more.
@@ -80,6 +84,7 @@ impl ConstraintsFile {
                 problems.add(line.number, control(c));
             }
         }
+        let (mut markers, mut counts) = (Markers::default(), HashMap::new());
         for line in lines::logical(text) {
             let is_cut = line.whole.end == text.len() && text.ends_with('\\');
             if is_cut && !line.text.is_empty() && !line.text.starts_with("--") {
@@ -95,7 +100,8 @@ impl ConstraintsFile {
                     "ends a comment with a backslash: pip takes the next line into the comment; remove the backslash",
                 );
             }
-            match read_line(&line) {
+            let read = read_line(&line, &mut markers).and_then(|read| read.counted(&mut counts));
+            match read {
                 Ok(Read::Nothing) => {}
                 Ok(Read::Entry(entry)) => entries.push(*entry),
                 Ok(Read::Include) => includes.push(Include {
@@ -152,9 +158,22 @@ enum Read {
     Include,
 }
 
-fn read_line(line: &Logical) -> Result<Read, String> {
-    // A byte order mark is no part of the first entry.
-    let text = line.text.trim_start_matches('\u{feff}');
+impl Read {
+    /// Refuses what is one entry too many of its package.
+    fn counted(self, counts: &mut HashMap<PackageName, usize>) -> Result<Self, String> {
+        if let Self::Entry(entry) = &self {
+            let count = counts.entry(entry.name.clone()).or_default();
+            if *count == entry::MOST_OF_ONE {
+                return Err(entry::one_too_many(&entry.name));
+            }
+            *count += 1;
+        }
+        Ok(self)
+    }
+}
+
+fn read_line(line: &Logical, markers: &mut Markers) -> Result<Read, String> {
+    let text = line.text.as_str();
     if text.is_empty() {
         return Ok(Read::Nothing);
     }
@@ -177,7 +196,6 @@ fn read_line(line: &Logical) -> Result<Read, String> {
             )
         };
     }
-    let mark = line.text.len() - text.len();
     if let Some(joint) = line.joint
         && !is_joined_for_both(text, joint)
     {
@@ -192,7 +210,7 @@ fn read_line(line: &Logical) -> Result<Read, String> {
         pin,
         marker,
         marker_text,
-    } = entry::parse(text)?;
+    } = entry::parse(text, markers)?;
     Ok(Read::Entry(Box::new(Entry {
         line: line.number,
         name,
@@ -201,7 +219,7 @@ fn read_line(line: &Logical) -> Result<Read, String> {
         marker,
         marker_text,
         whole: line.whole.clone(),
-        body: line.body.start + mark..line.body.end,
+        body: line.body.clone(),
     })))
 }
 
@@ -293,6 +311,36 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn one_package_has_a_limit_of_entries() {
+        let most = "a===1\n".repeat(entry::MOST_OF_ONE);
+        assert_eq!(lines_of(&format!("{most}b===1\n")), [0; 0]);
+        assert_eq!(lines_of(&format!("{most}A===1\nb===1\na===2\n")), [33, 35]);
+        let error = ConstraintsFile::parse(format!("{most}A===1\n").as_bytes()).unwrap_err();
+        assert_eq!(
+            error.problems()[0].message,
+            "\"A===1\" is one more than the 32 entries that a may have: remove some"
+        );
+    }
+
+    /// As pip 26.3 and uv 0.13 do.
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_start_alone() {
+        for text in [
+            "\u{feff}",
+            "\u{feff}# release 2025.2\na===1\n",
+            "\u{feff}--pre\n",
+            "\u{feff}\na===1\n",
+        ] {
+            let file = ConstraintsFile::parse(text.as_bytes()).unwrap();
+            assert_eq!(file.text(), text);
+        }
+        assert_eq!(lines_of("\u{feff}\u{feff}a===1\n"), [1]);
+        for line in ["b===1", "# c", "", "--pre"] {
+            assert_eq!(lines_of(&format!("a===1\n\u{feff}{line}\n")), [2], "{line}");
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@ mod entry;
 mod error;
 mod file;
 mod lines;
+mod marker;
 mod merge;
 mod outcome;
 mod overrides;
 
-pub use entry::{Entry, Pin};
+pub use entry::{Entry, Pin, PinOperator};
 pub use error::{Error, Problem, Problems};
 pub use file::{ConstraintsFile, Include};
 pub use merge::{Merged, digest, merge};

@@ -40,11 +40,14 @@ pub(super) struct Joint {
     pub(super) is_before_comment: bool,
 }
 
-/// Splits at `\n`, `\r\n` and `\r`.
+/// A byte order mark at the start of a text, which both tools skip.
+pub(super) const MARK: char = '\u{feff}';
+
+/// Splits what follows a byte order mark at `\n`, `\r\n` and `\r`.
 pub(super) fn physical(text: &str) -> Vec<Line> {
     let bytes = text.as_bytes();
     let mut lines = Vec::new();
-    let mut start = 0;
+    let mut start = text.len() - text.strip_prefix(MARK).unwrap_or(text).len();
     while start < bytes.len() {
         let rest = bytes.get(start..).unwrap_or_default();
         let length = rest
@@ -65,6 +68,11 @@ pub(super) fn physical(text: &str) -> Vec<Line> {
         start = end + ending;
     }
     lines
+}
+
+/// Whether a text's last line has no ending. The empty text has no lines.
+pub(super) fn is_open(text: &str) -> bool {
+    !text.ends_with(['\n', '\r']) && !text.strip_prefix(MARK).unwrap_or(text).is_empty()
 }
 
 /// Where a comment starts: at a `#` that begins the line or follows white space; with the white
@@ -104,6 +112,7 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
     let mut body: Option<Range<usize>> = None;
     let mut swallows = false;
     let mut joint = None;
+    let mut is_blank = true;
     for (number, line) in lines.iter().enumerate() {
         let content = text.get(line.content.clone()).unwrap_or_default();
         let comment = comment_start(content);
@@ -113,7 +122,9 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
             None => content.strip_suffix('\\').unwrap_or(content),
         };
         joined.push_str(used);
-        if joint.is_none() && comment.is_none() && content.ends_with('\\') && !joined.trim().is_empty() {
+        let (lead, trimmed) = (used.len() - used.trim_start().len(), used.trim());
+        is_blank &= trimmed.is_empty();
+        if joint.is_none() && comment.is_none() && content.ends_with('\\') && !is_blank {
             let next = lines
                 .get(number + 1)
                 .and_then(|next| text.get(next.content.clone()));
@@ -122,7 +133,6 @@ fn join(text: &str, lines: &[Line]) -> Option<Logical> {
                 is_before_comment: next.is_some_and(|next| comment_start(next) == Some(0)),
             });
         }
-        let (lead, trimmed) = (used.len() - used.trim_start().len(), used.trim());
         if !trimmed.is_empty() {
             let start = line.content.start + lead;
             let end = start + trimmed.len();
@@ -172,6 +182,19 @@ mod tests {
         let text = "a===1 \\\n  --hash=x # why\n# alone \\\nb===2\nc \\\n# ends it\nd";
         let expected = [(1, "a===1   --hash=x"), (3, ""), (4, "b===2"), (5, "c"), (7, "d")];
         assert_eq!(texts(text), expected.map(|(n, t)| (n, t.to_owned())));
+    }
+
+    #[test]
+    fn a_joint_is_the_first_backslash_behind_text() {
+        let joint = |text: &str| {
+            logical(text)[0]
+                .joint
+                .map(|joint| (joint.at, joint.is_before_comment))
+        };
+        assert_eq!(joint("  \\\n\t\\\n  a \\\n b \\\n# c"), Some((2, false)));
+        assert_eq!(joint("  \\\n  \\\n a  \\\n# c"), Some((3, true)));
+        assert_eq!(joint("  \\\n  \\\n"), None);
+        assert_eq!(joint("  \\\n  a\n"), None);
     }
 
     #[test]

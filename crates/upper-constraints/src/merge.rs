@@ -8,7 +8,7 @@ use pep440_rs::Version;
 use pep508_rs::PackageName;
 use sha2::{Digest, Sha256};
 
-use super::entry::{Entry, Pin};
+use super::entry::{Entry, Pin, PinOperator};
 use super::error::{Collector, Unit};
 use super::lines;
 use super::outcome::{Cause, Outcome, OverrideState, Pinned, VersionChange};
@@ -216,10 +216,9 @@ impl<'a> Draft<'a> {
 
     /// Adds a pin beside the entries of its package, none of which may hold where it does.
     fn add(&mut self, one: &Override, version: &Version, beside: &[(usize, &Entry)]) {
-        for (_, entry) in beside {
-            if !entry.marker.is_disjoint(&one.marker) {
-                self.problems.add(one.line, contradiction(one, entry));
-            }
+        let mut beside = beside.iter().map(|(_, entry)| *entry);
+        if let Some(entry) = beside.find(|entry| !entry.marker.is_disjoint(&one.marker)) {
+            self.problems.add(one.line, contradiction(one, entry));
         }
         self.added
             .push(line(&one.spelled, version, one.marker_text.as_deref()));
@@ -345,7 +344,7 @@ fn judge(one: &Override, wanted: Wanted<'_>, entries: &[&Entry]) -> (OverrideSta
 fn is_same(pin: &Pin, wanted: &Version) -> bool {
     match pin {
         Pin::Exact {
-            operator: "===",
+            operator: PinOperator::ArbitraryEqual,
             text,
             ..
         } => text.eq_ignore_ascii_case(&wanted.to_string()),
@@ -384,7 +383,7 @@ impl Written {
         }
         merged.push_str(text.get(at..).unwrap_or_default());
         let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        if !added.is_empty() && !merged.is_empty() && !merged.ends_with(['\n', '\r']) {
+        if !added.is_empty() && lines::is_open(&merged) {
             merged.push_str(ending);
         }
         let mut starts = Vec::with_capacity(added.len());
@@ -408,7 +407,7 @@ impl Written {
             Subject::Entry(entry) => self.entries.get(entry),
             Subject::Added(line) => self.added.get(line),
         }?;
-        let is_behind = at == self.text.len() && (at == 0 || self.text.ends_with(['\n', '\r']));
+        let is_behind = at == self.text.len() && !lines::is_open(&self.text);
         let begun = self.lines.partition_point(|start| *start <= at);
         Some(if is_behind { begun + 1 } else { begun })
     }

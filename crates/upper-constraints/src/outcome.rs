@@ -7,6 +7,7 @@ use super::entry::Entry;
 /// What changed an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum Cause {
     /// An override.
     Override,
@@ -71,6 +72,7 @@ impl OverrideState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub enum VersionChange {
     /// It is newer.
     Upgrade,

@@ -7,17 +7,15 @@ use std::str::FromStr;
 use pep440_rs::Version;
 use pep508_rs::{MarkerTree, PackageName};
 
-use super::entry::{marker, name_in_front, split_marker};
+use super::entry::{MOST_OF_ONE, name_in_front, one_too_many, split_marker};
 use super::error::{Collector, Unit, shown};
 use super::file::{control, text_of};
 use super::lines::{self, comment_start};
+use super::marker::Markers;
 use super::{Error, Problems};
 
 /// The largest file of overrides, in bytes.
 const LARGEST: usize = 256 << 10;
-
-/// The longest marker, in bytes.
-const LONGEST_MARKER: usize = 512;
 
 /// The word that begins a comment behind an override which is meant to be older than upstream's
 /// pin.
@@ -25,8 +23,10 @@ const DOWNGRADE: &str = "downgrade";
 
 /// What an override does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Action {
     /// Pins the package.
+    #[non_exhaustive]
     Pin {
         /// The version, in the form that `===` matches.
         version: Version,
@@ -114,15 +114,14 @@ impl Overrides {
 
     fn read(bytes: &[u8]) -> Result<Self, Problems> {
         let mut problems = Collector::new(Unit::Line);
-        let mut list = Vec::new();
+        let (mut list, mut markers) = (Vec::new(), Markers::default());
         let text = text_of(bytes, LARGEST).unwrap_or_else(|(line, message)| {
             problems.add(line, message);
             Cow::Borrowed("")
         });
-        let text = text.trim_start_matches('\u{feff}');
-        for line in lines::physical(text) {
+        for line in lines::physical(&text) {
             let content = text.get(line.content).unwrap_or_default();
-            match read_line(content, line.number) {
+            match read_line(content, line.number, &mut markers) {
                 Ok(Some(one)) => list.push(one),
                 Ok(None) => {}
                 Err(message) => problems.add(line.number, message),
@@ -138,7 +137,7 @@ impl Overrides {
     /// As for [`Overrides::parse`], with the entries' places.
     pub fn from_entries<'a>(entries: impl IntoIterator<Item = OverrideInput<'a>>) -> Result<Self, Error> {
         let mut problems = Collector::new(Unit::Entry);
-        let mut list = Vec::new();
+        let (mut list, mut markers) = (Vec::new(), Markers::default());
         for (at, entry) in entries.into_iter().enumerate() {
             let action = match (entry.version, entry.remove) {
                 (Some(version), false) => self::version(version).map(|version| Action::Pin {
@@ -148,7 +147,9 @@ impl Overrides {
                 (None, true) => Ok(Action::Remove),
                 _ => Err("set either version, or remove: true".to_owned()),
             };
-            match action.and_then(|action| make_override(at + 1, entry.name, action, entry.marker)) {
+            let made = action
+                .and_then(|action| make_override(at + 1, entry.name, action, entry.marker, &mut markers));
+            match made {
                 Ok(one) => list.push(one),
                 Err(message) => problems.add(at + 1, message),
             }
@@ -160,6 +161,10 @@ impl Overrides {
         let mut seen: BTreeMap<&PackageName, Vec<&Override>> = BTreeMap::new();
         for one in &list {
             let before = seen.entry(&one.name).or_default();
+            if before.len() == MOST_OF_ONE {
+                problems.add(one.line, one_too_many(&one.name));
+                continue;
+            }
             if let Some(other) = before.iter().find(|other| !one.marker.is_disjoint(&other.marker)) {
                 problems.add(
                     one.line,
@@ -183,7 +188,7 @@ impl Overrides {
     }
 }
 
-fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
+fn read_line(content: &str, line: usize, markers: &mut Markers) -> Result<Option<Override>, String> {
     if let Some(c) = lines::unexpected(content) {
         return Err(control(c));
     }
@@ -201,7 +206,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
         if name.is_empty() || !nothing.is_empty() {
             return Err(neither(body));
         }
-        return make_override(line, name, Action::Remove, marker).map(Some);
+        return make_override(line, name, Action::Remove, marker, markers).map(Some);
     }
     let name = name_in_front(body);
     let (specifier, marker) = split_marker(body.get(name.len()..).unwrap_or_default());
@@ -221,7 +226,7 @@ fn read_line(content: &str, line: usize) -> Result<Option<Override>, String> {
         .trim_start_matches(|c: char| c == '#' || c.is_whitespace())
         .get(..DOWNGRADE.len())
         .is_some_and(|word| word.eq_ignore_ascii_case(DOWNGRADE));
-    make_override(line, name, Action::Pin { version, downgrade }, marker).map(Some)
+    make_override(line, name, Action::Pin { version, downgrade }, marker, markers).map(Some)
 }
 
 fn neither(body: &str) -> String {
@@ -252,23 +257,15 @@ fn make_override(
     name: &str,
     action: Action,
     marker_text: Option<&str>,
+    markers: &mut Markers,
 ) -> Result<Override, String> {
     let package = PackageName::from_str(name)
         .map_err(|_| format!("{:?} is not a valid name for a package (PEP 508)", shown(name)))?;
     let marker = match marker_text {
         None => MarkerTree::TRUE,
-        Some(text) if text.len() > LONGEST_MARKER => {
-            return Err(format!(
-                "the marker has {} bytes, more than {LONGEST_MARKER}",
-                text.len()
-            ));
-        }
-        Some(text) => marker(text).map_err(|error| {
-            format!(
-                "{:?} is not an environment marker (PEP 508): {error}",
-                shown(text)
-            )
-        })?,
+        Some(text) => markers
+            .read(text)
+            .map_err(|error| format!("the marker {:?} {error}", shown(text)))?,
     };
     if marker.is_false() {
         return Err("the marker never holds: remove the override".to_owned());
@@ -346,11 +343,23 @@ mod tests {
             let name = "x".repeat(bytes - "os_name==''".len());
             told(&format!("a===1;os_name=='{name}'"))
         };
-        assert_eq!(marker(LONGEST_MARKER), ["1: a=1"]);
-        for bytes in [LONGEST_MARKER + 1, LONGEST_MARKER + 2] {
-            let error = format!("line 1: the marker has {bytes} bytes, more than {LONGEST_MARKER}");
-            assert_eq!(marker(bytes), [error]);
+        assert_eq!(marker(512), ["1: a=1"]);
+        for bytes in [513, 514] {
+            let told = marker(bytes);
+            let error = format!(" has {bytes} bytes, more than 512: shorten it");
+            assert!(told.len() == 1 && told[0].ends_with(&error), "{told:?}");
         }
+    }
+
+    #[test]
+    fn one_package_has_a_limit_of_overrides() {
+        let lines = |count: usize| "a===1\n".repeat(count);
+        assert_eq!(told(&lines(MOST_OF_ONE)).len(), MOST_OF_ONE - 1);
+        let told = told(&lines(MOST_OF_ONE + 1));
+        assert_eq!(
+            told.last().unwrap(),
+            "line 33: is one more than the 32 entries that a may have: remove some"
+        );
     }
 
     #[test]

@@ -206,3 +206,31 @@ fn addresses_with_credentials_are_not_told() {
     assert_eq!(done.text, "a===1\n");
     assert!(!format!("{:?}", done.outcomes).contains("secret"));
 }
+
+#[test]
+fn an_override_has_one_problem_however_many_entries_it_contradicts() {
+    let base = ConstraintsFile::parse("a===1\n".repeat(32).as_bytes()).unwrap();
+    let overrides = Overrides::parse(b"a===2;os_name=='nt'\n-b\na===2;os_name!='nt'\n").unwrap();
+    let error = merge(&base, &overrides, &[]).unwrap_err();
+    let lines: Vec<usize> = error.problems().iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [1, 3]);
+    assert!(
+        error.problems()[0]
+            .message
+            .contains("contradicts line 1 of the upper")
+    );
+}
+
+#[test]
+fn a_byte_order_mark_stays_where_it_is() {
+    let done = merged("\u{feff}a===1\nb===1\n", "\u{feff}a===2\n-b\n", &[]);
+    assert_eq!(done.text, "\u{feff}a===2\n");
+    let emptied = merged("\u{feff}a===1", "-a\nb===1\n", &[]);
+    assert_eq!(emptied.text, "\u{feff}b===1\n");
+    let lines: Vec<_> = emptied
+        .outcomes
+        .iter()
+        .map(|outcome| outcome.merged_line)
+        .collect();
+    assert_eq!(lines, [Some(1), Some(1)]);
+}

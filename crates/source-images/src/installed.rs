@@ -176,13 +176,20 @@ impl LayerScan {
             allowance.set(LARGEST_HEADERS);
             let Some(entry) = entries.next() else { break };
             let mut entry = entry?;
+            // What fills its gaps is not read from the layer, so no allowance would bound it.
+            if entry.header().entry_type().is_gnu_sparse() {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "it has a sparse file of GNU tar, which is not read",
+                ));
+            }
             self.lower.entries += 1;
             if self.lower.entries > MOST_ENTRIES {
                 return Err(too_large("files", MOST_ENTRIES));
             }
             allowance.set(MOST_BYTES.saturating_sub(self.lower.bytes));
             self.scan_entry(&mut entry)?;
-            self.lower.bytes += entry.size();
+            self.lower.bytes = self.lower.bytes.saturating_add(entry.size());
             if self.lower.bytes > MOST_BYTES {
                 return Err(too_large("bytes", MOST_BYTES));
             }
@@ -600,5 +607,41 @@ mod tests {
                 .with_layer(encoder.finish().unwrap().as_slice())
                 .is_err()
         );
+    }
+
+    #[test]
+    fn claimed_sizes_are_not_trusted() {
+        let fails = |files: &Files, header: &Header| {
+            files
+                .with_layer(header.as_bytes().as_slice())
+                .unwrap_err()
+                .to_string()
+        };
+        // With what a layer below has, the sum would be larger than a number can be.
+        let below = Files::default()
+            .with_layer(layer(&[("a", &[0; 4096])]).as_slice())
+            .unwrap();
+        let mut header = Header::new_gnu();
+        header.set_size(u64::MAX - 2047);
+        header.set_cksum();
+        let refused = fails(&below, &header);
+        assert!(refused.contains("more than 34359738368 bytes"), "{refused}");
+        // A file with one byte, after a gap that is filled with zeros.
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(1);
+        let gnu = header.as_gnu_mut().unwrap();
+        for (field, value) in [
+            (&mut gnu.sparse[0].offset, u64::MAX - 1),
+            (&mut gnu.sparse[0].numbytes, 1),
+            (&mut gnu.realsize, u64::MAX),
+        ] {
+            // In base 256.
+            field[0] = 0x80;
+            field[4..].copy_from_slice(&value.to_be_bytes());
+        }
+        header.set_cksum();
+        let refused = fails(&below, &header);
+        assert!(refused.contains("sparse file"), "{refused}");
     }
 }

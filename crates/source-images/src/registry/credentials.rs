@@ -155,7 +155,10 @@ impl LoginKey {
             _ if matches!(path, "v1" | "v2") => "",
             _ => path,
         };
-        let (host, port) = address.split_once(':').unwrap_or((address, ""));
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (address, ""),
+        };
         let host = host.to_ascii_lowercase();
         Self {
             host: if is_docker_hub(&host) {
@@ -257,6 +260,9 @@ mod tests {
             ("r.example", "R.Example", "a/b", true),
             ("r.example", "r.example:5000", "a", false),
             ("r.example:5000", "r.example:5000", "a", true),
+            ("[fc00::A]:5000", "[FC00::a]:5000", "a", true),
+            ("[fc00::a]", "[fc00::A]", "a", true),
+            ("[fc00::a]", "[fc00::a]:5000", "a", false),
             ("r.example/team", "r.example", "team/a", true),
             ("r.example/team/", "r.example", "team/a", true),
             ("r.example/team/a", "r.example", "team/a", true),

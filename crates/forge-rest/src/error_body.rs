@@ -29,57 +29,78 @@ pub(super) fn error_message(body: &[u8], token: &SecretString) -> String {
     let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
         return String::new();
     };
-    let mut texts = Vec::new();
+    let mut texts = Texts {
+        token: token.expose_secret(),
+        found: Vec::new(),
+        fields: Vec::new(),
+    };
     for part in [
         &error.message,
         &error.errors,
         &error.error,
         &error.error_description,
     ] {
-        collect_texts(part, &mut texts);
+        texts.collect(part);
     }
     let mut text = String::new();
-    for more in texts {
+    for more in texts.found {
         if text.is_empty() {
             text = more;
         } else if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
     }
-    let text = text.replace(token.expose_secret(), "***");
-    printable(&text.replace(char::is_control, " "), MAX_MESSAGE_CHARACTERS)
+    printable(&text, MAX_MESSAGE_CHARACTERS)
 }
 
 /// The most texts of one answer that are read.
 const MAX_TEXTS: usize = 16;
 
-/// Collects the texts of a part of an error.
-fn collect_texts(part: &Value, into: &mut Vec<String>) {
-    if into.len() >= MAX_TEXTS {
-        return;
+/// The texts of an error.
+struct Texts<'a> {
+    token: &'a str,
+    found: Vec<String>,
+    /// The fields that are being read, the outermost first.
+    fields: Vec<&'a str>,
+}
+
+impl<'a> Texts<'a> {
+    /// Collects the texts of a part of an error.
+    fn collect(&mut self, part: &'a Value) {
+        if self.found.len() >= MAX_TEXTS {
+            return;
+        }
+        let text_of = |key| part.get(key).and_then(Value::as_str);
+        match part {
+            Value::String(text) if !text.is_empty() => self.add(text),
+            Value::Array(parts) => parts.iter().for_each(|part| self.collect(part)),
+            // GitHub's validation of a field.
+            Value::Object(_) if text_of("message").is_some() => {
+                self.add(text_of("message").unwrap_or_default());
+            }
+            Value::Object(_) if text_of("code").is_some() => {
+                if let (Some(field), Some(code)) = (text_of("field"), text_of("code")) {
+                    self.add(&format!("{field} is {code}"));
+                }
+            }
+            // GitLab's validation of fields.
+            Value::Object(fields) => {
+                for (field, problems) in fields {
+                    self.fields.push(field);
+                    self.collect(problems);
+                    self.fields.pop();
+                }
+            }
+            _ => {}
+        }
     }
-    let text_of = |key| part.get(key).and_then(Value::as_str);
-    match part {
-        Value::String(text) if !text.is_empty() => into.push(text.clone()),
-        Value::Array(parts) => parts.iter().for_each(|part| collect_texts(part, into)),
-        // GitHub's validation of a field.
-        Value::Object(_) if text_of("message").is_some() => {
-            into.extend(text_of("message").map(str::to_owned));
-        }
-        Value::Object(_) if text_of("code").is_some() => {
-            if let (Some(field), Some(code)) = (text_of("field"), text_of("code")) {
-                into.push(format!("{field} is {code}"));
-            }
-        }
-        // GitLab's validation of fields.
-        Value::Object(fields) => {
-            for (field, problems) in fields {
-                let mut texts = Vec::new();
-                collect_texts(problems, &mut texts);
-                into.extend(texts.into_iter().map(|text| format!("{field} {text}")));
-            }
-        }
-        _ => {}
+
+    /// Adds a text with the fields that it is about, shortened: a field's name may be as long as
+    /// the answer.
+    fn add(&mut self, text: &str) {
+        let text = [self.fields.as_slice(), &[text]].concat().join(" ");
+        let text = text.replace(self.token, "***").replace(char::is_control, " ");
+        self.found.push(printable(&text, MAX_MESSAGE_CHARACTERS));
     }
 }
 
@@ -130,5 +151,17 @@ mod tests {
             error_message(br#"{"message": "a", "errors": "b"}"#, &token),
             "a: b"
         );
+    }
+
+    #[test]
+    fn only_the_first_texts_are_read() {
+        let token = SecretString::from("hidden");
+        let first: Vec<String> = (100..116).map(|field| format!("f{field} x")).collect();
+        let fields: Vec<String> = (100..400).map(|field| format!(r#""f{field}": "x""#)).collect();
+        let flat = format!(r#"{{"message": {{{}}}, "error": "y"}}"#, fields.join(", "));
+        assert_eq!(error_message(flat.as_bytes(), &token), first.join(": "));
+        let deep = format!(r#"{{"message": {{"a": {{"b": [{{{}}}]}}}}}}"#, fields.join(", "));
+        let first: Vec<String> = first.iter().map(|text| format!("a b {text}")).collect();
+        assert_eq!(error_message(deep.as_bytes(), &token), first.join(": "));
     }
 }

@@ -778,6 +778,7 @@ fn by_default_nothing_goes_to_link_local_addresses(#[case] yaml: String) {
         ("169.254.170.2", false),
         ("fe80::1", false),
         ("fd00:ec2::254", false),
+        ("fd00:ec2::23", false),
         ("fd20:ce::254", false),
         ("168.63.129.16", false),
         ("100.100.100.200", false),

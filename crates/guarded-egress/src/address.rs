@@ -13,7 +13,8 @@ pub enum Reach {
     LinkLocal,
     /// This machine.
     Loopback,
-    /// A network that is not reached from outside: RFC 1918, RFC 6598, RFC 4193.
+    /// A network that is not reached from outside: RFC 1918, RFC 6598, RFC 4193, and all others
+    /// that IANA lists as not globally reachable, or does not assign.
     Private,
     /// Everywhere.
     Public,
@@ -61,14 +62,8 @@ const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// Metadata services with unique local addresses: of AWS and of Google.
-const METADATA_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
-
 /// Returns how far an address reaches. An IPv6 address that holds an IPv4 address (mapped,
-/// compatible, NAT64, 6to4) reaches as far as that.
+/// compatible, translated, NAT64, 6to4, Teredo) reaches as far as that.
 #[must_use]
 pub fn reach(address: IpAddr) -> Reach {
     match address {
@@ -78,7 +73,7 @@ pub fn reach(address: IpAddr) -> Reach {
 }
 
 fn reach_v4(address: Ipv4Addr) -> Reach {
-    let [first, second, ..] = address.octets();
+    let octets = address.octets();
     if address.is_link_local()
         || address.is_multicast()
         || address.is_broadcast()
@@ -86,11 +81,21 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
     {
         Reach::LinkLocal
     // 0.0.0.0 connects to this machine.
-    } else if address.is_loopback() || first == 0 {
+    } else if address.is_loopback() || octets[0] == 0 {
         Reach::Loopback
     } else if address.is_private()
-        || (first == 100 && second & 0xc0 == 0x40)
-        || (first == 198 && second & 0xfe == 18)
+        || matches!(
+            octets,
+            [100, 64..=127, ..]
+                | [192, 0, 0, 0..=8 | 11..=255]
+                // Documentation, and what were the relays of 6to4.
+                | [192, 0, 2, _]
+                | [198, 51, 100, _]
+                | [203, 0, 113, _]
+                | [192, 88, 99, _]
+                | [198, 18 | 19, ..]
+                | [240..=255, ..]
+        )
     {
         Reach::Private
     } else {
@@ -99,39 +104,39 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
 }
 
 fn reach_v6(address: Ipv6Addr) -> Reach {
-    if let Some(embedded) = embedded_v4(address) {
-        return reach_v4(embedded);
-    }
-    let first = address.segments()[0];
-    if first & 0xffc0 == 0xfe80 || address.is_multicast() || METADATA_V6.contains(&address) {
-        Reach::LinkLocal
-    } else if address.is_loopback() || address.is_unspecified() {
-        Reach::Loopback
-    // fec0::/10 was the site-local range (RFC 3879).
-    } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
-        Reach::Private
-    } else {
-        Reach::Public
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Reach::Loopback,
+        // Mapped and compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4
+        // (RFC 3056).
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => reach_v4(joined(high, low)),
+        // A network's own NAT64, of which only that network knows where the IPv4 address is.
+        [0x64, 0xff9b, 1, _, _, _, high, low] => reach_v4(joined(high, low)).min(Reach::Private),
+        // Teredo (RFC 4380): the server, and the inverted client.
+        [0x2001, 0, server_high, server_low, _, _, high, low] => {
+            reach_v4(joined(server_high, server_low)).min(reach_v4(joined(!high, !low)))
+        }
+        // Multicast and link-local, what AWS has for its own services (metadata, credentials, DNS,
+        // time), and Google's metadata service.
+        [0xff00..=0xffff | 0xfe80..=0xfebf, ..]
+        | [0xfd00, 0xec2, ..]
+        | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Reach::LinkLocal,
+        // The protocol assignments that are reached from everywhere.
+        [0x2001, 1, 0, 0, 0, 0, 0, 1..=3] | [0x2001, 3 | 0x20..=0x3f, ..] | [0x2001, 4, 0x112, ..] => {
+            Reach::Public
+        }
+        // The other assignments, and documentation.
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Reach::Private,
+        // All global unicast addresses are of this range.
+        [0x2000..=0x3fff, ..] => Reach::Public,
+        _ => Reach::Private,
     }
 }
 
-/// The IPv4 address that packets to an IPv6 address end up at: RFC 4291 (mapped, compatible), RFC
-/// 6052 and RFC 8215 (NAT64), RFC 3056 (6to4).
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let segments = address.segments();
-    let joined = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match segments {
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x64, 0xff9b, 1, _, _, _, high, low]
-        | [0x2002, high, low, ..] => Some(joined(high, low)),
-        _ => None,
-    }
+fn joined(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
 #[cfg(test)]
@@ -140,40 +145,45 @@ mod tests {
 
     #[test]
     fn each_address_reaches_as_far_as_its_registry_says() {
-        for (text, expected) in [
-            ("169.254.169.254", Reach::LinkLocal),
-            ("168.63.129.16", Reach::LinkLocal),
-            ("100.100.100.200", Reach::LinkLocal),
-            ("224.0.0.1", Reach::LinkLocal),
-            ("255.255.255.255", Reach::LinkLocal),
-            ("fe80::1", Reach::LinkLocal),
-            ("ff02::1", Reach::LinkLocal),
-            ("fd00:ec2::254", Reach::LinkLocal),
-            ("::ffff:169.254.169.254", Reach::LinkLocal),
-            ("::a9fe:a9fe", Reach::LinkLocal),
-            ("64:ff9b::a9fe:a9fe", Reach::LinkLocal),
-            ("2002:a9fe:a9fe::1", Reach::LinkLocal),
-            ("127.0.0.1", Reach::Loopback),
-            ("127.255.0.3", Reach::Loopback),
-            ("0.0.0.0", Reach::Loopback),
-            ("::1", Reach::Loopback),
-            ("::", Reach::Loopback),
-            ("::ffff:127.0.0.1", Reach::Loopback),
-            ("10.1.2.3", Reach::Private),
-            ("172.31.0.1", Reach::Private),
-            ("192.168.0.1", Reach::Private),
-            ("100.64.0.1", Reach::Private),
-            ("198.19.0.1", Reach::Private),
-            ("fd12::1", Reach::Private),
-            ("fec0::1", Reach::Private),
-            ("::ffff:10.0.0.1", Reach::Private),
-            ("172.32.0.1", Reach::Public),
-            ("100.128.0.1", Reach::Public),
-            ("140.82.121.4", Reach::Public),
-            ("2606:50c0:8000::153", Reach::Public),
-            ("64:ff9b::8c52:7904", Reach::Public),
+        for (expected, texts) in [
+            (
+                Reach::LinkLocal,
+                "169.254.169.254 168.63.129.16 100.100.100.200 224.0.0.1 255.255.255.255 \
+                 192.0.0.192 \
+                 fe80::1 ff02::1 fd00:ec2::254 fd00:ec2::23 fd00:ec2::123 fd00:ec2:ffff::1 \
+                 fd20:ce::254 ::ffff:169.254.169.254 ::ffff:0:169.254.169.254 \
+                 64:ff9b:1::a9fe:a9fe 64:ff9b:1:2::a9fe:a9fe 2001:0:102:304::5601:5601 \
+                 2001:0:a9fe:a9fe::f5ff:fffe ::a9fe:a9fe 64:ff9b::a9fe:a9fe \
+                 2002:a9fe:a9fe::1",
+            ),
+            (
+                Reach::Loopback,
+                "127.0.0.1 127.255.0.3 0.0.0.0 \
+                 ::1 :: ::ffff:127.0.0.1 ::ffff:0:127.0.0.1",
+            ),
+            (
+                Reach::Private,
+                "10.1.2.3 172.31.0.1 192.168.0.1 100.64.0.1 198.19.0.1 192.0.0.1 192.0.0.8 \
+                 192.0.0.11 192.0.0.255 192.0.2.1 192.88.99.1 198.51.100.1 203.0.113.1 \
+                 240.0.0.1 255.255.255.254 \
+                 fd12::1 fec0::1 ::ffff:10.0.0.1 ::ffff:0:10.0.0.1 \
+                 2001:0:102:304::f5ff:fffe 64:ff9b:1:2::8c52:7904 100::1 100:0:0:1::1 \
+                 2001:1::4 2001:2::1 2001:10::1 2001:1ff::1 2001:db8::1 3fff:fff::1 5f00::1 \
+                 fd20:ce::1",
+            ),
+            (
+                Reach::Public,
+                "172.32.0.1 100.128.0.1 140.82.121.4 192.0.0.9 192.0.0.10 192.0.1.1 \
+                 192.31.196.1 192.52.193.1 192.175.48.1 198.20.0.1 \
+                 2001:1::1 2001:1::3 2001:3::1 2001:4:112::1 2001:20::1 2001:3f::1 \
+                 2001:200::1 2001:0:102:304::737d:86fb 2620:4f:8000::1 3fff:1000::1 \
+                 ::ffff:0:140.82.121.4 64:ff9b:1::8c52:7904 2606:50c0:8000::153 \
+                 64:ff9b::8c52:7904",
+            ),
         ] {
-            assert_eq!(reach(text.parse().unwrap()), expected, "{text}");
+            for text in texts.split(' ') {
+                assert_eq!(reach(text.parse().unwrap()), expected, "{text}");
+            }
         }
     }
 }

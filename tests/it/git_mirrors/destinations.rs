@@ -143,11 +143,11 @@ fn a_public_server_leads_to_no_loopback() {
 #[test]
 #[ignore = "the half of a_public_server_leads_to_no_loopback that is in the network"]
 fn be_led() {
-    // An address for documentation (RFC 5737).
-    const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    // An address of AS112 (RFC 7535), which counts as public.
+    const PUBLIC: Ipv4Addr = Ipv4Addr::new(192, 175, 48, 1);
     for arguments in [
         ["link", "set", "lo", "up"].as_slice(),
-        &["addr", "add", "203.0.113.1/32", "dev", "lo"],
+        &["addr", "add", "192.175.48.1/32", "dev", "lo"],
     ] {
         assert!(Command::new("ip").args(arguments).status().unwrap().success());
     }
@@ -162,7 +162,7 @@ fn be_led() {
     layout(folder.path());
     let public = || {
         GitServer::http(root.path())
-            .tls(authority.server_at("203.0.113.1"))
+            .tls(authority.server_at("192.175.48.1"))
             .at(PUBLIC)
     };
     let inside = GitServer::http(root.path()).tls(authority.server(None)).start();

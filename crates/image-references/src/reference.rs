@@ -1,6 +1,8 @@
 //! Names of images (the grammar and the short forms of distribution's `reference` package).
 
+use core::net::Ipv6Addr;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use foreign_text::printable;
@@ -20,12 +22,15 @@ const LONGEST_REPOSITORY: usize = 255;
 /// The longest tag, in characters.
 const LONGEST_TAG: usize = 128;
 
+/// How much of a wrong text is shown, in characters.
+const LONGEST_SHOWN: usize = 300;
+
 /// An image in a registry.
 ///
 /// It is read as `registry/repository:tag@digest`, of which registry, tag and digest may be left
 /// out, and written with the registry, and with the tag `latest` where it has neither tag nor
-/// digest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// digest. Two are equal if they are written the same, however they were given.
+#[derive(Clone, Debug)]
 pub struct ImageReference {
     /// Registry and repository as they were given.
     given_name: String,
@@ -35,24 +40,32 @@ pub struct ImageReference {
     digest: Option<Digest>,
 }
 
-/// A text that is not a reference to an image.
+/// A text that is not a reference to an image, or not a part of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not an image: {reason}; write for instance registry.example.org/team/glance-source:2025.2"
-)]
-pub struct ReferenceError {
-    /// As it was given, shortened.
-    text: String,
-    /// What is wrong with it.
-    reason: String,
+pub enum ReferenceError {
+    /// It is not a reference.
+    #[error(
+        "{text:?} is not an image: {reason}; write for instance registry.example.org/team/glance-source:2025.2"
+    )]
+    Image {
+        /// As it was given, shortened.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is not a tag. It has the text as it was given, shortened.
+    #[error(
+        "{0:?} is not a tag: a tag has at most {LONGEST_TAG} letters, digits, '_', '.' and '-', and starts with neither '.' nor '-'"
+    )]
+    Tag(String),
 }
 
 impl ReferenceError {
-    /// Makes an error for a text, with what is wrong with it.
+    /// Makes an error for a text that is not an image, with what is wrong with it.
     #[must_use]
     pub fn new(text: &str, reason: impl Into<String>) -> Self {
-        Self {
-            text: printable(text, 300),
+        Self::Image {
+            text: printable(text, LONGEST_SHOWN),
             reason: reason.into(),
         }
     }
@@ -63,6 +76,9 @@ impl FromStr for ImageReference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let wrong = |reason: &str| ReferenceError::new(text, reason);
+        if is_identifier(text) {
+            return Err(wrong("64 hexadecimal digits alone name no image of a registry"));
+        }
         let (named, digest) = match text.rsplit_once('@') {
             None => (text, None),
             Some((named, digest)) => {
@@ -131,7 +147,7 @@ impl ImageReference {
     /// [`ReferenceError`] if it is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         if !is_tag(tag) {
-            return Err(ReferenceError::new(tag, "it is not a tag"));
+            return Err(ReferenceError::Tag(printable(tag, LONGEST_SHOWN)));
         }
         Ok(Self {
             tag: Some(tag.to_owned()),
@@ -205,6 +221,25 @@ impl ImageReference {
     pub fn as_given(&self) -> String {
         format!("{}{}", self.given_name, Version(self))
     }
+
+    /// What makes it the same image as another.
+    fn identity(&self) -> (&str, &str, Option<&str>, Option<&Digest>) {
+        (&self.registry, &self.repository, self.tag(), self.digest())
+    }
+}
+
+impl PartialEq for ImageReference {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for ImageReference {}
+
+impl Hash for ImageReference {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 impl fmt::Display for ImageReference {
@@ -234,19 +269,27 @@ pub fn is_docker_hub(host: &str) -> bool {
     DOCKER_HUB_ALIASES.contains(&host)
 }
 
-/// Splits a name into registry and repository. What is before the first slash is a registry if no
-/// repository looks like that.
+/// Splits a name into registry and repository (`splitDockerDomain`). What is before the first slash
+/// is a registry if no repository looks like that.
 fn split_registry(name: &str) -> (&str, &str) {
+    let is_host = |text: &str| {
+        text == "localhost" || text.contains(|c: char| matches!(c, '.' | ':') || c.is_ascii_uppercase())
+    };
     match name.split_once('/') {
-        Some((host, repository)) if host.contains(['.', ':']) || host == "localhost" => (host, repository),
+        Some((host, repository)) if is_host(host) => (host, repository),
         _ => (DOCKER_HUB, name),
     }
 }
 
+/// Whether a text is what Docker takes for an image's own identifier.
+fn is_identifier(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn is_registry(text: &str) -> bool {
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
     };
     let is_label = |label: &str| {
         !label.is_empty()
@@ -257,7 +300,12 @@ fn is_registry(text: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     let is_port = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
-    host.split('.').all(is_label) && port.is_none_or(is_port)
+    // No form of it that ends in an IPv4 address.
+    let is_ipv6 = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inner.is_some_and(|inner| !inner.contains('.') && inner.parse::<Ipv6Addr>().is_ok())
+    };
+    (is_ipv6(host) || host.split('.').all(is_label)) && port.is_none_or(is_port)
 }
 
 /// A part between slashes: letters and digits, with `.`, `_`, `__` or dashes between them.
@@ -290,10 +338,13 @@ fn is_tag(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn names_are_read_as_docker_reads_them() {
+        let hex = "1a".repeat(32);
         let digest = format!("sha256:{}", "0".repeat(64));
         for (text, whole) in [
             (
@@ -308,6 +359,15 @@ mod tests {
             ("index.docker.io/team/a", "docker.io/team/a:latest"),
             ("registry-1.docker.io/a", "docker.io/library/a:latest"),
             ("127.0.0.1:5000/a:1", "127.0.0.1:5000/a:1"),
+            ("MYHOST/a", "MYHOST/a:latest"),
+            ("LOCALDOMAIN/library/debian", "LOCALDOMAIN/library/debian:latest"),
+            ("[::1]:5000/a", "[::1]:5000/a:latest"),
+            ("[fc00:1:2:3:4:5:6:7]/team/a:1", "[fc00:1:2:3:4:5:6:7]/team/a:1"),
+            (&format!("{hex}:1"), &format!("docker.io/library/{hex}:1")),
+            (
+                &format!("docker.io/{hex}"),
+                &format!("docker.io/library/{hex}:latest"),
+            ),
         ] {
             assert_eq!(
                 text.parse::<ImageReference>().unwrap().to_string(),
@@ -344,6 +404,27 @@ mod tests {
     }
 
     #[test]
+    fn references_are_compared_by_what_they_mean() {
+        let read = |text: &str| text.parse::<ImageReference>().unwrap();
+        let all = [
+            "python:3",
+            "docker.io/library/python:3",
+            "index.docker.io/python:3",
+        ]
+        .map(read);
+        assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 1);
+        for other in [
+            "python",
+            "python:4",
+            "r.example/library/python:3",
+            "team/python:3",
+        ] {
+            assert_ne!(read(other), read("python:3"), "{other}");
+        }
+        assert_ne!(read("python:3"), read("python:3").pinned_to(&Digest::sha256(b"")));
+    }
+
+    #[test]
     fn what_is_no_name_is_refused() {
         for text in [
             "",
@@ -367,6 +448,17 @@ mod tests {
             "-r.example/a",
             "r..example/a",
             "http://r.example/a",
+            "a/B",
+            "foo_Bar/a",
+            "fc00::1:5000/a",
+            "[fc00::1]",
+            "[fc00::1]:5000",
+            "[fc00::1]:/a",
+            "[fc00::1/a",
+            "[]/a",
+            "[fe80::1%eth0]:5000/a",
+            "[2001:db8:3:4::192.0.2.33]:5000/a",
+            &"1a".repeat(32),
         ] {
             assert!(text.parse::<ImageReference>().is_err(), "{text}");
         }
@@ -374,7 +466,9 @@ mod tests {
         assert!(long.parse::<ImageReference>().is_err());
         let image = "r.example/a".parse::<ImageReference>().unwrap();
         for tag in ["", "a/b", "..", "a?x=1", &"a".repeat(129)] {
-            assert!(image.with_tag(tag).is_err(), "{tag}");
+            let error = image.with_tag(tag).unwrap_err().to_string();
+            assert!(error.contains("is not a tag"), "{error}");
+            assert!(!error.contains("not an image"), "{error}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use bstr::ByteSlice;
 use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
 
 use super::raw_commit::{RawCommit, first_line, is_space, skip_blank_lines, title};
 
@@ -97,15 +96,15 @@ fn in_quotes(name: &[u8]) -> Vec<u8> {
 fn date(dates: &[u8]) -> String {
     let mut fields = dates.fields().filter_map(|field| field.to_str().ok());
     let seconds = fields.next().and_then(|seconds| seconds.parse::<i64>().ok());
+    // Git takes any zone below the largest number, even one of several days.
     let zone = fields
         .next()
         .and_then(|zone| zone.parse::<i32>().ok())
+        .filter(|zone| seconds.is_some() && zone.checked_abs().is_some_and(|zone| zone < i32::MAX))
         .unwrap_or(0);
-    let minutes = (zone.abs() / 100 * 60 + zone.abs() % 100) * zone.signum();
-    let time = Timestamp::from_second(seconds.unwrap_or(0)).unwrap_or_default();
-    let offset = Offset::from_seconds(minutes.saturating_mul(60)).unwrap_or(Offset::UTC);
-    let local = time.to_zoned(TimeZone::fixed(offset));
-    let zone = if seconds.is_some() { zone } else { 0 };
+    let minutes = i64::from(zone / 100 * 60 + zone % 100);
+    let local = seconds.unwrap_or(0).saturating_add(60 * minutes);
+    let local = Timestamp::from_second(local).unwrap_or_default();
     format!("{} {zone:+05}", local.strftime("%a, %-d %b %Y %H:%M:%S"))
 }
 
@@ -214,6 +213,30 @@ fn wrap(out: &mut Vec<u8>, text: &[u8], column: usize) {
                 reached += 1;
                 at += 1;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_git() {
+        for (dates, written) in [
+            ("1700000000 +0530", "Wed, 15 Nov 2023 03:43:20 +0530"),
+            ("1700000000 -0330", "Tue, 14 Nov 2023 18:43:20 -0330"),
+            ("1700000000 +2630", "Thu, 16 Nov 2023 00:43:20 +2630"),
+            ("1700000000 -9999", "Fri, 10 Nov 2023 17:34:20 -9999"),
+            ("1700000000 +12345", "Mon, 20 Nov 2023 01:58:20 +12345"),
+            ("1700000000 +2147483647", "Tue, 14 Nov 2023 22:13:20 +0000"),
+            ("1700000000 -2147483648", "Tue, 14 Nov 2023 22:13:20 +0000"),
+            ("1700000000 +99999999999", "Tue, 14 Nov 2023 22:13:20 +0000"),
+            ("9223372036854775807 +9959", "Thu, 1 Jan 1970 00:00:00 +9959"),
+            ("then +0100", "Thu, 1 Jan 1970 00:00:00 +0000"),
+            ("", "Thu, 1 Jan 1970 00:00:00 +0000"),
+        ] {
+            assert_eq!(date(dates.as_bytes()), written, "{dates}");
         }
     }
 }

@@ -56,7 +56,7 @@ impl FromStr for PatchSetName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (namespace, name) = text.split_once('/').ok_or(NameError)?;
-        Ok(Self::new(namespace, name))
+        Self::validate(namespace, name).map_err(|_| NameError)
     }
 }
 
@@ -107,7 +107,9 @@ pub(super) mod tests {
     fn a_name_is_read_as_it_is_written() {
         let name = PatchSetName::new("ours", "glance-2025.2");
         assert_eq!(name.to_string().parse(), Ok(name));
-        assert_eq!("ours".parse::<PatchSetName>(), Err(NameError));
+        for wrong in ["ours", "/", "a/", "/a", "a/b/c", "Ours/a", "ours/a\u{1b}[2J"] {
+            assert_eq!(wrong.parse::<PatchSetName>(), Err(NameError), "{wrong}");
+        }
     }
 
     #[test]

@@ -205,6 +205,7 @@ mod tests {
             "",
             "Patchset: in/the subject\n\nand a text",
             "Merge branch 'x'\n\nPatchsets: a/b c\n",
+            "x\n\nPatchset: a/b/c d\n",
         ] {
             assert_eq!(parse_trailers(other), Trailers::default(), "{other}");
         }

@@ -198,7 +198,8 @@ impl Snapshot {
         self.files().read_dir(path, suffix, limits)
     }
 
-    /// Reads the files below a folder whose names have one of the endings.
+    /// Reads the files below a folder whose names have one of the endings, and gives each to a
+    /// function.
     ///
     /// # Errors
     ///
@@ -208,8 +209,9 @@ impl Snapshot {
         path: &str,
         endings: &[&str],
         limits: &FileLimits,
-    ) -> Result<Vec<SourceFile>, Error> {
-        self.files().read_below(path, endings, limits)
+        take: &mut dyn FnMut(SourceFile) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.files().read_below(path, endings, limits, take)
     }
 
     /// Makes a commit on top of this one.

@@ -112,22 +112,24 @@ impl<'a> Tree<'a> {
         Ok(files)
     }
 
-    /// Reads the files below a folder whose names have one of the endings, sorted by path as bytes;
-    /// their names are the paths from the root.
+    /// Reads the files below a folder whose names have one of the endings, one after another, and
+    /// gives each to a function, in no particular order; their names are the paths from the root.
     ///
     /// Symbolic links, submodules and files above `limits.file` are passed over.
     ///
     /// # Errors
     ///
-    /// As for [`folder`](Self::folder) and [`read_file`](Self::read_file).
+    /// As for [`folder`](Self::folder) and [`read_file`](Self::read_file), and those of the function,
+    /// which end it.
     pub fn read_below(
         &self,
         path: &str,
         endings: &[&str],
         limits: &FileLimits,
-    ) -> Result<Vec<SourceFile>, Error> {
-        let mut files = Vec::new();
-        let (mut left, mut folders_left, mut entries_left) = (limits.total, limits.count, MOST_ENTRIES);
+        take: &mut dyn FnMut(SourceFile) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (mut bytes_left, mut files_left) = (limits.total, limits.count);
+        let (mut folders_left, mut entries_left) = (limits.count, MOST_ENTRIES);
         let mut queue = vec![(plain_path(path)?, self.folder(path)?)];
         while let Some((folder, tree)) = queue.pop() {
             folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
@@ -160,19 +162,17 @@ impl<'a> Tree<'a> {
                 if size > limits.file {
                     continue;
                 }
-                if files.len() >= limits.count || size > left {
-                    return Err(Error::TooLarge {
-                        what: format!("what is read below {path}"),
-                        limit: format!("{} files and {}", limits.count, bytes(limits.total)),
-                    });
-                }
-                left -= size;
+                let too_large = || Error::TooLarge {
+                    what: format!("what is read below {path}"),
+                    limit: format!("{} files and {}", limits.count, bytes(limits.total)),
+                };
+                files_left = files_left.checked_sub(1).ok_or_else(too_large)?;
+                bytes_left = bytes_left.checked_sub(size).ok_or_else(too_large)?;
                 let content = self.content(entry.id, &shown, limits.file)?;
-                files.push(SourceFile { name: shown, content });
+                take(SourceFile { name: shown, content })?;
             }
         }
-        files.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Ok(files)
+        Ok(())
     }
 
     /// Walks to a path in its plain form; `None` where nothing is there, and for the root.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use forges::GitPurpose;
 use git_mirrors::{
-    BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, Upstream,
+    BranchUpdate, Error, FileChange, FileLimits, Freshness, Mirrors, NewCommit, RefSpec, SourceFile, Upstream,
 };
 use gitops_markers::{DeliveredImage, PatchSetName};
 use image_references::ImageReference;
@@ -42,6 +42,9 @@ const LIMITS: FileLimits = FileLimits {
     total: 256 << 20,
     count: 20_000,
 };
+
+/// How many bytes of files with markers are kept of a branch: only these stay in memory.
+const MOST_MARKED: usize = 16 << 20;
 
 /// How often to try a push that loses races.
 const TRIES: u32 = 8;
@@ -529,21 +532,31 @@ impl Branches<'_> {
             .mirrors
             .fetch(self.upstream, want, self.freshness, self.deadline)?;
         let name = snapshot.revision().name().unwrap_or_default().to_owned();
-        let (mut files, mut limits) = (Vec::new(), LIMITS);
+        let (mut files, mut limits, mut marked_left) = (Vec::new(), LIMITS, MOST_MARKED);
         for path in &outermost_folders(self.paths) {
-            let found = match snapshot.read_below(path, &ENDINGS, &limits) {
-                // The branch is older than the folder.
-                Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => continue,
-                found => found?,
+            let within = limits;
+            let mut take = |file: SourceFile| {
+                limits.total = limits.total.saturating_sub(file.content.len() as u64);
+                limits.count = limits.count.saturating_sub(1);
+                if gitops_markers::may_have_markers(&file.content) {
+                    marked_left =
+                        marked_left
+                            .checked_sub(file.content.len())
+                            .ok_or_else(|| Error::TooLarge {
+                                what: "the files with markers together".to_owned(),
+                                limit: format!("{} MiB", MOST_MARKED >> 20),
+                            })?;
+                    files.push((file.name, file.content));
+                }
+                Ok(())
             };
-            let bytes: usize = found.iter().map(|file| file.content.len()).sum();
-            limits.total = limits.total.saturating_sub(bytes as u64);
-            limits.count = limits.count.saturating_sub(found.len());
-            let marked = found
-                .into_iter()
-                .filter(|file| gitops_markers::may_have_markers(&file.content));
-            files.extend(marked.map(|file| (file.name, file.content)));
+            match snapshot.read_below(path, &ENDINGS, &within, &mut take) {
+                // The branch is older than the folder.
+                Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => {}
+                read => read?,
+            }
         }
+        files.sort();
         let (message, parent) = snapshot.message_and_parent()?;
         let at = ReadBranch {
             commit: snapshot.commit().to_string(),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use git_mirrors::{
     BranchUpdate, Class, CommitAt, Error, ExpectedBranch, FileChange, FileLimits, Freshness, Identity,
-    MadeCommit, Mirrors, NewCommit, RefSpec, Signer, Snapshot, Upstream,
+    MadeCommit, Mirrors, NewCommit, RefSpec, Signer, Snapshot, SourceFile, Upstream,
 };
 use jiff::Timestamp;
 use upstream_history::Commit;
@@ -508,10 +508,16 @@ fn a_folder_is_read_to_its_depth() {
     let cache = tempfile::tempdir().unwrap();
     let snapshot = head(&mirrors(cache.path()), &anonymous(&server.url("gitops")));
     let names = |path: &str| {
-        let files = snapshot
-            .read_below(path, &[".yaml", ".yml"], &FileLimits::default())
+        let mut names = Vec::new();
+        let mut take = |file: SourceFile| {
+            names.push(file.name);
+            Ok(())
+        };
+        snapshot
+            .read_below(path, &[".yaml", ".yml"], &FileLimits::default(), &mut take)
             .unwrap();
-        files.into_iter().map(|file| file.name).collect::<Vec<_>>()
+        names.sort();
+        names
     };
     assert_eq!(names(""), ["apps/a.yaml", "apps/deep/b.yaml", "apps/run.yaml"]);
     assert_eq!(names("apps/deep"), ["apps/deep/b.yaml"]);
@@ -519,8 +525,20 @@ fn a_folder_is_read_to_its_depth() {
         count: 2,
         ..FileLimits::default()
     };
-    let error = snapshot.read_below("", &[".yaml"], &few).unwrap_err();
+    let error = snapshot
+        .read_below("", &[".yaml"], &few, &mut |_| Ok(()))
+        .unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    let mut refuse = |_| {
+        Err(Error::TooLarge {
+            what: "what the caller keeps".to_owned(),
+            limit: "nothing".to_owned(),
+        })
+    };
+    let error = snapshot
+        .read_below("", &[".yaml"], &FileLimits::default(), &mut refuse)
+        .unwrap_err();
+    assert!(error.to_string().contains("what the caller keeps"), "{error}");
 }
 
 #[test]

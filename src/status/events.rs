@@ -6,6 +6,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use patchset_api::reason::Reason;
 
+use super::limit::within_limit;
 use super::{Error, FIELD_MANAGER};
 
 /// What an event says.
@@ -38,7 +39,7 @@ const LONGEST_NOTE: usize = 1024;
 ///
 /// # Errors
 ///
-/// Where the API server refuses or cannot be reached.
+/// Where the API server refuses, cannot be reached, or takes too long.
 pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -> Result<(), Error> {
     let reporter = Reporter {
         controller: FIELD_MANAGER.to_owned(),
@@ -51,10 +52,7 @@ pub async fn publish(client: &Client, regarding: &ObjectReference, note: Note) -
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    Recorder::new(client.clone(), reporter)
-        .publish(&event, regarding)
-        .await?;
-    Ok(())
+    within_limit(Recorder::new(client.clone(), reporter).publish(&event, regarding)).await
 }
 
 /// The pod that the controller runs in.

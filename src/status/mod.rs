@@ -1,10 +1,11 @@
-//! The one writer of status.
+//! The writer of the status of objects that can be read, and of events.
 //!
 //! Status is written whole, by server-side apply under one field manager, only if it differs from
 //! the stored one, and only while what it follows from is still stored.
 
 pub mod events;
 mod fair_queue;
+pub mod limit;
 pub mod notify;
 pub mod writer;
 

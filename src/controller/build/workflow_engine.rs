@@ -334,10 +334,8 @@ impl<'a> WorkflowEngine<'a> {
         let conclusion = match &run.state {
             RunState::Completed(conclusion) => conclusion,
             state => {
-                let timeout = self.task.build.timeout().map_err(|error| {
-                    let message = format!("build.timeout: {error}");
-                    Failure::stalled(Step::Build, reason::INVALID_SPEC, message)
-                })?;
+                let longest = self.task.turn.context.options.max_build_timeout;
+                let timeout = timeout(self.task.build, longest)?;
                 let Time(begun) = attempt.started_at;
                 let since = Timestamp::now().duration_since(run.started.unwrap_or(begun));
                 if Duration::try_from(since).is_ok_and(|since| since > timeout) {

@@ -15,12 +15,12 @@ use super::kind::Reconciled;
 use super::news::note_of_change;
 use super::{Context, annotations};
 use crate::controller::Error;
-use crate::controller::state::api_server::API_TIMEOUT;
 use crate::controller::state::locking::lock;
 use crate::controller::state::memory::{Memory, SeenStatus};
 use crate::plan::Outcome;
 use crate::plan::lifecycle::{AskedFor, Next, Observed};
 use crate::status::events::{self, Note};
+use crate::status::limit::API_TIMEOUT;
 use crate::status::notify::EventContext;
 use crate::status::writer::{self, Written};
 

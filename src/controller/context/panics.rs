@@ -49,6 +49,7 @@ mod tests {
         };
         let failure = caught(work).await.map_err(Failure::from).unwrap_err();
         assert_eq!(failure.reason, reason::INTERNAL_ERROR);
+        assert!(!failure.message.contains("s3cr3t"));
         assert_eq!(caught(async { 1 }).await, Ok(1));
     }
 
@@ -57,5 +58,6 @@ mod tests {
         let work = tokio::task::spawn_blocking(|| panic!("s3cr3t"));
         let failure = crate::controller::context::failures::task_failure(&work.await.unwrap_err());
         assert_eq!(failure.reason, reason::INTERNAL_ERROR);
+        assert!(!failure.message.contains("s3cr3t"));
     }
 }

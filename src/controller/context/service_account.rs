@@ -10,9 +10,9 @@ use patchset_api::{PatchSet, reason};
 use serde::de::DeserializeOwned;
 
 use super::options::ControllerOptions;
-use crate::controller::state::api_server::within_limit;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
+use crate::status::limit::within_limit;
 
 /// The header that makes the API server treat a request as another user's. The groups of a service
 /// account follow from its name.

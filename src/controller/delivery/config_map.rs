@@ -16,10 +16,10 @@ use super::newest_image::may_be_written;
 use crate::controller::context::service_account::RequestIdentity;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::image_references::image_reference;
-use crate::controller::state::api_server::within_limit;
 use crate::controller::state::deliveries::NotDelivered;
 use crate::plan::delivery::{config_map_data, key_prefix};
 use crate::plan::{Failure, Step};
+use crate::status::limit::within_limit;
 
 /// The label that makes Flux's controllers react at once to changes of a ConfigMap.
 const WATCH: (&str, &str) = ("reconcile.fluxcd.io/watch", "Enabled");

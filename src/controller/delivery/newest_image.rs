@@ -7,9 +7,9 @@ use patchset_api::delivery::Delivery;
 use patchset_api::{PatchSet, Recorded, reason};
 
 use crate::controller::context::Context;
-use crate::controller::state::api_server::within_limit;
 use crate::plan::delivery::{APPROVED, may_be_in_place};
 use crate::plan::{Failure, Step};
+use crate::status::limit::within_limit;
 
 /// Reads the PatchSet again from the API server, because a watch lags, and says whether this image
 /// may still be written, and the spec still asks for its delivery in this way.

@@ -26,10 +26,10 @@ use crate::clouds::{self, CloudIdentity, CloudRegistry, LoginSecret, RegistryLog
 use crate::controller::context::failures::forge_failure;
 use crate::controller::context::service_account::service_account;
 use crate::controller::context::{Budget, Context};
-use crate::controller::state::api_server::within_limit;
 use crate::controller::state::registry_logins::LoginKey;
 use crate::plan::{Failure, Step};
 use crate::status::Error;
+use crate::status::limit::within_limit;
 
 /// How long a token of a service account is valid, in seconds: the shortest that the API server
 /// gives. It is used at once.

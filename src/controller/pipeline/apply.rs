@@ -1,6 +1,6 @@
 //! Applies the series to the upstream's tree and to the candidates'.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use git_apply_engine::{Options, PatchInput, Sequence, Series};
 use git_mirrors::Resolved;
@@ -15,6 +15,7 @@ use crate::controller::context::turn::Turn;
 use crate::controller::inputs::patches;
 use crate::controller::inputs::series_progress::SeriesProgress;
 use crate::controller::inputs::upstreams::blocking;
+use crate::controller::state::locking::lock;
 use crate::controller::state::slots;
 use crate::plan::patch_set::{ApplyResult, Sources, all_allow_ready};
 use crate::plan::report::{self, shown_name};
@@ -137,7 +138,7 @@ impl AppliedSeries {
     async fn check(&self, turn: &Turn<'_, PatchSet>) -> Result<ApplyResult, Failure> {
         let series = self.applied_to_upstream(turn).await?;
         let tree = {
-            let series = series.lock().unwrap_or_else(PoisonError::into_inner);
+            let series = lock(&series);
             series.tree()
         };
         let patches = self.patches(turn).await?;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use foreign_text::printable_lines;
 use futures::StreamExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
 };
@@ -28,9 +27,10 @@ use serde_json::{Value, json};
 use crate::controller::context::kind::Reconciled;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, annotations};
-use crate::controller::state::api_server::{Guarded, find, within_limit};
+use crate::controller::state::api_server::{Guarded, controller_of, find};
 use crate::controller::state::repositories::{AppliedObject, MadeKind};
 use crate::plan::{Failure, Step};
+use crate::status::limit::within_limit;
 
 /// The field manager under which objects are applied: apart from that of statuses, so that what a
 /// template leaves out belongs to whoever sets it.
@@ -117,8 +117,7 @@ pub enum NotApplied {
 
 /// Who owns an object, by its metadata.
 pub fn ownership(repository: &PatchRepository, object: &impl ResourceExt) -> Ownership {
-    let owners = object.owner_references();
-    match owners.iter().find(|owner| owner.controller == Some(true)) {
+    match controller_of(object) {
         Some(owner) if repository.metadata.uid.as_ref() == Some(&owner.uid) => Ownership::Own,
         Some(owner) => Ownership::Others(format!("{} {}", owner.kind, owner.name)),
         None if object.labels().get(REPOSITORY_LABEL) == repository.metadata.name.as_ref() => Ownership::Own,
@@ -141,15 +140,12 @@ pub fn children<K: Made>(turn: &Turn<'_, PatchRepository>) -> Vec<Arc<Guarded<K>
 /// Whether an object has the labels and the owner that it should have.
 pub fn is_marked<K: Made>(desired: &K, child: &impl ResourceExt) -> bool {
     let mut labels = desired.labels().iter();
-    controller_of(desired.meta()) == controller_of(child.meta())
+    controller_uid(desired) == controller_uid(child)
         && labels.all(|(name, value)| child.labels().get(name) == Some(value))
 }
 
-/// The uid of an object's controller.
-fn controller_of(meta: &ObjectMeta) -> Option<&str> {
-    let mut owners = meta.owner_references.iter().flatten();
-    let controller = owners.find(|owner| owner.controller == Some(true));
-    controller.map(|owner| owner.uid.as_str())
+fn controller_uid(object: &impl ResourceExt) -> Option<&str> {
+    controller_of(object).map(|owner| owner.uid.as_str())
 }
 
 /// Whether an object is as it should be, as far as the watch shows it.

@@ -11,11 +11,12 @@ use patchset_api::{ConstraintOverride, reason};
 use upper_constraints::digest;
 
 use crate::controller::context::Context;
-use crate::controller::state::api_server::within_limit;
+use crate::controller::state::api_server::controller_of;
 use crate::controller::state::referents::Referents;
 use crate::plan::constraint_override::current_merged_file;
 use crate::plan::{Failure, Step};
 use crate::status::FIELD_MANAGER;
+use crate::status::limit::within_limit;
 
 /// What the ConfigMap's name appends to the resource's.
 const SUFFIX: &str = "-constraints";
@@ -41,7 +42,7 @@ pub async fn is_in_place(
     let Some(map) = context.referents.config_map_metadata(&key) else {
         return Ok(false);
     };
-    if !is_owned(&map.metadata, owner) {
+    if !is_owned(map.as_ref(), owner) {
         return Ok(false);
     }
     let data = context.referents.config_map(&key).await?;
@@ -54,7 +55,7 @@ pub async fn is_in_place(
 pub fn kept_text(referents: &Referents, owner: &ConstraintOverride) -> Option<String> {
     let file = current_merged_file(owner.status.as_ref()?)?;
     let key = ObjectKey::new(owner.namespace()?, &file.name);
-    if !is_owned(&referents.config_map_metadata(&key)?.metadata, owner) {
+    if !is_owned(referents.config_map_metadata(&key)?.as_ref(), owner) {
         return None;
     }
     let data = referents.kept_config_map(&key)?;
@@ -91,7 +92,8 @@ pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) ->
     let existing = within_limit(api.get_metadata_opt(&name))
         .await
         .map_err(|error| failed(&error))?;
-    if existing.is_some_and(|existing| !is_owned(&existing.metadata, owner)) {
+    let uid = existing.as_ref().and_then(ResourceExt::uid);
+    if existing.is_some_and(|existing| !is_owned(&existing, owner)) {
         return Err(Failure::stalled(
             Step::Constraints,
             reason::NAME_TAKEN,
@@ -103,6 +105,8 @@ pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) ->
     let map = ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.clone()),
+            // Never overwrites another object of this name.
+            uid: uid.clone(),
             labels: Some(BTreeMap::from([(
                 "app.kubernetes.io/managed-by".to_owned(),
                 FIELD_MANAGER.to_owned(),
@@ -113,17 +117,17 @@ pub async fn write(context: &Context, owner: &ConstraintOverride, text: &str) ->
         data: Some(BTreeMap::from([(KEY.to_owned(), text.to_owned())])),
         ..ConfigMap::default()
     };
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let parameters = PatchParams {
+        // What somebody made a moment ago is not taken over.
+        force: uid.is_some(),
+        ..PatchParams::apply(FIELD_MANAGER)
+    };
     within_limit(api.patch(&name, &parameters, &Patch::Apply(&map)))
         .await
         .map(drop)
         .map_err(|error| failed(&error))
 }
 
-fn is_owned(map: &ObjectMeta, owner: &ConstraintOverride) -> bool {
-    let uid = owner.uid();
-    map.owner_references
-        .iter()
-        .flatten()
-        .any(|reference| reference.controller == Some(true) && Some(&reference.uid) == uid.as_ref())
+fn is_owned(map: &impl ResourceExt, owner: &ConstraintOverride) -> bool {
+    controller_of(map).is_some_and(|controller| Some(&controller.uid) == owner.metadata.uid.as_ref())
 }

@@ -285,7 +285,8 @@ async fn needs_no_delivery(turn: &Turn<'_, PatchSet>) -> bool {
     }
 }
 
-/// Whether no build is left to do: none is asked for, patches do not apply, or the image exists.
+/// Whether no build is left to do: none is asked for, patches do not apply, only the source is
+/// published, or the image exists.
 fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
     let Some(build) = &object.spec.build else {
         return true;
@@ -294,8 +295,11 @@ fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
     !all_allow_ready(&status.patches, object.spec.merged_patches)
         // While a library or the constraints are not ready, status.build is the previous build.
         || (is_planned(status)
-            && planned.zip(image).is_some_and(|(planned, image)| {
-                image_is_current(status, planned) && is_complete(build, planned, image)
+            && planned.is_some_and(|planned| {
+                planned.target.is_none()
+                    || image.is_some_and(|image| {
+                        image_is_current(status, planned) && is_complete(build, planned, image)
+                    })
             }))
 }
 

@@ -21,7 +21,7 @@ use super::repository_source::{DesiredRepository, ResolvedRepository, check_shar
 use super::repository_summary::{self, AskedObjects};
 use crate::controller::context::annotations;
 use crate::controller::context::turn::Turn;
-use crate::controller::state::api_server::Guarded;
+use crate::controller::state::api_server::{Guarded, controller_of};
 use crate::controller::state::repositories::{AppliedObject, MadeKind, MadeObject, MadeObjects};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::lifecycle::has_results_of;
@@ -93,10 +93,8 @@ fn is_at(child: &impl ResourceExt, applied: &AppliedObject) -> bool {
 /// Whether an object's label names the `PatchRepository`, and its owner is the one that it should
 /// have.
 fn has_owner(repository: &PatchRepository, child: &impl ResourceExt) -> bool {
-    let owners = child.owner_references();
-    let is_owned = owners.iter().any(|owner| owner.controller == Some(true));
     child.labels().get(REPOSITORY_LABEL) == repository.metadata.name.as_ref()
-        && is_owned == repository.spec.prune
+        && controller_of(child).is_some() == repository.spec.prune
 }
 
 /// Reads the folders, and does what they ask for. Requests that the API server did not get are
@@ -319,7 +317,12 @@ impl Making<'_> {
             if self.objects.contains_key(&key) {
                 continue;
             }
-            let (component, release) = child.0.as_ref().map(K::made_for).unwrap_or_default();
+            let Ok(readable) = &child.0 else {
+                kept.entry("it cannot be read").or_default().insert(key.1.clone());
+                self.kept.insert(key);
+                continue;
+            };
+            let (component, release) = readable.made_for();
             if let Some(why) = why_kept(&component, &release, &key.1) {
                 if !self.turn.object.spec.prune
                     && let Err(failure) = disown(self.turn, child.as_ref()).await

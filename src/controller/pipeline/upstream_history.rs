@@ -4,7 +4,7 @@
 //! The ref's history is searched for that, and only if there is such a patch. An unreadable
 //! history keeps no verdict from being reported.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use foreign_text::printable;
@@ -18,6 +18,7 @@ use upstream_history::{Bounds, date_written, is_looked_for};
 use super::resolve::ResolvedInputs;
 use crate::controller::context::turn::Turn;
 use crate::controller::inputs::upstreams::blocking;
+use crate::controller::state::locking::lock;
 use crate::plan::history_search::{AppliedPatches, FullIds, HistorySearch};
 use crate::plan::report::{self, shown_name};
 use crate::plan::upstream_history::{
@@ -100,7 +101,7 @@ pub async fn search(
     onto: SeriesToSearch<'_>,
 ) -> SearchedSeries {
     let patches = {
-        let series = onto.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = lock(&onto.series);
         report::patches(series.patches())
     };
     let searched = onto.searched;
@@ -165,7 +166,7 @@ struct OwnedSearch {
 impl OwnedSearch {
     fn run(&self, mirrors: &Mirrors) -> Result<SearchedSeries, git_mirrors::Error> {
         let mut reports = {
-            let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+            let series = lock(&self.series);
             series.patches().to_vec()
         };
         let since = since(self.searched, &self.patches, &reports, &self.last_applied);

@@ -22,9 +22,9 @@ use tokio::time::MissedTickBehavior;
 use crate::actions::{Error, RequestId, RunId};
 use crate::controller::build::workflow_engine::LISTED_WITHIN;
 use crate::controller::context::Context;
-use crate::controller::state::api_server::within_limit;
 use crate::controller::state::workflows::FollowedRun;
 use crate::status::events::{self, Note};
+use crate::status::limit::within_limit;
 
 /// How often to look for runs that nothing follows any more.
 const LOOK: Duration = Duration::from_secs(2);

@@ -26,7 +26,7 @@ use crate::controller::context::kind::{Reconciled, Schedule};
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, Occasion, annotations, panics};
 use crate::controller::pipeline::Pipeline;
-use crate::controller::state::api_server::{Guarded, find};
+use crate::controller::state::api_server::{Guarded, controller_of, find};
 use crate::controller::state::dependents::Dependency;
 use crate::controller::state::nudges::Nudge;
 use crate::controller::state::referents::WatchScope;
@@ -196,9 +196,7 @@ fn called<K: Pipeline>(
 
 /// The `PatchRepository` that an object is made for, by its owner, or else by its label.
 fn repository_of(object: &impl ResourceExt) -> Option<ObjectKey> {
-    let mut owners = object.owner_references().iter();
-    let owner = owners.find(|owner| owner.controller == Some(true) && owner.kind == PatchRepository::KIND);
-    let name = match owner {
+    let name = match controller_of(object).filter(|owner| owner.kind == PatchRepository::KIND) {
         Some(owner) => &owner.name,
         None => object.labels().get(REPOSITORY_LABEL)?,
     };
@@ -450,7 +448,7 @@ impl<K: Pipeline> KindRuntime<K> {
         let delay = backoff::jitter(
             wait_before_next(next, interval, in_a_row)?,
             spread,
-            random_fraction(),
+            rand::random(),
         );
         Some(match next {
             // Any sooner, the look that served this time would serve again.
@@ -535,11 +533,4 @@ fn is_out_of_date<S, D>(outcome: &Outcome<S, D>, failures: impl Fn(&D) -> Vec<&F
         Outcome::Done(_, done) => failures(done),
     };
     failures.iter().any(|failure| failure.retry == Retry::Anew)
-}
-
-/// A number from 0 to 1 that differs between objects and moments; nothing depends on its quality.
-fn random_fraction() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0_u8) >> 32;
-    f64::from(u32::try_from(bits).unwrap_or_default()) / f64::from(u32::MAX)
 }

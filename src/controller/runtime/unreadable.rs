@@ -14,10 +14,10 @@ use serde_json::json;
 
 use crate::controller::context::Context;
 use crate::controller::context::kind::Reconciled;
-use crate::controller::state::api_server::within_limit;
 use crate::plan::conditions::Conditions;
 use crate::status::FIELD_MANAGER;
 use crate::status::events::{self, Note};
+use crate::status::limit::within_limit;
 
 /// The most characters of a parser's error that are reported.
 const LONGEST_ERROR: usize = 300;

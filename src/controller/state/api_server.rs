@@ -1,18 +1,13 @@
-//! How long the API server is waited for, and what its watches give.
-
-use std::future::Future;
-use std::time::Duration;
+//! What the watches of the API server give.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use kube::Resource;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 use patchset_api::referent::ObjectKey;
-
-/// How long the API server may take for one request of ours.
-pub const API_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An object as it is watched: one that cannot be read does not stop the others.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -25,12 +20,8 @@ where
     store.get(&ObjectRef::new(&key.name).within(&key.namespace))
 }
 
-/// Makes one request to the API server, within the time allowed for one.
-pub async fn within_limit<T>(
-    request: impl Future<Output = kube::Result<T>> + Send,
-) -> Result<T, crate::status::Error> {
-    match tokio::time::timeout(API_TIMEOUT, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(crate::status::Error::TimedOut),
-    }
+/// The owner that controls an object.
+pub fn controller_of(object: &impl ResourceExt) -> Option<&OwnerReference> {
+    let mut owners = object.owner_references().iter();
+    owners.find(|owner| owner.controller == Some(true))
 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use patchset_api::referent::ObjectKey;
 
+/// How long the watch may take to show a build that began.
+pub const BEGINS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a waiting build keeps its place in the queue without asking again: some polls of a
 /// queued build.
 const KEPT: Duration = Duration::from_secs(180);

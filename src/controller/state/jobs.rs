@@ -1,6 +1,6 @@
 //! The Jobs that build and test images: watched, started, cancelled, and asked for their outcome.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::{GROUP, InputsDigest, PatchSet, Recorded, reason};
 use serde_json::Value;
 
-use super::api_server::{API_TIMEOUT, Guarded, find, within_limit};
+use super::api_server::{Guarded, controller_of, find};
 use super::build_log::tail;
-use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
+use super::build_places::{BEGINS_WITHIN, BuildLimits, BuildQueue, Queued, UnderWay};
 use super::job_status::{JobEnd, JobPurpose, JobToExplain, explain_failure, explain_waiting, job_end};
 use super::locking::lock;
 use super::referents::{ReferentChanges, WatchScope};
@@ -30,6 +30,7 @@ use crate::build_request::{INPUTS_ANNOTATION, MANAGED_BY, TARGET_ANNOTATION, TES
 use crate::plan::Failure;
 use crate::plan::attempt::AttemptState;
 use crate::status::FIELD_MANAGER;
+use crate::status::limit::{API_TIMEOUT, within_limit};
 
 /// How often a Job that waits for its place asks for it again. It is woken when its turn comes.
 pub const ASK_FOR_PLACE_AGAIN: Duration = Duration::from_secs(60);
@@ -78,8 +79,8 @@ struct JobPlaces {
 /// What the watch of Jobs does not show.
 #[derive(Default)]
 struct Taken {
-    /// Jobs that were started and that the watch has not shown yet.
-    started: HashSet<ObjectKey>,
+    /// Jobs that were started and that the watch has not shown yet; since when.
+    started: HashMap<ObjectKey, Instant>,
     queue: BuildQueue,
 }
 
@@ -174,7 +175,7 @@ impl BuildJobs {
         let under_way = self.places.under_way(&mut taken);
         let limits = self.places.limits;
         taken.queue.ask(patch_set, &under_way, limits, Instant::now())?;
-        taken.started.insert(job.clone());
+        taken.started.insert(job.clone(), Instant::now());
         Ok(())
     }
 
@@ -404,7 +405,9 @@ impl JobPlaces {
     /// How many builds are under way: only Jobs of live `PatchSet`s count, whoever else gives a Job
     /// our labels.
     fn under_way(&self, taken: &mut Taken) -> UnderWay {
-        taken.started.retain(|job| find(&self.jobs, job).is_none());
+        taken
+            .started
+            .retain(|job, since| since.elapsed() < BEGINS_WITHIN && find(&self.jobs, job).is_none());
         taken.queue.retain(|waiting| {
             find(&self.patch_sets, waiting).is_some_and(|patch_set| {
                 patch_set.meta().deletion_timestamp.is_none()
@@ -419,7 +422,7 @@ impl JobPlaces {
             .filter(|job| job_end(job).is_none() && self.is_of_living(job))
             .map(|job| job.namespace().unwrap_or_default());
         shown
-            .chain(taken.started.iter().map(|job| job.namespace.clone()))
+            .chain(taken.started.keys().map(|job| job.namespace.clone()))
             .collect()
     }
 
@@ -434,9 +437,8 @@ impl JobPlaces {
 
 /// The `PatchSet` that a Job builds or tests for.
 fn owner(job: &Job) -> Option<&OwnerReference> {
-    job.owner_references().iter().find(|owner| {
-        owner.controller == Some(true)
-            && owner.kind == PatchSet::kind(&())
+    controller_of(job).filter(|owner| {
+        owner.kind == PatchSet::kind(&())
             && owner
                 .api_version
                 .split_once('/')

@@ -9,10 +9,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api_server::{find, within_limit};
+use super::api_server::find;
 use super::contents::{Contents, ObjectData};
 use crate::ops::health::{Health, Presence, WatchHealth};
 use crate::plan::{Failure, Step};
+use crate::status::limit::within_limit;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};

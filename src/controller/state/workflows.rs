@@ -14,13 +14,10 @@ use patchset_api::build::{Attempt, Engine};
 use patchset_api::referent::ObjectKey;
 
 use super::api_server::{Guarded, find};
-use super::build_places::{BuildLimits, BuildQueue, Queued, UnderWay};
+use super::build_places::{BEGINS_WITHIN, BuildLimits, BuildQueue, Queued, UnderWay};
 use super::locking::lock;
 use super::recent::{ClientCache, Recent};
 use crate::actions::{ActionsClient, RunId, Workflow};
-
-/// How long the watch may take to show an attempt that was put into the status.
-const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a run may wait for a runner, besides the time that it may take, before its place is
 /// given to another.

@@ -23,7 +23,7 @@ mod registries;
 mod registry_logins;
 mod sharding;
 mod sortable;
-mod tenants;
+pub mod tenants;
 mod trust;
 mod upstream_history;
 mod validation;

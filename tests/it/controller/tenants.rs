@@ -57,7 +57,7 @@ async fn deep_secret(server: &ApiServer, namespace: &str, name: &str) {
 }
 
 /// Removes the bounds from a CRD, as it was before it had them.
-fn without_bounds(definition: &mut CustomResourceDefinition) {
+pub fn without_bounds(definition: &mut CustomResourceDefinition) {
     let schema = definition.spec.versions[0].schema.as_mut().unwrap();
     let mut value = serde_json::to_value(&*schema).unwrap();
     let anything = json!({ "x-kubernetes-preserve-unknown-fields": true });

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::{versions, written};
 use crate::controller::patches::{install_git_repository_kind, publish};
+use crate::controller::tenants::without_bounds;
 use crate::controller::{BASE, GOOD, PATIENCE, Resource, Stage, condition, shown};
+use crate::support::api_server::ApiServer;
 use crate::support::git_repo::GitRepo;
 use crate::support::git_server::GitServer;
 use crate::support::signing::SshKey;
@@ -635,4 +637,46 @@ async fn a_template_puts_nothing_where_the_controller_does_not_see_it() {
         message(&refused)
     );
     assert_eq!(fleet.names().await, BTreeSet::new());
+}
+
+/// What another version of the definition may have left is not taken for an object that no folder
+/// asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_cannot_be_read_is_not_pruned() {
+    let server = ApiServer::separate().await;
+    server.crds_changed(without_bounds).await;
+    let stage = Stage::on(&server, "fleet-odd", &[], GitServer::http).await;
+    let fleet = Fleet::on(stage);
+    let mut spec = fleet.spec();
+    spec["prune"] = json!(false);
+    fleet.apply(&spec).await;
+    fleet.has(&FIRST).await;
+    fleet.ours.git(&[
+        "rm",
+        "--quiet",
+        "-r",
+        "releases/2025.2",
+        "patches/oslo.demo",
+        "patches/glance/2025.2",
+        "overrides",
+    ]);
+    let commit = fleet.ours.commit(&[], "less");
+    assert!(faults(&fleet.at(&commit).await).contains("prune is false"));
+    let patch_sets = fleet.stage.api::<PatchSet>();
+    let odd = Patch::Merge(json!({ "spec": { "level": { "no": "level" } } }));
+    patch_sets
+        .patch_metadata("oslo.demo-2025.2", &PatchParams::default(), &odd)
+        .await
+        .unwrap();
+    spec["prune"] = json!(true);
+    fleet.apply(&spec).await;
+    let told = fleet.wait("kept", |object| faults(object).contains("it cannot be read"));
+    assert!(faults(&told.await).contains("oslo.demo-2025.2"));
+    let is_there = async |name: &str| patch_sets.get_metadata_opt(name).await.unwrap().is_some();
+    assert!(is_there("oslo.demo-2025.2").await);
+    let end = Instant::now() + PATIENCE;
+    while is_there("keystone-2025.2").await {
+        assert!(Instant::now() < end, "the one that can be read is pruned");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

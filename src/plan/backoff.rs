@@ -23,17 +23,17 @@ pub fn after_failures(failures: u32, interval: Duration) -> Duration {
 }
 
 /// The first wait while something is under way elsewhere that may not report its end.
-const FIRST_LOOK: Duration = Duration::from_secs(15);
+const FIRST_POLL: Duration = Duration::from_secs(15);
 
 /// The longest of these waits.
-const RAREST_LOOK: Duration = Duration::from_secs(120);
+const RAREST_POLL: Duration = Duration::from_secs(120);
 
-/// The wait after this many looks in a row (1 after the first) at something that is under way
+/// The wait after this many polls in a row (1 after the first) at something that is under way
 /// elsewhere: doubled each time up to two minutes, and never longer than `interval`.
 #[must_use]
-pub fn after_looks(looks: u32, interval: Duration) -> Duration {
-    doubled(FIRST_LOOK, looks)
-        .min(RAREST_LOOK)
+pub fn after_polls(polls: u32, interval: Duration) -> Duration {
+    doubled(FIRST_POLL, polls)
+        .min(RAREST_POLL)
         .min(interval.max(SHORTEST))
 }
 
@@ -61,12 +61,12 @@ mod tests {
     }
 
     #[test]
-    fn looks_become_rare() {
+    fn polls_become_rare() {
         let hour = Duration::from_secs(3600);
-        let waits: Vec<u64> = (1..6).map(|n| after_looks(n, hour).as_secs()).collect();
+        let waits: Vec<u64> = (1..6).map(|n| after_polls(n, hour).as_secs()).collect();
         assert_eq!(waits, [15, 30, 60, 120, 120]);
         assert_eq!(
-            after_looks(u32::MAX, Duration::from_secs(20)),
+            after_polls(u32::MAX, Duration::from_secs(20)),
             Duration::from_secs(20)
         );
     }

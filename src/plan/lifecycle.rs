@@ -91,7 +91,7 @@ pub fn has_verified_results_of(
 /// Whether a status is of this generation with these inputs. Then the revisions that it names stay:
 /// a commit that changes only other files is no news.
 #[must_use]
-pub fn tells_of(status: &impl Observed, generation: Option<i64>, inputs: &InputsDigest) -> bool {
+pub fn has_results_for(status: &impl Observed, generation: Option<i64>, inputs: &InputsDigest) -> bool {
     has_results_of(status, inputs) && generation == Some(status.observed_generation())
 }
 
@@ -395,7 +395,7 @@ pub struct Streak {
     /// Attempts that failed.
     pub failures: u32,
     /// Looks at something under way elsewhere that found nothing new.
-    pub looks: u32,
+    pub polls: u32,
 }
 
 /// How long to wait, given the resource's interval and what happened in a row so far.
@@ -403,7 +403,7 @@ pub struct Streak {
 pub fn wait_before_next(next: Next, interval: Duration, in_a_row: Streak) -> Option<Duration> {
     match next {
         Next::Interval => Some(interval.max(super::backoff::SHORTEST)),
-        Next::Soon => Some(super::backoff::after_looks(in_a_row.looks, interval)),
+        Next::Soon => Some(super::backoff::after_polls(in_a_row.polls, interval)),
         Next::Backoff => Some(super::backoff::after_failures(in_a_row.failures, interval)),
         Next::After(wait) => Some(wait.max(super::backoff::SHORTEST)),
         Next::Change => None,
@@ -596,7 +596,7 @@ mod tests {
     #[test]
     fn the_next_look_comes_by_how_this_one_ended() {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
-        let row = |failures, looks| Streak { failures, looks };
+        let row = |failures, polls| Streak { failures, polls };
         let none = Streak::default();
         for (next, interval, in_a_row, expected) in [
             (Next::Interval, minute, row(9, 9), Some(minute)),
@@ -660,15 +660,15 @@ mod tests {
     }
 
     #[test]
-    fn a_status_tells_of_one_generation_and_its_inputs() {
+    fn a_status_has_results_for_one_generation_and_its_inputs() {
         let status = PatchSetStatus {
             inputs_digest: Some("a".into()),
             ..stalled()
         };
-        assert!(tells_of(&status, Some(2), &"a".into()));
+        assert!(has_results_for(&status, Some(2), &"a".into()));
         for (generation, inputs) in [(None, "a"), (Some(3), "a"), (Some(2), "b")] {
             assert!(
-                !tells_of(&status, generation, &inputs.into()),
+                !has_results_for(&status, generation, &inputs.into()),
                 "{generation:?} {inputs}"
             );
         }

@@ -193,8 +193,8 @@ fn commit_status(commit: &UpstreamCommit, links: CommitLinks<'_>) -> UpstreamCom
 
 /// A commit's date; `None` if the API does not take it.
 fn date(seconds: i64) -> Option<Time> {
-    let is_told = (0..END_OF_TIMES).contains(&seconds);
-    is_told
+    let is_representable = (0..END_OF_TIMES).contains(&seconds);
+    is_representable
         .then(|| Timestamp::from_second(seconds).ok().map(Time))
         .flatten()
 }

@@ -26,6 +26,7 @@ use crate::controller::state::job_status::{JobPurpose, job_end};
 use crate::controller::state::jobs::{
     ASK_FOR_PLACE_AGAIN, LOG_BYTES, LOG_LINES, LogPart, NewJob, inputs_of, number_of,
 };
+use crate::controller::state::slots;
 use crate::plan::attempt::{AttemptState, Decision, begin_attempt, decide_next, forgive_failures};
 use crate::plan::image_test::{PlannedTest, TestEnd, end_test, give_up};
 use crate::plan::lifecycle::Next;
@@ -71,7 +72,7 @@ impl TestRun<'_> {
         let under_way = under_way.filter(|attempt| attempt.finished_at.is_none());
         if let Some(attempt) = under_way {
             let key = ObjectKey::new(&namespace, &attempt.name);
-            let end = match context.jobs.look(&key, JobPurpose::Test).await {
+            let end = match context.jobs.attempt_state(&key, JobPurpose::Test).await {
                 Ok(AttemptState::Active(held_up)) => return self.waiting(result, held_up.as_deref()),
                 Ok(job) => self.read_end(&key, job).await,
                 Err(failure) => Err(failure),
@@ -352,7 +353,7 @@ fn tail_before_results(log: &[u8]) -> String {
 
 /// Reads results, which takes some time if there are many.
 async fn parsed(bytes: Vec<u8>, format: TestResultsFormat) -> Result<TestReport, ResultsError> {
-    let read = tokio::task::spawn_blocking(move || read_results(&bytes, format)).await;
+    let read = slots::spawn_blocking(move || read_results(&bytes, format)).await;
     read.unwrap_or(Err(ResultsError::Missing))
 }
 

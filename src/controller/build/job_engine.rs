@@ -62,7 +62,14 @@ impl BuildEngine for JobEngine<'_> {
             return Ok((planned, AttemptState::Gone));
         };
         let key = ObjectKey::new(self.task.turn.namespace(), &attempt.name);
-        match self.task.turn.context.jobs.look(&key, JobPurpose::Build).await {
+        match self
+            .task
+            .turn
+            .context
+            .jobs
+            .attempt_state(&key, JobPurpose::Build)
+            .await
+        {
             Ok(AttemptState::Active(Some(_))) if self.is_outdated(&planned, attempt) => {
                 Ok((planned, AttemptState::Outdated))
             }

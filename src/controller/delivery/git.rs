@@ -16,7 +16,7 @@ use patchset_api::delivery::{CommitStatus, DeliveryGit, DeliveryStatus, Proposal
 use patchset_api::{PatchSet, reason};
 
 use super::newest_image::may_be_written;
-use super::push_plan::{CommitToPush, ReadBranch, ReadBranches, next_step};
+use super::push_plan::{CommitToPush, PlannedPush, ReadBranch, ReadBranches, next_step};
 use super::request::WantedPullRequest;
 use crate::controller::context::failures::task_failure;
 use crate::controller::context::turn::Turn;
@@ -25,7 +25,7 @@ use crate::controller::inputs::identities::commit_author;
 use crate::controller::inputs::signers::read_signer;
 use crate::controller::inputs::upstreams::{self, RepositorySecrets, blocking, resolve};
 use crate::controller::state::deliveries::{
-    DeliveryAnswer, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
+    DeliveryAnswer, DeliveryBranch, DeliveryOrder, NotDelivered, OpenChanges, Placed, patch_set_name,
 };
 use crate::controller::state::slots;
 use crate::plan::{Failure, Step};
@@ -140,14 +140,12 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
     let upstream = upstream(turn, git).await?;
     let referents = &context.referents;
     let signer = read_signer(referents, &turn.namespace(), git.signing.as_ref()).await?;
-    let place = (
-        turn.namespace(),
-        upstream.url().to_string(),
-        git.push
-            .as_ref()
-            .map(|push| push.branch.clone())
-            .or_else(|| git.branch.clone()),
-    );
+    let pushed_to = git.push.as_ref().map(|push| push.branch.clone());
+    let branch = DeliveryBranch {
+        namespace: turn.namespace(),
+        repository: upstream.url().to_string(),
+        branch: pushed_to.or_else(|| git.branch.clone()),
+    };
     let order = DeliveryOrder {
         patch_set: patch_set.clone(),
         delivery: (**delivery).clone(),
@@ -158,7 +156,7 @@ pub async fn deliver(turn: &Turn<'_, PatchSet>, git: &DeliveryGit, image: &Image
         deadline: budget.deadline,
     };
     let writers = &context.deliveries.writers;
-    let answer = writers.run(&place, order, budget.deadline, |orders| {
+    let answer = writers.run(&branch, order, budget.deadline, |orders| {
         answer_all(context, orders)
     });
     let answer = Box::pin(answer).await;
@@ -384,11 +382,11 @@ impl Batch<'_> {
             OpenChanges::Nothing
         };
         let (there, rest) = match step.push {
-            Err(commit) => {
+            PlannedPush::AlreadyAt(commit) => {
                 let tip = read.beside.as_ref().filter(ours);
                 (Ok((commit, tip.map(|at| at.message.clone()))), rest)
             }
-            Ok(commit) => {
+            PlannedPush::Commit(commit) => {
                 let message = commit.message.clone();
                 match self.push(&read, commit).await {
                     Ok(commit) => (Ok((commit, Some(message))), rest),
@@ -397,11 +395,11 @@ impl Batch<'_> {
                 }
             }
         };
-        for (((slot, order), failure), merged) in open.into_iter().zip(step.failures).zip(step.merged) {
-            *slot = match (failure, &there) {
+        for ((slot, order), verdict) in open.into_iter().zip(step.verdicts) {
+            *slot = match (verdict.failure, &there) {
                 (Some(failure), _) => Some(Err(failure.into())),
                 // An order with nothing to push does not fail with the others.
-                (None, _) if merged => {
+                (None, _) if verdict.is_merged => {
                     Some(Ok(Placed::Found(found_on_followed(context, order, &read), rest)))
                 }
                 (None, Ok((commit, message))) => {

@@ -61,14 +61,25 @@ pub struct CommitToPush {
     pub message: String,
 }
 
+/// What to push.
+pub enum PlannedPush {
+    Commit(CommitToPush),
+    /// Nothing: this commit already has it all.
+    AlreadyAt(String),
+}
+
+/// What a push means for an image.
+pub struct ImageVerdict {
+    /// Why it cannot be delivered.
+    pub failure: Option<Failure>,
+    /// Whether the followed branch has it already.
+    pub is_merged: bool,
+}
+
 /// What to push, and what that means for each image.
 pub struct PushPlan {
-    /// The commit to push, or the one that already has it all.
-    pub push: Result<CommitToPush, String>,
-    /// Why an image cannot be delivered.
-    pub failures: Vec<Option<Failure>>,
-    /// Whether the followed branch has it already.
-    pub merged: Vec<bool>,
+    pub push: PlannedPush,
+    pub verdicts: Vec<ImageVerdict>,
     /// Whether something then waits on the other branch.
     pub waits: bool,
 }
@@ -80,10 +91,6 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
     let mut failures: Vec<Option<Failure>> = images
         .iter()
         .map(|image| fault_of(&first, read, git, &image.patch_set))
-        .collect();
-    let merged = images
-        .iter()
-        .map(|image| !first.changes_value_of(&image.patch_set))
         .collect();
     let target = match &git.push {
         None => PushTarget::Followed,
@@ -108,7 +115,6 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
             Ok(decision) => break (kept, decision),
         }
     };
-    let head = || Err(read.base.commit.clone());
     let mut fail = |failure: Failure| {
         for slot in failures.iter_mut().filter(|slot| slot.is_none()) {
             *slot = Some(failure.clone());
@@ -116,7 +122,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
     };
     let (push, waits) = match decision {
         CommitDecision::Nothing { at, waits } => (
-            Err(read.branch_at(at).unwrap_or(&read.base).commit.clone()),
+            PlannedPush::AlreadyAt(read.branch_at(at).unwrap_or(&read.base).commit.clone()),
             waits,
         ),
         CommitDecision::Commit {
@@ -126,7 +132,7 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
             waits,
         } => match message_of_commit(git, &kept, &plan, &trailers) {
             Ok(message) => (
-                Ok(CommitToPush {
+                PlannedPush::Commit(CommitToPush {
                     onto,
                     branch: git
                         .push
@@ -144,14 +150,17 @@ pub fn next_step(read: &ReadBranches, git: &DeliveryGit, images: &[DeliveredImag
             ),
             Err(failure) => {
                 fail(failure);
-                (head(), true)
+                (PlannedPush::AlreadyAt(read.base.commit.clone()), true)
             }
         },
     };
+    let verdicts = images.iter().zip(failures).map(|(image, failure)| ImageVerdict {
+        failure,
+        is_merged: !first.changes_value_of(&image.patch_set),
+    });
     PushPlan {
         push,
-        failures,
-        merged,
+        verdicts: verdicts.collect(),
         waits,
     }
 }

@@ -52,19 +52,19 @@ impl WantedPullRequest<'_> {
         if message.is_none() || (address.is_some() && !is_asked) {
             let found = self.in_time(client.find(self.head, self.base)).await?;
             if let Some(found) = found {
-                let is_told = address == Some(&found.url);
+                let is_recorded = address == Some(&found.url);
                 // People's edits to its title and text stay until this controller makes a new
                 // commit.
                 let is_same = message.is_none() || former.is_some_and(|former| former.git == proposal.git);
                 match found.state {
-                    PullRequestState::Open if is_same && (is_told || message.is_none()) => {
+                    PullRequestState::Open if is_same && (is_recorded || message.is_none()) => {
                         let lacks = self.add_missing_labels(&client, found.number).await;
                         return Ok(OpenPullRequest {
                             url: found.url,
                             lacks,
                         });
                     }
-                    PullRequestState::Closed if is_told && !is_asked => {
+                    PullRequestState::Closed if is_recorded && !is_asked => {
                         return Err(Failure::stalled(
                             Step::Delivery,
                             reason::PULL_REQUEST_CLOSED,

@@ -24,7 +24,7 @@ use crate::plan::constraint_override::{
     self, ConstraintSources, MergeDecision, current_merged_file, merge_files, summary,
 };
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_verified_results_of, tells_of};
+use crate::plan::lifecycle::{AskedFor, Next, SignaturePolicy, has_results_for, has_verified_results_of};
 use crate::plan::{Failure, Outcome, Step, list_size};
 use crate::recipe::Located;
 
@@ -214,9 +214,9 @@ fn sources(
         digest = digest.with(part.as_bytes());
     }
     let inputs_digest = digest.digest();
-    let is_told = tells_of(status, object.metadata.generation, &inputs_digest);
+    let is_same_result = has_results_for(status, object.metadata.generation, &inputs_digest);
     let revision = |told: &Option<String>, located: &LocatedText| {
-        let told = told.clone().filter(|_| is_told);
+        let told = told.clone().filter(|_| is_same_result);
         told.unwrap_or_else(|| located.revision())
     };
     ConstraintSources {

@@ -28,7 +28,7 @@ use crate::controller::context::kind::Reconciled;
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, annotations};
 use crate::controller::state::api_server::{Guarded, controller_of, find};
-use crate::controller::state::repositories::{AppliedObject, MadeKind};
+use crate::controller::state::repositories::{AppliedObject, MadeFor, MadeKind};
 use crate::plan::{Failure, Step};
 use crate::status::limit::within_limit;
 
@@ -57,8 +57,8 @@ pub trait Made: Reconciled + Serialize {
     /// Whether another object's spec is the same.
     fn has_spec_of(&self, other: &Self) -> bool;
 
-    /// The component, empty where it is for all of them, and the release.
-    fn made_for(&self) -> (String, String);
+    /// What it is for.
+    fn made_for(&self) -> MadeFor;
 }
 
 impl Made for PatchSet {
@@ -72,8 +72,11 @@ impl Made for PatchSet {
         self.spec == other.spec
     }
 
-    fn made_for(&self) -> (String, String) {
-        (self.spec.component.0.clone(), self.spec.release.0.clone())
+    fn made_for(&self) -> MadeFor {
+        MadeFor {
+            component: Some(self.spec.component.0.clone()),
+            release: self.spec.release.0.clone(),
+        }
     }
 }
 
@@ -88,8 +91,11 @@ impl Made for ConstraintOverride {
         self.spec == other.spec
     }
 
-    fn made_for(&self) -> (String, String) {
-        (String::new(), self.spec.release.0.clone())
+    fn made_for(&self) -> MadeFor {
+        MadeFor {
+            component: None,
+            release: self.spec.release.0.clone(),
+        }
     }
 }
 

@@ -123,7 +123,8 @@ impl Reconciled for PatchSet {
     }
 
     fn metrics(&self) -> ObjectMetrics {
-        let status = self.status.clone().unwrap_or_default();
+        let none = PatchSetStatus::default();
+        let status = self.status.as_ref().unwrap_or(&none);
         let states = PatchState::ALL.map(|state| (state.as_str(), status.count(state)));
         let image = status.image.as_ref();
         let merged = || status.patches.iter().filter_map(|patch| patch.merged.as_ref());
@@ -139,9 +140,10 @@ impl Reconciled for PatchSet {
             release: self.spec.release.0.clone(),
             revision: status
                 .upstream
+                .as_ref()
                 .map(|upstream| upstream.revision.to_string())
                 .unwrap_or_default(),
-            applied: status.applied.unwrap_or_default(),
+            applied: status.applied.clone().unwrap_or_default(),
             tag: image.map(|image| image.tag.clone()).unwrap_or_default(),
             digest: image.map(|image| image.digest.to_string()).unwrap_or_default(),
             states: States::Patches(states.to_vec()),

@@ -22,7 +22,7 @@ use super::repository_summary::{self, AskedObjects};
 use crate::controller::context::annotations;
 use crate::controller::context::turn::Turn;
 use crate::controller::state::api_server::{Guarded, controller_of};
-use crate::controller::state::repositories::{AppliedObject, MadeKind, MadeObject, MadeObjects};
+use crate::controller::state::repositories::{AppliedObject, MadeFor, MadeKey, MadeObject, MadeObjects};
 use crate::plan::inputs_hasher::InputsHasher;
 use crate::plan::lifecycle::has_results_of;
 use crate::plan::patch_repository::RepositoryProgress;
@@ -32,7 +32,7 @@ use crate::plan::{Failure, Step};
 const MOST_NAMED: usize = 10;
 
 /// What is made, by kind and name.
-type Objects = BTreeMap<(MadeKind, String), MadeObject>;
+type Objects = BTreeMap<MadeKey, MadeObject>;
 
 /// Applies what is not as it should be, prunes, and reports on all objects.
 pub async fn keep(
@@ -133,12 +133,10 @@ async fn make(
         .partition(|one| one.spec.level == Level::Library);
     making.apply(libraries).await;
     making.apply(services).await;
-    let why_kept = |component: &str, release: &str, name: &str| {
+    let why_kept = |made_for: &MadeFor, name: &str| {
         if asks_for_nothing {
             Some("the folders ask for no PatchSet at all")
-        } else if !desired.may_be_pruned(name, release)
-            || unbuilt.contains(&(component.to_owned(), release.to_owned()))
-        {
+        } else if !desired.may_be_pruned(name, &made_for.release) || unbuilt.contains(made_for) {
             Some("a fault in the folders or the templates may be why")
         } else if turn.object.spec.prune {
             None
@@ -179,13 +177,13 @@ struct Making<'a> {
     /// Whether the status says that all was applied from these inputs.
     is_current: bool,
     /// What identifies the files that an object reads in the repository, by kind and name.
-    files: HashMap<(MadeKind, String), InputsDigest>,
+    files: HashMap<MadeKey, InputsDigest>,
     objects: Objects,
     faults: Vec<RepositoryFault>,
     /// What is asked for, and refused.
-    refused: BTreeMap<(MadeKind, String), Reason>,
+    refused: BTreeMap<MadeKey, Reason>,
     /// What is not asked for, and stays.
-    kept: BTreeSet<(MadeKind, String)>,
+    kept: BTreeSet<MadeKey>,
     /// Why not all could be written.
     failure: Option<Failure>,
 }
@@ -287,7 +285,7 @@ impl Making<'_> {
             .before
             .and_then(|before| before.objects.get(&(K::MADE, name.to_owned())));
         if known.is_some_and(|known| known.files.is_some() && known.files != object.files) {
-            self.turn.context.nudges.look_at(Referent {
+            self.turn.context.nudges.wake(Referent {
                 kind: K::REFERENT,
                 key: ObjectKey::new(self.turn.namespace(), name),
             });
@@ -310,7 +308,7 @@ impl Making<'_> {
     }
 
     /// Deletes the objects of a kind that are not asked for, unless something says why they stay.
-    async fn prune<K: Made>(&mut self, why_kept: &(dyn Fn(&str, &str, &str) -> Option<&'static str> + Sync)) {
+    async fn prune<K: Made>(&mut self, why_kept: &(dyn Fn(&MadeFor, &str) -> Option<&'static str> + Sync)) {
         let mut kept: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for child in children::<K>(self.turn) {
             let key = (K::MADE, child.name_any());
@@ -322,8 +320,7 @@ impl Making<'_> {
                 self.kept.insert(key);
                 continue;
             };
-            let (component, release) = readable.made_for();
-            if let Some(why) = why_kept(&component, &release, &key.1) {
+            if let Some(why) = why_kept(&readable.made_for(), &key.1) {
                 if !self.turn.object.spec.prune
                     && let Err(failure) = disown(self.turn, child.as_ref()).await
                 {

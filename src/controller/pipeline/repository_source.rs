@@ -14,7 +14,7 @@ use crate::controller::context::{Budget, Context, failures};
 use crate::controller::inputs::place::InputPlace;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{patches, upstreams};
-use crate::controller::state::repositories::MadeKind;
+use crate::controller::state::repositories::{MadeFor, MadeKey, MadeKind};
 use crate::fleet::{DesiredObjects, FleetError, ReadingRules, desired_objects};
 use crate::layout::{FaultKind, RepositoryFiles, RepositoryLayout, TreeFiles};
 use crate::plan::inputs_hasher::InputsHasher;
@@ -136,10 +136,10 @@ pub struct DesiredRepository {
     pub layout: LayoutKind,
     pub desired: DesiredObjects,
     /// What identifies the files that each object reads in the repository, where that is known.
-    pub files: HashMap<(MadeKind, String), InputsDigest>,
+    pub files: HashMap<MadeKey, InputsDigest>,
     /// Components at releases that have a folder, and nothing that says what they are built from.
-    /// The overrides of a release without constraints count as such without a component.
-    pub unbuilt: BTreeSet<(String, String)>,
+    /// The overrides of a release without constraints count as such for all components.
+    pub unbuilt: BTreeSet<MadeFor>,
 }
 
 /// Reads the folders, off the async threads.
@@ -227,8 +227,11 @@ fn read_layout(
     })?;
     let desired = desired_objects(repository, &layout).map_err(wrong_spec)?;
     let without_ref = layout.series.iter().filter(|series| series.reference.is_none());
-    let mut unbuilt: BTreeSet<(String, String)> = without_ref
-        .map(|series| (series.component.clone(), series.release.clone()))
+    let mut unbuilt: BTreeSet<MadeFor> = without_ref
+        .map(|series| MadeFor {
+            component: Some(series.component.clone()),
+            release: series.release.clone(),
+        })
         .collect();
     let overrides = layout
         .faults
@@ -236,7 +239,10 @@ fn read_layout(
         .filter(|fault| fault.kind == FaultKind::OverridesWithoutConstraints);
     // `overrides/<release>/constraints.txt`
     let releases = overrides.filter_map(|fault| fault.path.split('/').rev().nth(1));
-    unbuilt.extend(releases.map(|release| (String::new(), release.to_owned())));
+    unbuilt.extend(releases.map(|release| MadeFor {
+        component: None,
+        release: release.to_owned(),
+    }));
     let read = DesiredRepository {
         layout: layout.kind,
         desired,
@@ -247,7 +253,7 @@ fn read_layout(
 }
 
 /// The paths that each object reads in the repository, by kind and name.
-type FileReads = BTreeMap<(MadeKind, String), Vec<String>>;
+type FileReads = BTreeMap<MadeKey, Vec<String>>;
 
 fn file_reads(repository: &PatchRepository, read: &DesiredRepository) -> FileReads {
     let Some(git) = &repository.spec.source.git else {
@@ -284,7 +290,7 @@ fn digests(
     contents: &BTreeMap<String, PathContent>,
     desired: &DesiredObjects,
     layout: &RepositoryLayout,
-) -> HashMap<(MadeKind, String), InputsDigest> {
+) -> HashMap<MadeKey, InputsDigest> {
     let reference = |patch_set: &PatchSet| {
         let from = patch_set.spec.upstream.ref_from.as_ref()?;
         let key = from.key.as_deref().unwrap_or(&patch_set.spec.component.0);
@@ -294,7 +300,7 @@ fn digests(
         .patch_sets
         .iter()
         .filter_map(|patch_set| Some(((MadeKind::PatchSet, patch_set.name_any()), reference(patch_set)?)));
-    let references: BTreeMap<(MadeKind, String), String> = references.collect();
+    let references: BTreeMap<MadeKey, String> = references.collect();
     reads
         .iter()
         .map(|(key, paths)| {

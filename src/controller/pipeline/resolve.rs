@@ -20,7 +20,7 @@ use crate::controller::inputs::patches::LocatedPatches;
 use crate::controller::inputs::upstreams::git_ref;
 use crate::controller::inputs::{folder, ingredients, patches, upstreams};
 use crate::plan::inputs_hasher::InputsHasher;
-use crate::plan::lifecycle::tells_of;
+use crate::plan::lifecycle::has_results_for;
 use crate::plan::patch_set::Sources;
 use crate::plan::{Failure, Step};
 use crate::recipe::{Located, last_request};
@@ -115,8 +115,8 @@ impl ResolvedInputs {
             }
         }
         let inputs_digest = inputs.digest();
-        let is_told = tells_of(status, patch_set.metadata.generation, &inputs_digest);
-        let told = status.patches_revision.clone().filter(|_| is_told);
+        let is_same_result = has_results_for(status, patch_set.metadata.generation, &inputs_digest);
+        let told = status.patches_revision.clone().filter(|_| is_same_result);
         Sources {
             upstream: UpstreamStatus::new(api_revision(self.resolved.revision())),
             patches_revision: self
@@ -166,8 +166,8 @@ pub async fn resolve(turn: &Turn<'_, PatchSet>) -> Result<ResolvedInputs, Failur
     let resolved = resolve_within(turn, turn.budget).await?;
     let status = turn.status();
     let found = resolved.sources(turn.object, &status).inputs_digest;
-    let is_told = |known: &InputsDigest| *known == found && resolved.candidates_match_status(&status);
-    if status.inputs_digest.as_ref().is_none_or(is_told) {
+    let matches_status = |known: &InputsDigest| *known == found && resolved.candidates_match_status(&status);
+    if status.inputs_digest.as_ref().is_none_or(matches_status) {
         return Ok(resolved);
     }
     match turn.budget.with_newest_looks() {

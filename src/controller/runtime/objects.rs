@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::runtime::reflector::{ObjectRef, Store};
-use patchset_api::referent::Referent;
+use kube::runtime::reflector::Store;
+use patchset_api::referent::{ObjectKey, Referent};
 
 use super::triggers::ObservedChange;
 use crate::controller::context::kind::Reconciled;
@@ -16,17 +16,16 @@ pub fn find_concerned<K: Reconciled>(
     store: &Store<Guarded<K>>,
     dependents: &Dependents,
     change: &ObservedChange,
-) -> Vec<ObjectRef<Guarded<K>>> {
-    let of_kind = |objects: &[Referent]| -> Vec<ObjectRef<Guarded<K>>> {
+) -> Vec<ObjectKey> {
+    let of_kind = |objects: &[Referent]| -> Vec<ObjectKey> {
         let objects = objects.iter().filter(|object| object.kind == K::REFERENT);
-        let references = objects.map(|object| ObjectRef::new(&object.key.name).within(&object.key.namespace));
-        references.collect()
+        objects.map(|object| object.key.clone()).collect()
     };
     match change {
         ObservedChange::Any => store
             .state()
             .iter()
-            .map(|object| ObjectRef::from_obj(object.as_ref()))
+            .map(|object| ObjectKey::of_object(object.as_ref()))
             .collect(),
         ObservedChange::Repository { readers } => of_kind(readers),
         ObservedChange::One(referent) => {
@@ -34,7 +33,7 @@ pub fn find_concerned<K: Reconciled>(
             concerned.extend(
                 owners(store, referent)
                     .iter()
-                    .map(|owner| ObjectRef::from_obj(owner.as_ref())),
+                    .map(|owner| ObjectKey::of_object(owner.as_ref())),
             );
             concerned
         }

@@ -82,13 +82,13 @@ pub async fn receive(context: Arc<Context>, triggers: Triggers, mut pushes: Rece
         let receiver = Arc::clone(&receiver);
         tasks.spawn(async move {
             // An interruption is logged; the next push is not affected.
-            let _ = panics::caught(receiver.look_at(push)).await;
+            let _ = panics::caught(receiver.handle(push)).await;
         });
     }
 }
 
 impl PushReceiver {
-    async fn look_at(self: Arc<Self>, push: ReceivedPush) {
+    async fn handle(self: Arc<Self>, push: ReceivedPush) {
         let metrics = self.context.metrics.clone();
         let concerned = match self.check(&push).await {
             Ok(concerned) => concerned,
@@ -189,7 +189,7 @@ impl PushReceiver {
         let Repository { namespace, location } = repository;
         let readers = self.readers(repository);
         for reader in &readers {
-            self.context.look_requests.count_push(reader, at);
+            self.context.look_requests.note_push(reader, at);
         }
         let objects = readers.len();
         tracing::info!(

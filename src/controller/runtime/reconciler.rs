@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt, TryStreamExt};
 use git_mirrors::Freshness;
 use jiff::Timestamp;
+use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Resource, ResourceExt};
 use patchset_api::patch_repository::REPOSITORY_LABEL;
@@ -81,7 +81,7 @@ pub async fn controller<K: Pipeline>(
     };
     let asked = futures::stream::select(triggered, called(context, store.clone(), triggers));
     let changed = changed(scope, context, writer, triggers);
-    let asked = futures::stream::select(changed, asked.map(|object| key_of(&object)));
+    let asked = futures::stream::select(changed, asked);
     let ready = {
         let context = Arc::clone(context);
         async move {
@@ -167,22 +167,17 @@ fn changed<K: Pipeline>(
     })
 }
 
-fn key_of<K: Pipeline>(object: &ObjectRef<Guarded<K>>) -> ObjectKey {
-    ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name)
-}
-
 /// The objects of a kind that are to be looked at now: those whose files changed, and those whose
 /// objects did.
 fn called<K: Pipeline>(
     context: &Context,
     store: Store<Guarded<K>>,
     triggers: &Triggers,
-) -> impl Stream<Item = ObjectRef<Guarded<K>>> + Send + use<K> {
-    let reference = |ObjectKey { namespace, name }: ObjectKey| ObjectRef::new(&name).within(&namespace);
+) -> impl Stream<Item = ObjectKey> + Send + use<K> {
     let dependents = Arc::clone(&context.dependents);
     let nudges = context.nudges.of_kind(K::REFERENT).flat_map(move |nudge| {
         futures::stream::iter(match nudge {
-            Nudge::One(key) => vec![reference(key)],
+            Nudge::One(key) => vec![key],
             Nudge::All => find_concerned(&store, &dependents, &ObservedChange::Any),
         })
     });
@@ -191,7 +186,7 @@ fn called<K: Pipeline>(
     } else {
         futures::stream::pending().boxed()
     };
-    futures::stream::select(nudges, owners.map(reference))
+    futures::stream::select(nudges, owners)
 }
 
 /// The `PatchRepository` that an object is made for, by its owner, or else by its label.
@@ -241,7 +236,7 @@ async fn reconcile<K: Pipeline>(key: ObjectKey, begun: Begun, kind: Arc<KindRunt
     // It may have changed, or gone, while it waited.
     let object = find(&kind.store, &key)?;
     // What waits holds no more than this; a reconciliation is large.
-    let work = Box::pin(slots::run_within(slot, kind.look_at(&object)));
+    let work = Box::pin(slots::run_within(slot, kind.reconcile_or_report(&object)));
     let worked = panics::caught(work).await.unwrap_or(Err(Error::Panicked));
     worked.unwrap_or_else(|error| Some(kind.wait_after(&object, &error)))
 }
@@ -275,7 +270,7 @@ impl<K: Pipeline> KindRuntime<K> {
         delay
     }
 
-    async fn look_at(&self, object: &Guarded<K>) -> Result<Option<Duration>, Error> {
+    async fn reconcile_or_report(&self, object: &Guarded<K>) -> Result<Option<Duration>, Error> {
         note_seen(&self.context, object);
         let object = match &object.0 {
             Ok(object) => object,
@@ -439,7 +434,7 @@ impl<K: Pipeline> KindRuntime<K> {
         let mut in_a_row = Streak::default();
         match next {
             Next::Backoff => in_a_row.failures = self.statuses.note_failure(uid),
-            Next::Soon if ended != OutcomeLabel::Changed => in_a_row.looks = self.statuses.looked(uid),
+            Next::Soon if ended != OutcomeLabel::Changed => in_a_row.polls = self.statuses.note_poll(uid),
             _ => self.statuses.note_success(&uid),
         }
         let interval = object.schedule().interval.get().unwrap_or(backoff::LONGEST);

@@ -61,7 +61,7 @@ async fn look(context: &Arc<Context>, due: SecondLook) {
     );
     for object in moved {
         context.look_requests.note_second_look(&object);
-        context.nudges.look_at(object);
+        context.nudges.wake(object);
     }
 }
 

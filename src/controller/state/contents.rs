@@ -19,8 +19,8 @@ pub struct Contents(Mutex<KeptContents>);
 struct KeptContents {
     entries: HashMap<Referent, ContentsEntry>,
     bytes: usize,
-    /// Counts looks; the entry with the lowest number is the least recently used.
-    looks: u64,
+    /// Counts uses; the entry with the lowest number is the least recently used.
+    uses: u64,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct ContentsEntry {
     version: String,
     data: Arc<ObjectData>,
     bytes: usize,
-    looked_at: u64,
+    used_at: u64,
 }
 
 impl Contents {
@@ -39,8 +39,8 @@ impl Contents {
         if entry.version != version {
             return None;
         }
-        kept.looks += 1;
-        entry.looked_at = kept.looks;
+        kept.uses += 1;
+        entry.used_at = kept.uses;
         Some(Arc::clone(&entry.data))
     }
 
@@ -50,20 +50,20 @@ impl Contents {
         let mut kept = lock(&self.0);
         kept.remove(&referent);
         while kept.bytes + bytes > MOST_BYTES {
-            let oldest = kept.entries.iter().min_by_key(|(_, entry)| entry.looked_at);
+            let oldest = kept.entries.iter().min_by_key(|(_, entry)| entry.used_at);
             let Some(oldest) = oldest.map(|(referent, _)| referent.clone()) else {
                 return;
             };
             kept.remove(&oldest);
         }
-        kept.looks += 1;
-        let looked_at = kept.looks;
+        kept.uses += 1;
+        let used_at = kept.uses;
         kept.bytes += bytes;
         let entry = ContentsEntry {
             version,
             data,
             bytes,
-            looked_at,
+            used_at,
         };
         kept.entries.insert(referent, entry);
     }

@@ -63,16 +63,23 @@ pub enum OpenChanges {
     Unknown,
 }
 
-/// A namespace, a repository and the branch that commits go to: one writer for each. Other
-/// namespaces have their own logins, and wait for nothing here.
-pub type WriterPlace = (String, String, Option<String>);
+/// A branch that commits go to, which has one writer. Other namespaces have their own logins, and
+/// wait for nothing here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeliveryBranch {
+    pub namespace: String,
+    /// The repository's address.
+    pub repository: String,
+    /// `None` for the server's default branch.
+    pub branch: Option<String>,
+}
 
 pub type DeliveryAnswer = Result<Placed, NotDelivered>;
 
 /// What deliveries share between reconciliations. All of it can be lost.
 #[derive(Default)]
 pub struct Deliveries {
-    pub writers: BatchedWriters<WriterPlace, DeliveryOrder, DeliveryAnswer>,
+    pub writers: BatchedWriters<DeliveryBranch, DeliveryOrder, DeliveryAnswer>,
     pub clients: ClientCache<PullRequestClient>,
     /// The commit in which an image was last seen, by the uid of its `PatchSet`.
     seen: Recent<String, (String, String), MOST_SEEN>,

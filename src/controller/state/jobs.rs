@@ -264,7 +264,7 @@ impl BuildJobs {
     }
 
     /// The state of a Job.
-    pub async fn look(&self, key: &ObjectKey, purpose: JobPurpose) -> Result<AttemptState, Failure> {
+    pub async fn attempt_state(&self, key: &ObjectKey, purpose: JobPurpose) -> Result<AttemptState, Failure> {
         let job = if let Some(job) = find(&self.store, key) {
             job
         } else {

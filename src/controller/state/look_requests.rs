@@ -74,7 +74,7 @@ impl LookRequests {
     }
 
     /// Notes a push to a repository that the object reads.
-    pub fn count_push(&self, object: &Referent, now: Instant) {
+    pub fn note_push(&self, object: &Referent, now: Instant) {
         lock(&self.0).entry(object.clone()).or_default().pushed = Some(now);
     }
 
@@ -134,8 +134,8 @@ mod tests {
         assert_eq!(requests.asked_since(&object, "x"), Some(second(0)));
         assert_eq!(requests.asked_since(&object, "y"), None);
 
-        requests.count_push(&object, second(1));
-        requests.count_push(&object, second(3));
+        requests.note_push(&object, second(1));
+        requests.note_push(&object, second(3));
         requests.answer_push(&object, second(1));
         assert_eq!(requests.pushed_since(&object), Some(second(3)));
         requests.answer_push(&object, second(3));

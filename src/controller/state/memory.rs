@@ -20,7 +20,7 @@ pub struct MemoryEntry<S> {
     /// Attempts that failed in a row.
     failures: u32,
     /// Looks in a row at something under way elsewhere that found nothing new.
-    looks: u32,
+    polls: u32,
     /// The status that was last written, as the API server has it.
     written: Option<SeenStatus<S>>,
 }
@@ -29,7 +29,7 @@ impl<S> Default for MemoryEntry<S> {
     fn default() -> Self {
         Self {
             failures: 0,
-            looks: 0,
+            polls: 0,
             written: None,
         }
     }
@@ -64,13 +64,13 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
         entry.failures
     }
 
-    /// The looks in a row, after one more that succeeded and found nothing new.
-    pub fn looked(&self, key: K) -> u32 {
+    /// The polls in a row, after one more that succeeded and found nothing new.
+    pub fn note_poll(&self, key: K) -> u32 {
         let mut entries = lock(&self.0);
         let entry = entries.entry(key).or_default();
         entry.failures = 0;
-        entry.looks = entry.looks.saturating_add(1);
-        entry.looks
+        entry.polls = entry.polls.saturating_add(1);
+        entry.polls
     }
 
     /// Forgets what was written: something else is there. Counts as a failure, and returns their
@@ -85,7 +85,7 @@ impl<K: Hash + Eq, S: Clone> Memory<K, S> {
     /// Resets the counts.
     pub fn note_success(&self, key: &K) {
         if let Some(entry) = lock(&self.0).get_mut(key) {
-            (entry.failures, entry.looks) = (0, 0);
+            (entry.failures, entry.polls) = (0, 0);
         }
     }
 
@@ -149,11 +149,11 @@ mod tests {
         assert_eq!((memory.note_failure("a"), memory.note_failure("a")), (1, 2));
         memory.note_success(&"a");
         assert_eq!(memory.note_failure("a"), 1);
-        assert_eq!((memory.looked("a"), memory.looked("a")), (1, 2));
+        assert_eq!((memory.note_poll("a"), memory.note_poll("a")), (1, 2));
         assert_eq!(memory.note_failure("a"), 1);
         memory.note_success(&"a");
-        assert_eq!(memory.looked("a"), 1);
+        assert_eq!(memory.note_poll("a"), 1);
         memory.retain(|_| false);
-        assert_eq!((memory.note_failure("a"), memory.looked("a")), (1, 1));
+        assert_eq!((memory.note_failure("a"), memory.note_poll("a")), (1, 1));
     }
 }

@@ -30,7 +30,7 @@ impl Default for Nudges {
 
 impl Nudges {
     /// Asks for a look at an object.
-    pub fn look_at(&self, object: Referent) {
+    pub fn wake(&self, object: Referent) {
         // No receiver is no error: the controllers may be gone already.
         let _ = self.0.send(object);
     }
@@ -63,12 +63,12 @@ mod tests {
             kind,
             key: ObjectKey::new("ours", name),
         };
-        nudges.look_at(object(ReferentKind::ConstraintOverride, "c"));
-        nudges.look_at(object(ReferentKind::PatchSet, "p"));
+        nudges.wake(object(ReferentKind::ConstraintOverride, "c"));
+        nudges.wake(object(ReferentKind::PatchSet, "p"));
         assert_eq!(heard.next().await, Some(Nudge::One(ObjectKey::new("ours", "p"))));
         assert_eq!(heard.next().now_or_never(), None);
         for number in 0..=WAITING {
-            nudges.look_at(object(ReferentKind::PatchSet, &number.to_string()));
+            nudges.wake(object(ReferentKind::PatchSet, &number.to_string()));
         }
         assert_eq!(heard.next().await, Some(Nudge::All));
     }

@@ -25,6 +25,17 @@ pub enum MadeKind {
     PatchSet,
 }
 
+/// What an object is made for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MadeFor {
+    /// `None` for all components.
+    pub component: Option<String>,
+    pub release: String,
+}
+
+/// An object that is made, by its kind and name.
+pub type MadeKey = (MadeKind, String);
+
 /// What was made of a repository's folders.
 #[derive(Clone, Debug)]
 pub struct MadeObjects {
@@ -35,11 +46,11 @@ pub struct MadeObjects {
     /// What is wrong with the folders, the templates and the objects.
     pub faults: Vec<RepositoryFault>,
     /// Objects that are asked for and refused, and why.
-    pub refused: BTreeMap<(MadeKind, String), Reason>,
+    pub refused: BTreeMap<MadeKey, Reason>,
     /// Objects that are not asked for, and stay: a fault says why.
-    pub kept: BTreeSet<(MadeKind, String)>,
+    pub kept: BTreeSet<MadeKey>,
     /// The objects, by kind and name.
-    pub objects: BTreeMap<(MadeKind, String), MadeObject>,
+    pub objects: BTreeMap<MadeKey, MadeObject>,
 }
 
 /// An object that was asked for.

@@ -11,7 +11,7 @@ use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::upkeep::{Upkeep, UpkeepAction};
 use patchset_api::{InputsDigest, PatchSet, PatchSetSpec};
 
-use super::tried_series::{MakesAnew, TriedSeries};
+use super::tried_series::{Refreshing, TriedSeries};
 use crate::controller::context::{Budget, Context};
 use crate::controller::inputs::upstreams::{git_ref, of_patch_set, resolve, signed};
 use crate::controller::state::api_server::find;
@@ -276,10 +276,10 @@ impl Group {
                     ..Options::default()
                 },
                 status: status.clone(),
-                refreshes: if facts.policy.refresh == UpkeepAction::PullRequest {
-                    MakesAnew::Yes
+                refreshing: if facts.policy.refresh == UpkeepAction::PullRequest {
+                    Refreshing::WhatNeedsIt
                 } else {
-                    MakesAnew::No
+                    Refreshing::Nothing
                 },
             });
         }

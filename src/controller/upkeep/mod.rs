@@ -193,7 +193,7 @@ fn nudge_others(context: &Context, branch: &UpkeepBranch, own: &PatchSet, done: 
         let known = status.upkeep.clone();
         let known = known.map(|upkeep| (upkeep.state, upkeep.pull_request, upkeep.commit));
         if told != known {
-            context.nudges.look_at(group::referent(other));
+            context.nudges.wake(group::referent(other));
         }
     }
 }

@@ -30,17 +30,16 @@ pub struct TriedSeries {
     pub options: Options,
     /// What the status says of the patches.
     pub status: PatchSetStatus,
-    /// Whether its patches may be refreshed.
-    pub refreshes: MakesAnew,
+    pub refreshing: Refreshing,
 }
 
 /// Whether the patches of a series are refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MakesAnew {
+pub enum Refreshing {
     /// Those that need it are.
-    Yes,
+    WhatNeedsIt,
     /// None is.
-    No,
+    Nothing,
 }
 
 /// Refreshed patches, by `PatchSet` and name.
@@ -66,7 +65,10 @@ impl Refreshed {
         deadline: Instant,
     ) -> Result<Self, git_mirrors::Error> {
         let mut refreshed = Self::default();
-        for series in all.iter().filter(|series| series.refreshes == MakesAnew::Yes) {
+        for series in all
+            .iter()
+            .filter(|series| series.refreshing == Refreshing::WhatNeedsIt)
+        {
             let needs_it = |patch: &PatchStatus| patch.state == PatchState::Offset || patch.refresh.is_some();
             if !series.status.patches.iter().any(needs_it) {
                 continue;

@@ -80,6 +80,20 @@ impl Fleet {
         fleet
     }
 
+    /// Removes what asks for objects of 2025.2. Returns the commit.
+    fn remove_older_release(&self) -> String {
+        self.ours.git(&[
+            "rm",
+            "--quiet",
+            "-r",
+            "releases/2025.2",
+            "patches/oslo.demo",
+            "patches/glance/2025.2",
+            "overrides",
+        ]);
+        self.ours.commit(&[], "less")
+    }
+
     fn add_upstream(&mut self, component: &str) {
         let repo = GitRepo::create(self.stage.root.path(), component);
         repo.commit(&[("file.txt", BASE)], "base");
@@ -401,16 +415,7 @@ async fn nothing_is_pruned_that_is_somebody_elses_or_may_be_missing_by_mistake()
     fleet.apply(&spec).await;
     // A look in progress has read the spec before.
     fleet.ready("False", "NameTaken").await;
-    fleet.ours.git(&[
-        "rm",
-        "--quiet",
-        "-r",
-        "releases/2025.2",
-        "patches/oslo.demo",
-        "patches/glance/2025.2",
-        "overrides",
-    ]);
-    let commit = fleet.ours.commit(&[], "less");
+    let commit = fleet.remove_older_release();
     let told = fleet.at(&commit).await;
     let told = faults(&told);
     assert!(
@@ -651,16 +656,7 @@ async fn an_object_that_cannot_be_read_is_not_pruned() {
     spec["prune"] = json!(false);
     fleet.apply(&spec).await;
     fleet.has(&FIRST).await;
-    fleet.ours.git(&[
-        "rm",
-        "--quiet",
-        "-r",
-        "releases/2025.2",
-        "patches/oslo.demo",
-        "patches/glance/2025.2",
-        "overrides",
-    ]);
-    let commit = fleet.ours.commit(&[], "less");
+    let commit = fleet.remove_older_release();
     assert!(faults(&fleet.at(&commit).await).contains("prune is false"));
     let patch_sets = fleet.stage.api::<PatchSet>();
     let odd = Patch::Merge(json!({ "spec": { "level": { "no": "level" } } }));

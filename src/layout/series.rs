@@ -222,6 +222,12 @@ impl Series {
         }
     }
 
+    /// Adds faults as long as there are not too many.
+    fn add_faults(&mut self, faults: impl IntoIterator<Item = LayoutFault>) {
+        let room = MOST_FAULTS.saturating_sub(self.faults.len());
+        self.faults.extend(faults.into_iter().take(room));
+    }
+
     /// Why the patches are not known; `None` where they are.
     #[must_use]
     pub fn blocking_fault(&self) -> Option<&LayoutFault> {
@@ -323,7 +329,6 @@ impl FolderReader<'_, '_> {
         if self.series.patches.is_empty() && self.series.blocking_fault().is_none() {
             self.tell_no_patches(&entries);
         }
-        self.series.faults.truncate(MOST_FAULTS);
         Ok(())
     }
 
@@ -344,11 +349,9 @@ impl FolderReader<'_, '_> {
         Ok(entries.map(|entries| entries.to_vec()).unwrap_or_default())
     }
 
-    /// Adds a fault, unless there are too many already.
     fn fault(&mut self, kind: FaultKind, name: &str, message: impl Into<String>) {
         let fault = LayoutFault::new(kind, self.path(name), message);
-        let faults = &mut self.series.faults;
-        faults.extend(Some(fault).filter(|_| faults.len() < MOST_FAULTS));
+        self.series.add_faults([fault]);
     }
 
     fn read_list(&mut self, name: &str, syntax: ListSyntax) -> Result<(), LayoutError> {
@@ -373,12 +376,12 @@ impl FolderReader<'_, '_> {
             }
         };
         let (listed, faults) = series_file::parse(&shown, &text, syntax);
-        self.series.faults.extend(faults);
+        self.series.add_faults(faults);
         let mut seen = BTreeMap::new();
         for patch in listed {
             let mut wrong = |kind, message: String| {
                 let fault = LayoutFault::new(kind, &shown, message).at_line(patch.line);
-                self.series.faults.push(fault);
+                self.series.add_faults([fault]);
             };
             if let Some(before) = seen.insert(patch.name.clone(), patch.line) {
                 let message = format!("names {} a second time, after line {before}", patch.name);

@@ -208,7 +208,7 @@ impl Snapshot {
         &self,
         path: &str,
         endings: &[&str],
-        limits: &FileLimits,
+        limits: &mut FileLimits,
         take: &mut dyn FnMut(SourceFile) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.files().read_below(path, endings, limits, take)

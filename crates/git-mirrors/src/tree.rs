@@ -114,6 +114,7 @@ impl<'a> Tree<'a> {
 
     /// Reads the files below a folder whose names have one of the endings, one after another, and
     /// gives each to a function, in no particular order; their names are the paths from the root.
+    /// What was read is taken from `limits.total` and `limits.count`.
     ///
     /// Symbolic links, submodules and files above `limits.file` are passed over.
     ///
@@ -125,16 +126,16 @@ impl<'a> Tree<'a> {
         &self,
         path: &str,
         endings: &[&str],
-        limits: &FileLimits,
+        limits: &mut FileLimits,
         take: &mut dyn FnMut(SourceFile) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (mut bytes_left, mut files_left) = (limits.total, limits.count);
-        let (mut folders_left, mut entries_left) = (limits.count, MOST_ENTRIES);
+        let given = *limits;
+        let (mut folders_left, mut entries_left) = (given.count, MOST_ENTRIES);
         let mut queue = vec![(plain_path(path)?, self.folder(path)?)];
         while let Some((folder, tree)) = queue.pop() {
             folders_left = folders_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
                 what: format!("the number of folders below {path}"),
-                limit: limits.count.to_string(),
+                limit: given.count.to_string(),
             })?;
             for entry in self.entries(tree)? {
                 entries_left = entries_left.checked_sub(1).ok_or_else(|| Error::TooLarge {
@@ -164,10 +165,10 @@ impl<'a> Tree<'a> {
                 }
                 let too_large = || Error::TooLarge {
                     what: format!("what is read below {path}"),
-                    limit: format!("{} files and {}", limits.count, bytes(limits.total)),
+                    limit: format!("{} files and {}", given.count, bytes(given.total)),
                 };
-                files_left = files_left.checked_sub(1).ok_or_else(too_large)?;
-                bytes_left = bytes_left.checked_sub(size).ok_or_else(too_large)?;
+                limits.count = limits.count.checked_sub(1).ok_or_else(too_large)?;
+                limits.total = limits.total.checked_sub(size).ok_or_else(too_large)?;
                 let content = self.content(entry.id, &shown, limits.file)?;
                 take(SourceFile { name: shown, content })?;
             }

@@ -532,10 +532,7 @@ impl Branches<'_> {
         let name = snapshot.revision().name().unwrap_or_default().to_owned();
         let (mut files, mut limits, mut marked_left) = (Vec::new(), LIMITS, MOST_MARKED);
         for path in &outermost_folders(self.paths) {
-            let within = limits;
             let mut take = |file: SourceFile| {
-                limits.total = limits.total.saturating_sub(file.content.len() as u64);
-                limits.count = limits.count.saturating_sub(1);
                 if gitops_markers::may_have_markers(&file.content) {
                     marked_left =
                         marked_left
@@ -548,7 +545,7 @@ impl Branches<'_> {
                 }
                 Ok(())
             };
-            match snapshot.read_below(path, &ENDINGS, &within, &mut take) {
+            match snapshot.read_below(path, &ENDINGS, &mut limits, &mut take) {
                 // The branch is older than the folder.
                 Err(Error::FileNotFound { .. }) if folders_are == Folders::Optional => {}
                 read => read?,

@@ -96,7 +96,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
         ended = tasks.ended() => Err(ended),
         () = stop => Ok(()),
         // Another process begins in a few seconds: wait for nothing.
-        () = lost(leadership.as_mut()) => return Err(crate::ops::Error::LostLease.into()),
+        () = leadership_lost(leadership.as_mut()) => return Err(crate::ops::Error::LostLease.into()),
     };
     mirrors.close();
     if let Some(held) = leadership {
@@ -108,7 +108,7 @@ pub async fn run(options: ControllerOptions) -> Result<(), Error> {
 }
 
 /// Waits until leadership is lost; without leader election, forever.
-async fn lost(leadership: Option<&mut Leadership>) {
+async fn leadership_lost(leadership: Option<&mut Leadership>) {
     match leadership {
         Some(held) => held.lost().await,
         None => std::future::pending().await,

@@ -514,19 +514,19 @@ fn a_folder_is_read_to_its_depth() {
             Ok(())
         };
         snapshot
-            .read_below(path, &[".yaml", ".yml"], &FileLimits::default(), &mut take)
+            .read_below(path, &[".yaml", ".yml"], &mut FileLimits::default(), &mut take)
             .unwrap();
         names.sort();
         names
     };
     assert_eq!(names(""), ["apps/a.yaml", "apps/deep/b.yaml", "apps/run.yaml"]);
     assert_eq!(names("apps/deep"), ["apps/deep/b.yaml"]);
-    let few = FileLimits {
+    let mut few = FileLimits {
         count: 2,
         ..FileLimits::default()
     };
     let error = snapshot
-        .read_below("", &[".yaml"], &few, &mut |_| Ok(()))
+        .read_below("", &[".yaml"], &mut few, &mut |_| Ok(()))
         .unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     let mut refuse = |_| {
@@ -536,7 +536,7 @@ fn a_folder_is_read_to_its_depth() {
         })
     };
     let error = snapshot
-        .read_below("", &[".yaml"], &FileLimits::default(), &mut refuse)
+        .read_below("", &[".yaml"], &mut FileLimits::default(), &mut refuse)
         .unwrap_err();
     assert!(error.to_string().contains("what the caller keeps"), "{error}");
 }

@@ -4,17 +4,17 @@
 //! keeps all diagrams for as long as the process runs, behind one lock that a panic would break. So
 //! what could grow or panic there is refused before it sees it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
 use pep440_rs::Version;
 use pep508_rs::{MarkerTree, MarkerWarningKind};
 
 /// The longest marker, in bytes.
-const LONGEST: usize = 512;
+const LONGEST: usize = 1024;
 
-/// The most values in one marker. Each of a list counts, because each widens the diagram.
-const MOST_VALUES: usize = 8;
+/// The most steps to read one marker: the comparisons in it, times their possible outcomes.
+const MOST_STEPS: usize = 1024;
 
 /// The most levels of parentheses.
 const MOST_LEVELS: usize = 8;
@@ -68,7 +68,7 @@ fn within_limits(text: &str) -> Result<(), String> {
             "has a number of more than {MOST_DIGITS} digits: shorten it"
         ));
     }
-    let (mut values, mut levels, mut rest) = (0, 0_usize, text);
+    let (mut comparisons, mut levels, mut rest) = (Comparisons::default(), 0_usize, text);
     while !rest.is_empty() {
         let (before, value, after) = next_value(rest);
         for c in before.chars() {
@@ -84,17 +84,62 @@ fn within_limits(text: &str) -> Result<(), String> {
             }
         }
         if let Some(value) = value {
-            values += value.split_ascii_whitespace().count().max(1);
+            comparisons.add(before, value);
             compatible(before, value, after)?;
         }
         rest = after;
     }
-    if values > MOST_VALUES {
-        return Err(format!(
-            "compares with {values} values, more than {MOST_VALUES}: shorten it"
-        ));
+    match comparisons.steps() {
+        steps if steps > MOST_STEPS => Err(format!(
+            "takes {steps} steps to read, more than {MOST_STEPS}: compare fewer variables, or with \
+             fewer values"
+        )),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The comparisons of a marker. Each adds nodes to the library's diagram: for each variable at most
+/// as many as the comparisons of the other variables have outcomes.
+#[derive(Default)]
+struct Comparisons<'a> {
+    /// What each variable is compared with, and how: each tells one more range apart.
+    ranges: HashMap<&'a str, HashSet<(&'a str, &'a str)>>,
+    /// The others, which are nodes of their own, by how many values their lists have.
+    lists: Vec<usize>,
+    /// How many there are, with each value of a list.
+    count: usize,
+}
+
+impl<'a> Comparisons<'a> {
+    /// Adds the comparison with a value, which stands behind the text given.
+    fn add(&mut self, before: &'a str, value: &'a str) {
+        let is_symbol = |c| matches!(c, '<' | '=' | '>' | '~' | '!');
+        let before = before.trim_end();
+        let front = before.trim_end_matches(is_symbol);
+        let operator = before.get(front.len()..).unwrap_or_default();
+        let is_variable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        let variable = front.trim_end().rsplit(|c| !is_variable(c)).next();
+        match variable {
+            // Each extra is a variable of its own, which is there or not.
+            Some(variable) if !operator.is_empty() && variable != "extra" => {
+                self.ranges.entry(variable).or_default().insert((operator, value));
+                self.count += 1;
+            }
+            _ => {
+                let values = value.split_ascii_whitespace().count().max(1);
+                self.lists.push(values);
+                self.count += values;
+            }
+        }
+    }
+
+    /// About the most nodes that reading them makes: a version compared by `==` or `~=` tells two
+    /// ranges apart, and counts as one.
+    fn steps(&self) -> usize {
+        let ranges = self.ranges.values().map(HashSet::len);
+        let outcomes = ranges.chain(self.lists.iter().copied()).map(|values| values + 1);
+        outcomes.fold(self.count, usize::saturating_mul)
+    }
 }
 
 /// Splits a text at its first value in quotes.
@@ -173,25 +218,39 @@ mod tests {
     #[test]
     fn a_marker_has_limits() {
         let bytes = |bytes: usize| format!("os_name=='{}'", "x".repeat(bytes - 11));
-        let values = |values: usize| vec!["'it\"s'in os_name"; values].join(" or ");
-        let list = |values: usize| format!("python_version in '{}'", "3.9 ".repeat(values));
-        let empty = |values: usize| vec!["os_name==''"; values].join("or ");
+        let repeated = |comparison: &str, count| vec![comparison; count].join("or ");
+        let contained = |count| repeated("'it\"s'in os_name ", count);
+        let extras = |count| repeated("extra=='a' ", count);
+        let list = |values| format!("python_version in '{}'", "3.9 ".repeat(values));
+        let ranges = |values: usize| {
+            let numbers = (0..values).map(|number| format!("os_name=='{number}'"));
+            numbers.collect::<Vec<_>>().join("or ")
+        };
         let levels = |n: usize| format!("{}os_name=='(('{}", "(".repeat(n), ")".repeat(n));
         let digits = |digits: usize| format!("python_version<='3.{}'", "9".repeat(digits));
         for (text, longer, error) in [
-            (bytes(LONGEST), bytes(LONGEST + 1), "has 513 bytes, more than 512"),
-            (values(8), values(9), "compares with 9 values, more than 8"),
-            (list(8), list(9), "compares with 9 values, more than 8"),
-            (empty(8), empty(9), "compares with 9 values, more than 8"),
+            (
+                bytes(LONGEST),
+                bytes(LONGEST + 1),
+                "has 1025 bytes, more than 1024",
+            ),
+            (
+                contained(7),
+                contained(8),
+                "takes 2048 steps to read, more than 1024",
+            ),
+            (extras(7), extras(8), "takes 2048 steps to read, more than 1024"),
+            (list(31), list(32), "takes 1056 steps to read, more than 1024"),
+            (ranges(31), ranges(32), "takes 1056 steps to read, more than 1024"),
             (levels(8), levels(9), "has more than 8 levels of parentheses"),
             (digits(19), digits(20), "has a number of more than 19 digits"),
         ] {
             assert_eq!(told(&text), "", "{text}");
             assert!(told(&longer).starts_with(error), "{longer}: {}", told(&longer));
         }
-        let one_level = ["(os_name=='a')"; MOST_VALUES].join(" and ");
+        let one_level = ["(os_name=='a')"; 16].join(" and ");
         assert_eq!(told(&one_level), "");
-        // SQLAlchemy's for greenlet has the most that is known of real ones.
+        // SQLAlchemy's for greenlet, as it is there, and as uv exports it.
         let machines = ["aarch64", "ppc64le", "x86_64", "amd64", "AMD64", "win32"];
         let nested = machines.map(|machine| format!("(platform_machine == \"{machine}\" or "));
         let real = format!(
@@ -200,6 +259,9 @@ mod tests {
             ")".repeat(machines.len())
         );
         assert_eq!(told(&real), "");
+        let exported = ["AMD64", "WIN32", "aarch64", "amd64", "ppc64le", "win32", "x86_64"]
+            .map(|machine| format!("(python_full_version < '3.14' and platform_machine == '{machine}')"));
+        assert_eq!(told(&exported.join(" or ")), "");
     }
 
     #[test]

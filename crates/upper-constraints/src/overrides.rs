@@ -343,10 +343,10 @@ mod tests {
             let name = "x".repeat(bytes - "os_name==''".len());
             told(&format!("a===1;os_name=='{name}'"))
         };
-        assert_eq!(marker(512), ["1: a=1"]);
-        for bytes in [513, 514] {
+        assert_eq!(marker(1024), ["1: a=1"]);
+        for bytes in [1025, 1026] {
             let told = marker(bytes);
-            let error = format!(" has {bytes} bytes, more than 512: shorten it");
+            let error = format!(" has {bytes} bytes, more than 1024: shorten it");
             assert!(told.len() == 1 && told[0].ends_with(&error), "{told:?}");
         }
     }

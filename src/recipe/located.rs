@@ -3,7 +3,7 @@
 /// Something that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
 pub enum Located<P, T> {
-    /// In a place that has to be read.
+    /// Where it has to be read.
     At(P),
     /// At hand.
     Given(T),

@@ -56,14 +56,6 @@ impl Reference<'_> {
             key: ObjectKey::new(self.namespace.unwrap_or(own_namespace), self.name),
         }
     }
-
-    /// Whether it refers to `referent` when the spec is in the given namespace.
-    #[must_use]
-    pub fn is_to(&self, referent: &Referent, own_namespace: &str) -> bool {
-        self.kind == referent.kind
-            && self.name == referent.key.name
-            && self.namespace.unwrap_or(own_namespace) == referent.key.namespace
-    }
 }
 
 impl PatchSetSpec {

@@ -1,6 +1,7 @@
 //! What the engines that build by attempts have in common: one attempt after the other, until the
 //! registry has the image.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,24 +19,24 @@ use crate::plan::patch_set::{BuildOutcome, Pending};
 /// How long a build that was cancelled may hold up the next one for the same tag.
 pub const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 
-/// An engine that builds by attempts. An error of these steps is reported in place of an image.
+/// An engine that builds by attempts. What a step breaks off with is reported in place of an image.
 pub trait BuildEngine {
     /// Makes builds of what is not wanted any more give way, if that has to be before looking in
     /// the registry.
-    async fn make_way(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
-        Ok(())
+    async fn make_way(&self, _: &BuildStatus) -> ControlFlow<BuildOutcome> {
+        Continue(())
     }
 
     /// Looks at the attempt under way; returns its state.
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome>;
+    async fn follow(&self, planned: BuildStatus) -> ControlFlow<BuildOutcome, (BuildStatus, AttemptState)>;
 
     /// Gives back what an attempt takes; called when none is under way.
     fn release(&self) {}
 
     /// Cancels builds of what is not wanted any more, once it is known whether the registry has the
     /// image.
-    async fn supersede(&self, _: &BuildStatus) -> Result<(), BuildOutcome> {
-        Ok(())
+    async fn supersede(&self, _: &BuildStatus) -> ControlFlow<BuildOutcome> {
+        Continue(())
     }
 
     /// Whether an image in the registry does not count, given how the attempt that pushed it ended.
@@ -53,14 +54,14 @@ pub async fn build(
     task: &BuildTask<'_>,
     mut planned: BuildStatus,
 ) -> Result<BuildOutcome, Interrupted> {
-    if let Err(built) = engine.make_way(&planned).await {
+    if let Break(built) = engine.make_way(&planned).await {
         return Ok(built);
     }
     let mut seen = None;
     if attempts::is_under_way(&planned) {
         match engine.follow(planned).await {
-            Ok((followed, over)) => (planned, seen) = (followed, Some(over)),
-            Err(built) => return Ok(built),
+            Continue((followed, over)) => (planned, seen) = (followed, Some(over)),
+            Break(built) => return Ok(built),
         }
     }
     engine.release();
@@ -72,7 +73,7 @@ pub async fn build(
             attempts::mark_succeeded(&mut planned, now);
             // A build from other inputs is of no use any more; failing to cancel it holds nothing
             // up.
-            if let Err(BuildOutcome::Failed(failure, _)) = engine.supersede(&planned).await {
+            if let Break(BuildOutcome::Failed(failure, _)) = engine.supersede(&planned).await {
                 let namespace = task.turn.namespace();
                 tracing::warn!(namespace, %failure, "a superseded build could not be cancelled");
             }
@@ -90,7 +91,7 @@ pub async fn build(
     } else {
         attempt
     };
-    if let Err(built) = engine.supersede(&planned).await {
+    if let Break(built) = engine.supersede(&planned).await {
         return Ok(built);
     }
     match decide_next(planned.attempt.as_ref(), task.build.retries(), now) {

@@ -1,5 +1,6 @@
 //! Has an image built by a Job: one attempt after the other, until the registry has it.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,9 +58,9 @@ pub async fn build(task: &BuildTask<'_>, mut planned: BuildStatus) -> Result<Bui
 }
 
 impl BuildEngine for JobEngine<'_> {
-    async fn follow(&self, planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome> {
+    async fn follow(&self, planned: BuildStatus) -> ControlFlow<BuildOutcome, (BuildStatus, AttemptState)> {
         let Some(attempt) = &planned.attempt else {
-            return Ok((planned, AttemptState::Gone));
+            return Continue((planned, AttemptState::Gone));
         };
         let key = ObjectKey::new(self.task.turn.namespace(), &attempt.name);
         match self
@@ -71,19 +72,19 @@ impl BuildEngine for JobEngine<'_> {
             .await
         {
             Ok(AttemptState::Active(Some(_))) if self.is_outdated(&planned, attempt) => {
-                Ok((planned, AttemptState::Outdated))
+                Continue((planned, AttemptState::Outdated))
             }
             Ok(AttemptState::Active(held_up)) => {
-                Err(await_attempt(planned, self.task.build, held_up.as_deref()))
+                Break(await_attempt(planned, self.task.build, held_up.as_deref()))
             }
-            Ok(over) => Ok((planned, over)),
-            Err(failure) => Err(BuildOutcome::Failed(failure, Some(planned))),
+            Ok(over) => Continue((planned, over)),
+            Err(failure) => Break(BuildOutcome::Failed(failure, Some(planned))),
         }
     }
 
     /// Cancels builds from other inputs, and those that were given up. One for the same tag has to
     /// be gone before the next may start.
-    async fn supersede(&self, planned: &BuildStatus) -> Result<(), BuildOutcome> {
+    async fn supersede(&self, planned: &BuildStatus) -> ControlFlow<BuildOutcome> {
         let (context, target, now) = (self.task.turn.context, self.task.target, Timestamp::now());
         let mut in_the_way = None;
         let superseded = self
@@ -96,8 +97,9 @@ impl BuildEngine for JobEngine<'_> {
                     || is_over(planned, job)
             });
         for job in superseded {
-            let cancelled = cancel(context, job).await;
-            cancelled.map_err(|failure| BuildOutcome::Failed(failure, Some(planned.clone())))?;
+            if let Err(failure) = cancel(context, job).await {
+                return Break(BuildOutcome::Failed(failure, Some(planned.clone())));
+            }
             let since = job.metadata.deletion_timestamp.as_ref();
             let since = since.map_or(now, |Time(at)| *at);
             let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
@@ -106,8 +108,8 @@ impl BuildEngine for JobEngine<'_> {
             }
         }
         match in_the_way {
-            None => Ok(()),
-            Some(name) => Err(BuildOutcome::Awaited {
+            None => Continue(()),
+            Some(name) => Break(BuildOutcome::Awaited {
                 plan: planned.clone(),
                 pending: Pending::new(
                     reason::BUILD_QUEUED,

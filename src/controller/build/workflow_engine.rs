@@ -5,6 +5,7 @@
 //! status before its run is requested, under a name that the run carries in its title, and if it is
 //! uncertain whether a run was requested, that run is looked for first.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,13 +82,13 @@ fn look_again_soon(planned: BuildStatus) -> BuildOutcome {
 
 impl BuildEngine for WorkflowEngine<'_> {
     /// Makes the run of a former attempt give way.
-    async fn make_way(&self, planned: &BuildStatus) -> Result<(), BuildOutcome> {
+    async fn make_way(&self, planned: &BuildStatus) -> ControlFlow<BuildOutcome> {
         let Some((former, attempt)) = former_attempt(self.task, planned) else {
-            return Ok(());
+            return Continue(());
         };
         match self.cancel_former(former, attempt, planned).await {
-            Ok(None) => Ok(()),
-            Ok(Some(message)) => Err(BuildOutcome::Waiting(Pending::new(
+            Ok(None) => Continue(()),
+            Ok(Some(message)) => Break(BuildOutcome::Waiting(Pending::new(
                 reason::BUILD_CANCELLING,
                 message,
                 Next::After(POLL),
@@ -97,14 +98,17 @@ impl BuildEngine for WorkflowEngine<'_> {
                 if failure.reason == reason::BUILD_FAILED {
                     failure.reason = reason::BUILD_CANCELLING;
                 }
-                Err(BuildOutcome::Failed(failure, None))
+                Break(BuildOutcome::Failed(failure, None))
             }
         }
     }
 
-    async fn follow(&self, mut planned: BuildStatus) -> Result<(BuildStatus, AttemptState), BuildOutcome> {
+    async fn follow(
+        &self,
+        mut planned: BuildStatus,
+    ) -> ControlFlow<BuildOutcome, (BuildStatus, AttemptState)> {
         let Some(mut attempt) = planned.attempt.clone() else {
-            return Ok((planned, AttemptState::Gone));
+            return Continue((planned, AttemptState::Gone));
         };
         self.record_attempt(&attempt);
         let followed = self.follow_run(&planned, &mut attempt).await;
@@ -118,13 +122,13 @@ impl BuildEngine for WorkflowEngine<'_> {
         match followed {
             Ok(AttemptState::Active(held_up)) => {
                 let message = attempts::describe_attempt(&planned, self.task.build, &who, held_up.as_deref());
-                Err(BuildOutcome::Awaited {
+                Break(BuildOutcome::Awaited {
                     plan: planned,
                     pending: Pending::new(reason::BUILDING, message, Next::After(POLL)),
                 })
             }
-            Ok(over) => Ok((planned, over)),
-            Err(failure) => Err(BuildOutcome::Failed(failure, Some(planned))),
+            Ok(over) => Continue((planned, over)),
+            Err(failure) => Break(BuildOutcome::Failed(failure, Some(planned))),
         }
     }
 
@@ -170,8 +174,8 @@ impl BuildEngine for WorkflowEngine<'_> {
         task.record(&planned, reason::BUILDING, message).await?;
         self.memory.note_recorded(&request);
         Ok(match self.follow(planned).await {
-            Ok((planned, _)) => look_again_soon(planned),
-            Err(built) => built,
+            Continue((planned, _)) => look_again_soon(planned),
+            Break(built) => built,
         })
     }
 }

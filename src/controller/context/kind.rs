@@ -9,7 +9,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use patchset_api::FluxDuration;
 use patchset_api::references::Reference;
-use patchset_api::referent::{Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -59,13 +59,10 @@ pub trait Reconciled:
     /// The addresses of the Git repositories that it reads.
     fn repositories(&self) -> Vec<&str>;
 
-    /// Whether an object of its namespace was made for it.
-    fn owns(&self, referent: &Referent) -> bool;
-
-    /// Whether objects of a kind may be made for one of this kind: if so, all are asked whether
-    /// they own one that changed.
-    fn may_own(_: ReferentKind) -> bool {
-        true
+    /// The object of this kind that another one is made for, as the other one's name says: whether
+    /// it exists is not known.
+    fn owner_of(_: &Referent) -> Option<ObjectKey> {
+        None
     }
 
     /// What a result may change with, besides the objects that are made for it.
@@ -82,14 +79,6 @@ pub trait Reconciled:
             location: address.location(),
         });
         objects.chain(repositories).collect()
-    }
-
-    /// Whether a result may change with another object.
-    fn depends_on(&self, referent: &Referent) -> bool {
-        let namespace = self.namespace().unwrap_or_default();
-        let mut references = self.references().into_iter();
-        references.any(|reference| reference.is_to(referent, &namespace))
-            || (referent.key.namespace == namespace && self.owns(referent))
     }
 
     /// What an event says besides the message of Ready.

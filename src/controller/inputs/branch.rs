@@ -21,7 +21,7 @@ const BRANCH: &str = "patches.branch";
 
 /// A branch that was found, and not necessarily read yet.
 #[derive(Clone, Debug)]
-pub struct BranchPlace {
+pub struct BranchLocation {
     /// The repository that has it.
     pub upstream: Upstream,
     /// Its last commit.
@@ -33,7 +33,7 @@ pub struct BranchPlace {
     onto: Option<(Upstream, Resolved)>,
 }
 
-impl BranchPlace {
+impl BranchLocation {
     /// Finds a branch, and its base where the spec names one. Nothing is fetched but refs.
     pub async fn find(
         context: &Arc<Context>,

@@ -9,7 +9,7 @@ use patchset_api::referent::ObjectKey;
 use source_images::TimedStore;
 use source_images::layer::{Contents, File};
 
-use super::place::{GivenContents, InputPlace};
+use super::location::{GivenContents, InputLocation};
 use super::upstreams::blocking;
 use crate::controller::context::{Budget, Context};
 use crate::plan::inputs_hasher::InputsHasher;
@@ -21,7 +21,7 @@ use crate::recipe::{FolderContents, Located};
 pub const REPOSITORY: &str = "the Dockerfile's repository";
 
 /// A folder that was found.
-pub type LocatedFolder = Located<InputPlace, Vec<File>>;
+pub type LocatedFolder = Located<InputLocation, Vec<File>>;
 
 impl GivenContents for Vec<File> {
     fn digest(&self) -> String {
@@ -37,7 +37,7 @@ impl GivenContents for Vec<File> {
 /// What identifies a folder's contents, for the digest over all inputs.
 pub fn identity(located: &LocatedFolder) -> String {
     let identity = located.identity();
-    // Without the kind of place.
+    // Without the kind of location.
     identity.get(1..).unwrap_or_default().join(" ")
 }
 
@@ -49,8 +49,8 @@ pub async fn locate(
     budget: Budget<'_>,
 ) -> Result<LocatedFolder, Failure> {
     if let Some(git) = &source.git {
-        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
-        return Ok(Located::At(place));
+        let location = InputLocation::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        return Ok(Located::At(location));
     }
     let Some(map) = &source.config_map else {
         return Ok(Located::Given(files_of_spec(source)));
@@ -76,7 +76,7 @@ pub async fn open(
 ) -> Result<FolderContents, Failure> {
     match located {
         Located::Given(files) => Ok(files.into()),
-        Located::At(InputPlace::Git {
+        Located::At(InputLocation::Git {
             upstream,
             resolved,
             path,
@@ -94,7 +94,7 @@ pub async fn open(
             })
             .await
         }
-        Located::At(InputPlace::Artifact { .. } | InputPlace::Branch(_)) => Err(Failure::stalled(
+        Located::At(InputLocation::Artifact { .. } | InputLocation::Branch(_)) => Err(Failure::stalled(
             Step::Build,
             reason::INVALID_SPEC,
             "build.dockerfile cannot be in a Flux source",

@@ -9,8 +9,8 @@ use patchset_api::PatchSetSpec;
 use patchset_api::reason;
 use patchset_api::referent::{ObjectKey, SourceReference};
 
-use super::branch::BranchPlace;
-use super::place::{GivenContents, InputPlace};
+use super::branch::BranchLocation;
+use super::location::{GivenContents, InputLocation};
 use super::upstreams::blocking;
 use crate::controller::context::{Budget, Context, failures};
 use crate::layout::{ContentLimits, FolderPatches, Series, TreeFiles};
@@ -27,7 +27,7 @@ pub const REPOSITORY: &str = "the patches' repository";
 const ARTIFACT: &str = "the patches' artifact";
 
 /// Patches that were found; `None` if the spec names none.
-pub type LocatedPatches = Option<Located<InputPlace, FolderPatches>>;
+pub type LocatedPatches = Option<Located<InputLocation, FolderPatches>>;
 
 impl GivenContents for FolderPatches {
     fn digest(&self) -> String {
@@ -65,16 +65,16 @@ pub async fn locate(
         return Ok(None);
     };
     if let Some(branch) = &patches.branch {
-        let place = BranchPlace::find(context, namespace, (branch, &spec.upstream), budget).await?;
-        return Ok(Some(Located::At(InputPlace::Branch(place))));
+        let location = BranchLocation::find(context, namespace, (branch, &spec.upstream), budget).await?;
+        return Ok(Some(Located::At(InputLocation::Branch(location))));
     }
     if let Some(git) = &patches.git {
-        let place = InputPlace::in_git(context, namespace, REPOSITORY, git, budget).await?;
-        return Ok(Some(Located::At(place)));
+        let location = InputLocation::in_git(context, namespace, REPOSITORY, git, budget).await?;
+        return Ok(Some(Located::At(location)));
     }
     if let Some(reference) = &patches.source_ref {
-        let place = in_artifact(context, namespace, reference, patches.path.as_deref())?;
-        return Ok(Some(Located::At(place)));
+        let location = in_artifact(context, namespace, reference, patches.path.as_deref())?;
+        return Ok(Some(Located::At(location)));
     }
     Ok(Some(Located::Given(match &patches.config_map {
         Some(map) => {
@@ -96,7 +96,7 @@ pub fn in_artifact(
     namespace: &str,
     reference: &SourceReference,
     path: Option<&str>,
-) -> Result<InputPlace, Failure> {
+) -> Result<InputLocation, Failure> {
     let of = reference.namespace.as_deref().unwrap_or(namespace);
     if of != namespace && context.options.no_cross_namespace_refs {
         return Err(Failure::stalled(
@@ -122,7 +122,7 @@ pub fn in_artifact(
         .parse()
         .map_err(|error| failures::mirror_failure(&name, &error))?;
     let path = path.unwrap_or_default().to_owned();
-    Ok(InputPlace::Artifact {
+    Ok(InputLocation::Artifact {
         artifact: Artifact {
             url,
             digest,
@@ -143,9 +143,9 @@ fn artifact_of(source: &DynamicObject) -> Option<[String; 3]> {
 /// The patches for a commit of the upstream.
 pub fn onto(located: LocatedPatches, upstream: &Upstream, resolved: &Resolved) -> LocatedPatches {
     match located {
-        Some(Located::At(InputPlace::Branch(branch))) => {
-            Some(Located::At(InputPlace::Branch(branch.onto(upstream, resolved))))
-        }
+        Some(Located::At(InputLocation::Branch(branch))) => Some(Located::At(InputLocation::Branch(
+            branch.onto(upstream, resolved),
+        ))),
         located => located,
     }
 }
@@ -158,13 +158,13 @@ pub async fn read(
     deadline: Instant,
 ) -> Result<FolderPatches, Failure> {
     let limits = ContentLimits::default();
-    let place = match located {
+    let location = match located {
         None => return Ok(FolderPatches::default()),
         Some(Located::Given(patches)) => return Ok(patches),
-        Some(Located::At(place)) => place,
+        Some(Located::At(location)) => location,
     };
-    let (what, read) = match place {
-        InputPlace::Git {
+    let (what, read) = match location {
+        InputLocation::Git {
             upstream,
             resolved,
             path,
@@ -177,8 +177,8 @@ pub async fn read(
             });
             (REPOSITORY, read.await?)
         }
-        InputPlace::Branch(branch) => return branch.read(context, deadline).await,
-        InputPlace::Artifact { artifact, .. } => {
+        InputLocation::Branch(branch) => return branch.read(context, deadline).await,
+        InputLocation::Artifact { artifact, .. } => {
             let read = blocking(context, ARTIFACT, deadline, move |mirrors| {
                 let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;
                 let files = ArtifactFiles::new(opened);
@@ -205,9 +205,9 @@ pub async fn read_beside(
     deadline: Instant,
 ) -> Result<Vec<u8>, Failure> {
     match located {
-        Some(Located::At(place)) => {
+        Some(Located::At(location)) => {
             let what = format!("reading {path} next to the patches");
-            place.read_beside(context, &what, path, deadline).await
+            location.read_beside(context, &what, path, deadline).await
         }
         None | Some(Located::Given(_)) => Err(Failure::stalled(
             Step::Source,

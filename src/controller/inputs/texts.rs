@@ -8,7 +8,7 @@ use patchset_api::reason;
 use patchset_api::referent::ObjectKey;
 use upper_constraints::digest;
 
-use super::place::{GivenContents, InputPlace};
+use super::location::{GivenContents, InputLocation};
 use crate::controller::context::{Budget, Context};
 use crate::plan::{Failure, Step};
 use crate::recipe::Located;
@@ -17,7 +17,7 @@ use crate::recipe::Located;
 const MOST_NAMED: usize = 20;
 
 /// A file that was found.
-pub type LocatedText = Located<InputPlace, Vec<u8>>;
+pub type LocatedText = Located<InputLocation, Vec<u8>>;
 
 /// Where a spec says that a file is; one of the fields is set.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +42,8 @@ pub async fn locate(
     budget: Budget<'_>,
 ) -> Result<LocatedText, Failure> {
     if let Some(git) = origin.git {
-        let place = InputPlace::in_git(context, namespace, what, git, budget).await?;
-        return Ok(Located::At(place));
+        let location = InputLocation::in_git(context, namespace, what, git, budget).await?;
+        return Ok(Located::At(location));
     }
     if let Some(ConfigMapKey { name, key }) = origin.config_map {
         let data = context
@@ -82,6 +82,6 @@ pub async fn read(
 ) -> Result<Vec<u8>, Failure> {
     match located {
         Located::Given(bytes) => Ok(bytes),
-        Located::At(place) => place.read(context, what, deadline).await,
+        Located::At(location) => location.read(context, what, deadline).await,
     }
 }

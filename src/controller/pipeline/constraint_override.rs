@@ -8,7 +8,7 @@ use patchset_api::constraint_override::{
     ConstraintOverrideStatus, ConstraintsSource, OverrideState, OverridesSource,
 };
 use patchset_api::references::Reference;
-use patchset_api::referent::{Referent, ReferentKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind};
 use patchset_api::{ConstraintOverride, reason};
 
 use super::{Pipeline, merged_file};
@@ -70,13 +70,11 @@ impl Reconciled for ConstraintOverride {
         self.spec.repositories()
     }
 
-    fn may_own(kind: ReferentKind) -> bool {
-        kind == ReferentKind::ConfigMap
-    }
-
-    /// The ConfigMap with the merged file.
-    fn owns(&self, referent: &Referent) -> bool {
-        referent.kind == ReferentKind::ConfigMap && merged_file::name(&self.name_any()) == referent.key.name
+    /// That of a ConfigMap with a merged file.
+    fn owner_of(referent: &Referent) -> Option<ObjectKey> {
+        let name = merged_file::owner(&referent.key.name)?;
+        (referent.kind == ReferentKind::ConfigMap)
+            .then(|| ObjectKey::new(referent.key.namespace.clone(), name))
     }
 
     fn facts(&self, status: &ConstraintOverrideStatus) -> Vec<(&'static str, String)> {
@@ -288,11 +286,11 @@ async fn merge(turn: &Turn<'_, ConstraintOverride>, inputs: ResolvedFiles) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::referent::ObjectKey;
+    use crate::controller::state::dependents::Dependency;
     use serde_json::json;
 
     #[test]
-    fn both_files_and_the_merged_one_concern() {
+    fn what_both_files_name_concerns() {
         let object: ConstraintOverride = serde_json::from_value(json!({
             "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "ConstraintOverride",
             "metadata": { "name": "co", "namespace": "ours" },
@@ -307,14 +305,16 @@ mod tests {
             (ReferentKind::Secret, "ours", "key", true),
             (ReferentKind::Secret, "theirs", "key", false),
             (ReferentKind::ConfigMap, "ours", "overrides", true),
-            (ReferentKind::ConfigMap, "ours", "co-constraints", true),
             (ReferentKind::ConfigMap, "ours", "key", false),
         ] {
             let referent = Referent {
                 kind,
                 key: ObjectKey::new(namespace, name),
             };
-            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
+            let depends = object
+                .dependencies()
+                .contains(&Dependency::Object(referent.clone()));
+            assert_eq!(depends, expected, "{referent:?}");
         }
     }
 }

@@ -32,6 +32,11 @@ pub fn name(resource: &str) -> String {
     format!("{resource}{SUFFIX}")
 }
 
+/// The resource whose ConfigMap has this name.
+pub fn owner(config_map: &str) -> Option<&str> {
+    config_map.strip_suffix(SUFFIX)
+}
+
 /// Whether the ConfigMap is there as it was written: owned by the resource, and with the same file.
 pub async fn is_in_place(
     context: &Context,

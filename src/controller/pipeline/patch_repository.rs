@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use patchset_api::PatchRepository;
 use patchset_api::patch_repository::{PatchRepositoryStatus, RepositoryCounts};
 use patchset_api::references::Reference;
-use patchset_api::referent::{Referent, ReferentKind, SourceKind};
+use patchset_api::referent::{ReferentKind, SourceKind};
 
 use super::{Pipeline, repository_objects, repository_source};
 use crate::controller::context::journal::Interrupted;
@@ -40,15 +40,6 @@ impl Reconciled for PatchRepository {
 
     fn repositories(&self) -> Vec<&str> {
         self.spec.repositories()
-    }
-
-    fn may_own(_: ReferentKind) -> bool {
-        false
-    }
-
-    /// Nothing by name: its objects notify it by their label, once in a while.
-    fn owns(&self, _: &Referent) -> bool {
-        false
     }
 
     fn facts(&self, status: &PatchRepositoryStatus) -> Vec<(&'static str, String)> {

@@ -9,7 +9,7 @@ use patchset_api::PatchSet;
 use patchset_api::conditions;
 use patchset_api::reason::{self, condition};
 use patchset_api::references::Reference;
-use patchset_api::referent::{Referent, ReferentKind, SourceKind};
+use patchset_api::referent::{ObjectKey, Referent, ReferentKind, SourceKind};
 use patchset_api::status::{PatchSetStatus, PatchState};
 use patchset_api::upkeep::UpkeepStatus;
 use patchset_api::upstream_history::Evidence;
@@ -61,13 +61,9 @@ impl Reconciled for PatchSet {
         self.spec.repositories()
     }
 
-    fn may_own(kind: ReferentKind) -> bool {
-        kind == ReferentKind::Job
-    }
-
-    /// Its Jobs, and Jobs of others whose end makes room for one of its own.
-    fn owns(&self, referent: &Referent) -> bool {
-        referent.kind == ReferentKind::Job && self.metadata.name.as_deref() == Some(&referent.key.name)
+    /// That of a Job, whose changes are told under the name of its PatchSet.
+    fn owner_of(referent: &Referent) -> Option<ObjectKey> {
+        (referent.kind == ReferentKind::Job).then(|| referent.key.clone())
     }
 
     fn details(status: &PatchSetStatus) -> Option<String> {
@@ -308,7 +304,7 @@ fn build_is_done(object: &PatchSet, status: &PatchSetStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchset_api::referent::ObjectKey;
+    use crate::controller::state::dependents::Dependency;
     use patchset_api::referent::SourceKind::{Bucket, GitRepository};
     use serde_json::json;
 
@@ -342,7 +338,10 @@ mod tests {
             (one(ReferentKind::Secret, "ours", "patches"), false),
             (one(ReferentKind::ConfigMap, "ours", "patches"), true),
         ] {
-            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
+            let depends = object
+                .dependencies()
+                .contains(&Dependency::Object(referent.clone()));
+            assert_eq!(depends, expected, "{referent:?}");
         }
     }
 
@@ -359,7 +358,10 @@ mod tests {
             (Bucket, "ours", false),
         ] {
             let referent = one(ReferentKind::Source(kind), namespace, "ours");
-            assert_eq!(object.depends_on(&referent), expected, "{referent:?}");
+            let depends = object
+                .dependencies()
+                .contains(&Dependency::Object(referent.clone()));
+            assert_eq!(depends, expected, "{referent:?}");
         }
     }
 }

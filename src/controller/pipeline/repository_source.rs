@@ -11,7 +11,7 @@ use patchset_api::{InputsDigest, LayoutKind, PatchRepository, PatchSet, reason};
 
 use crate::controller::context::turn::Turn;
 use crate::controller::context::{Budget, Context, failures};
-use crate::controller::inputs::place::InputPlace;
+use crate::controller::inputs::location::InputLocation;
 use crate::controller::inputs::upstreams::blocking;
 use crate::controller::inputs::{patches, upstreams};
 use crate::controller::state::repositories::{MadeFor, MadeKey, MadeKind};
@@ -30,7 +30,7 @@ const COMPUTATION: &str = "repository/1";
 
 /// A repository that was found.
 pub struct ResolvedRepository {
-    pub place: InputPlace,
+    pub location: InputLocation,
     /// The branch that it is read at, if it is one.
     pub branch: Option<String>,
     pub sources: RepositorySources,
@@ -40,9 +40,9 @@ impl ResolvedRepository {
     /// Checks the signature that the spec asks for; returns who signed it, in words. `None` if none
     /// is asked for.
     pub async fn signatures(&self, turn: &Turn<'_, PatchRepository>) -> Result<Option<String>, Failure> {
-        let InputPlace::Git {
+        let InputLocation::Git {
             upstream, resolved, ..
-        } = &self.place
+        } = &self.location
         else {
             return Ok(None);
         };
@@ -74,23 +74,23 @@ async fn resolve_within(
     turn: &Turn<'_, PatchRepository>,
     budget: Budget<'_>,
 ) -> Result<ResolvedRepository, Failure> {
-    let place = locate(turn.object, turn.context, &turn.namespace(), budget).await?;
+    let location = locate(turn.object, turn.context, &turn.namespace(), budget).await?;
     let spec = &turn.object.spec;
-    let branch = place.branch();
+    let branch = location.branch();
     let mut inputs = InputsHasher::new(COMPUTATION)
         .with_json(spec)
         .with(branch.as_deref().unwrap_or_default().as_bytes());
-    for part in place.identity() {
+    for part in location.identity() {
         inputs = inputs.with(part.as_bytes());
     }
     Ok(ResolvedRepository {
         sources: RepositorySources {
-            revision: place.revision(),
+            revision: location.revision(),
             inputs_digest: inputs.digest(),
             signatures: None,
         },
         branch,
-        place,
+        location,
     })
 }
 
@@ -99,7 +99,7 @@ async fn locate(
     context: &Arc<Context>,
     namespace: &str,
     budget: Budget<'_>,
-) -> Result<InputPlace, Failure> {
+) -> Result<InputLocation, Failure> {
     let spec = &repository.spec;
     let directory = spec.directory.clone().unwrap_or_default();
     if let Some(git) = &spec.source.git {
@@ -118,7 +118,7 @@ async fn locate(
             secret_ref,
             proxy_secret_ref,
         };
-        return InputPlace::in_git(context, namespace, REPOSITORY, &git, budget).await;
+        return InputLocation::in_git(context, namespace, REPOSITORY, &git, budget).await;
     }
     match &spec.source.source_ref {
         Some(reference) => patches::in_artifact(context, namespace, reference, Some(&directory)),
@@ -153,8 +153,8 @@ pub async fn read(
 ) -> Result<DesiredRepository, Failure> {
     let (repository, deadline) = (turn.object.clone(), turn.budget.deadline);
     let branch = resolved.branch.clone();
-    match resolved.place.clone() {
-        InputPlace::Git {
+    match resolved.location.clone() {
+        InputLocation::Git {
             upstream, resolved, ..
         } => {
             blocking(turn.context, REPOSITORY, deadline, move |mirrors| {
@@ -173,7 +173,7 @@ pub async fn read(
             })
             .await?
         }
-        InputPlace::Artifact { artifact, .. } => {
+        InputLocation::Artifact { artifact, .. } => {
             blocking(turn.context, REPOSITORY, deadline, move |mirrors| {
                 let opened = mirrors.open_artifact(&artifact, &ArtifactLimits::default(), deadline)?;
                 let read = read_layout(&repository, branch.as_deref(), &ArtifactFiles::new(opened));
@@ -181,7 +181,7 @@ pub async fn read(
             })
             .await?
         }
-        InputPlace::Branch(_) => Err(Failure::stalled(
+        InputLocation::Branch(_) => Err(Failure::stalled(
             Step::Objects,
             reason::INVALID_SPEC,
             format!("{REPOSITORY}: the commits of a branch have no folders"),
@@ -259,23 +259,23 @@ fn file_reads(repository: &PatchRepository, read: &DesiredRepository) -> FileRea
     let Some(git) = &repository.spec.source.git else {
         return FileReads::new();
     };
-    let is_here = |place: &&GitPath| place.url == git.url && place.ref_ == git.ref_;
+    let is_here = |path: &&GitPath| path.url == git.url && path.ref_ == git.ref_;
     let mut reads = FileReads::new();
     for patch_set in &read.desired.patch_sets {
         let spec = &patch_set.spec;
         let build = spec.build.as_ref();
         let dockerfile = build.and_then(|build| build.dockerfile.as_ref()?.git.as_ref());
         let patches = spec.patches.as_ref().and_then(|patches| patches.git.as_ref());
-        let places = patches.into_iter().chain(dockerfile).filter(is_here);
+        let here = patches.into_iter().chain(dockerfile).filter(is_here);
         let packages = build.and_then(|build| build.extra_packages_from.as_ref());
         let packages = packages.map(|from| from.path.clone());
-        let paths = places.map(|place| place.path.clone()).chain(packages);
+        let paths = here.map(|path| path.path.clone()).chain(packages);
         reads.insert((MadeKind::PatchSet, patch_set.name_any()), paths.collect());
     }
     for overrides in &read.desired.constraint_overrides {
         let spec = &overrides.spec;
-        let places = spec.upper_constraints.git.iter().chain(&spec.overrides.git);
-        let paths = places.filter(is_here).map(|place| place.path.clone());
+        let named = spec.upper_constraints.git.iter().chain(&spec.overrides.git);
+        let paths = named.filter(is_here).map(|path| path.path.clone());
         reads.insert(
             (MadeKind::ConstraintOverride, overrides.name_any()),
             paths.collect(),

@@ -236,14 +236,14 @@ async fn files_beside(
     located: &LocatedPatches,
     budget: Budget<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let (Some(build), Some(Located::At(place))) = (&turn.object.spec.build, located) else {
+    let (Some(build), Some(Located::At(location))) = (&turn.object.spec.build, located) else {
         return Ok(Vec::new());
     };
     let packages = build.extra_packages_from.iter().map(|from| &from.path);
     let excludes = build.tests.iter().filter_map(|test| test.excludes.as_ref());
     let mut identities = Vec::new();
     for path in packages.chain(excludes.map(|excludes| &excludes.path)) {
-        let found = place.content_beside(turn.context, patches::REPOSITORY, path, budget.deadline);
+        let found = location.content_beside(turn.context, patches::REPOSITORY, path, budget.deadline);
         identities.extend(found.await?);
     }
     Ok(identities)

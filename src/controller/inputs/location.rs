@@ -8,7 +8,7 @@ use git_mirrors::{Artifact, ArtifactLimits, FileLimits, PathContent, Resolved, U
 use patchset_api::common::GitPath;
 use patchset_api::reason;
 
-use super::branch::BranchPlace;
+use super::branch::BranchLocation;
 use super::upstreams::{self, blocking};
 use crate::controller::context::{Budget, Context};
 use crate::layout::{TreeFiles, read_file};
@@ -21,7 +21,7 @@ use crate::recipe::Located;
     clippy::large_enum_variant,
     reason = "there are a few for each reconciliation under way"
 )]
-pub enum InputPlace {
+pub enum InputLocation {
     /// In a repository.
     Git {
         upstream: Upstream,
@@ -39,7 +39,7 @@ pub enum InputPlace {
         revision: String,
     },
     /// The commits of a branch.
-    Branch(BranchPlace),
+    Branch(BranchLocation),
 }
 
 /// Contents that may be given in place of something that has to be read.
@@ -48,7 +48,7 @@ pub trait GivenContents {
     fn digest(&self) -> String;
 }
 
-impl InputPlace {
+impl InputLocation {
     /// Finds a path in a repository, and what is there. `what` names the repository in messages.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl InputPlace {
         })
     }
 
-    /// The revision of what is read, as the place names it.
+    /// The revision of what is read, as the location names it.
     pub fn revision(&self) -> String {
         match self {
             Self::Git { resolved, .. } => resolved.revision().to_string(),
@@ -214,11 +214,11 @@ impl InputPlace {
     }
 }
 
-impl<T: GivenContents> Located<InputPlace, T> {
-    /// The revision: what the place calls it, or a digest of the contents.
+impl<T: GivenContents> Located<InputLocation, T> {
+    /// The revision: what the location calls it, or a digest of the contents.
     pub fn revision(&self) -> String {
         match self {
-            Self::At(place) => place.revision(),
+            Self::At(location) => location.revision(),
             Self::Given(contents) => contents.digest(),
         }
     }
@@ -226,7 +226,7 @@ impl<T: GivenContents> Located<InputPlace, T> {
     /// What identifies the contents, for the digest over all inputs.
     pub fn identity(&self) -> Vec<String> {
         match self {
-            Self::At(place) => place.identity(),
+            Self::At(location) => location.identity(),
             Self::Given(contents) => vec!["given".to_owned(), contents.digest()],
         }
     }
@@ -244,13 +244,13 @@ impl<T: GivenContents> Located<InputPlace, T> {
         deadline: Instant,
     ) -> Result<Option<String>, Failure> {
         match self {
-            Self::At(InputPlace::Git {
+            Self::At(InputLocation::Git {
                 upstream, resolved, ..
             }) => upstreams::signatures(context, what, upstream, resolved, deadline).await,
-            Self::At(InputPlace::Branch(branch)) => {
+            Self::At(InputLocation::Branch(branch)) => {
                 upstreams::signatures(context, what, &branch.upstream, &branch.tip, deadline).await
             }
-            Self::At(InputPlace::Artifact { .. }) | Self::Given(_) => Ok(None),
+            Self::At(InputLocation::Artifact { .. }) | Self::Given(_) => Ok(None),
         }
     }
 }

@@ -88,8 +88,9 @@ impl FleetBuilder<'_> {
             if *kind == FaultKind::OverridesWithoutConstraints && has_requirements {
                 continue;
             }
-            if *kind == FaultKind::InvalidRefs
-                && let Some(release) = path.split('/').rev().nth(1)
+            let mut parts = path.split('/').rev().skip(1);
+            if matches!(kind, FaultKind::InvalidRefs | FaultKind::RefusedLink)
+                && let (Some(release), Some("releases")) = (parts.next(), parts.next())
             {
                 self.desired.unknown_releases.insert(release.to_owned());
             }

@@ -10,6 +10,7 @@ use patchset_api::{PatchRepository, PatchSet};
 use serde_json::{Value, json};
 
 use super::{ChildState, DesiredObjects, FleetError, FleetSummary, ReadingRules, desired_objects, summarize};
+use crate::layout::tests::MemoryFiles;
 use crate::layout::{FileKind, FilesError, FolderEntry, RepositoryFiles, RepositoryLayout};
 
 /// Files in memory, by path.
@@ -102,7 +103,7 @@ fn repository(spec: &Value) -> PatchRepository {
     .unwrap()
 }
 
-fn desired_of(files: &FilesByPath, spec: &Value) -> Result<DesiredObjects, FleetError> {
+fn desired_of(files: &dyn RepositoryFiles, spec: &Value) -> Result<DesiredObjects, FleetError> {
     let repository = repository(spec);
     let rules = ReadingRules::new(&repository.spec)?;
     let layout = RepositoryLayout::read(files, &rules.options(Some("main"))).unwrap();
@@ -635,6 +636,28 @@ fn nothing_is_pruned_of_a_release_whose_refs_cannot_be_read() {
     );
     assert!(desired.may_be_pruned("cinder-2025.2", "2025.2"));
     assert!(faults(&desired)[0].starts_with("InvalidRefs releases/2026.1/source-refs.yaml: "));
+}
+
+#[test]
+fn nothing_is_pruned_of_a_release_with_a_link_to_nothing() {
+    let refs = [("releases/2025.2/source-refs.yaml", "glance: stable/2025.2\n")];
+    for (path, target) in [
+        ("releases/2026.1", "2026.2"),
+        ("releases/2026.1/source-refs.yaml", "gone.yaml"),
+        ("releases/2026.1/source-refs.yaml", "source-refs.yaml"),
+        ("releases/2026.1/upper-constraints.txt", "/etc/passwd"),
+    ] {
+        let files = MemoryFiles::new(refs).link(path, target);
+        let desired = desired_of(&files, &json!({})).unwrap();
+        assert!(!desired.may_be_pruned("glance-2026.1", "2026.1"), "{path}");
+        assert!(desired.may_be_pruned("cinder-2025.2", "2025.2"), "{path}");
+        let faults = faults(&desired);
+        assert!(
+            faults.iter().any(|fault| fault.contains("releases/2026.1/")
+                && fault.contains("nor a link to one in the repository")),
+            "{path}: {faults:#?}"
+        );
+    }
 }
 
 #[test]

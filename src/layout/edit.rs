@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fault::LayoutError;
 use super::files::{FileKind, FilesError, FolderEntry, RepositoryFiles};
+use super::links::FolderWalk;
 
 /// A change to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +76,19 @@ impl RepositoryEdit {
     /// # Errors
     ///
     /// If a file cannot be read.
-    pub fn without_no_changes(mut self, files: &dyn RepositoryFiles) -> Result<Self, FilesError> {
+    pub fn without_no_changes(mut self, files: &dyn RepositoryFiles) -> Result<Self, LayoutError> {
+        let walk = FolderWalk::new(files, "");
         let mut same = BTreeSet::new();
         for edit in self.edits() {
             let FileEdit::Write { path, bytes } = edit else {
                 continue;
             };
-            let is_file = kind_at(files, path)? == Some(FileKind::File);
+            let is_file = walk.kind_at(path)? == Some(FileKind::File);
             let is_same = is_file
                 && match files.read(path, bytes.len() as u64) {
                     Ok(there) => there == bytes,
                     Err(FilesError::TooLarge { .. } | FilesError::NotFound { .. }) => false,
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 };
             if is_same {
                 same.insert(path.to_owned());
@@ -94,16 +97,6 @@ impl RepositoryEdit {
         self.files.retain(|path, _| !same.contains(path));
         Ok(self)
     }
-}
-
-/// What is at a path that has no links on the way.
-pub(super) fn kind_at(files: &dyn RepositoryFiles, path: &str) -> Result<Option<FileKind>, FilesError> {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let entries = files.entries(folder)?.unwrap_or_default();
-    Ok(entries
-        .into_iter()
-        .find(|entry| entry.name == name)
-        .map(|entry| entry.kind))
 }
 
 /// The files of a repository, as changes leave them.

@@ -78,6 +78,15 @@ impl<'a> FolderWalk<'a> {
         Ok(entries)
     }
 
+    /// What is at a path from the repository's root that has no links on the way.
+    pub(super) fn kind_at(&self, path: &str) -> Result<Option<FileKind>, LayoutError> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let entries = self.entries(folder)?;
+        let mut entries = entries.iter().flat_map(|entries| entries.iter());
+        let found = entries.find(|entry| entry.name == name);
+        Ok(found.map(|entry| entry.kind.clone()))
+    }
+
     pub(super) fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, FilesError> {
         self.files.read(path, limit)
     }

@@ -54,6 +54,9 @@ pub struct RepositoryLayout {
     pub faults: Vec<LayoutFault>,
 }
 
+/// What is wrong with what is there and cannot be read, so that it is not taken for absent.
+const LEADS_NOWHERE: &str = "it is neither a file or folder, nor a link to one in the repository";
+
 /// The patches of a component at a release.
 #[derive(Clone, Debug)]
 pub struct ComponentSeries {
@@ -70,6 +73,31 @@ pub struct ComponentSeries {
     /// The ref that the component is built from; `None` if it has none, which a fault says where
     /// there are patches.
     pub reference: Option<String>,
+}
+
+impl ComponentSeries {
+    /// The series as changes leave it. `directory` is the folder that the layout was read from.
+    ///
+    /// # Errors
+    ///
+    /// Where its folder cannot be read.
+    pub fn read_again(&self, files: &dyn RepositoryFiles, directory: &str) -> Result<Self, LayoutError> {
+        let folder = match (directory, self.folder.as_str()) {
+            ("" | ".", folder) => folder.to_owned(),
+            (directory, folder) => format!("{directory}/{folder}"),
+        };
+        let mut series = Series::read(files, &folder)?.unwrap_or_else(|| Series {
+            patches: Vec::new(),
+            faults: Vec::new(),
+            ..self.series.clone()
+        });
+        // The path of the order's file stays relative to the directory, as it is reported.
+        series.order = self.series.order.clone();
+        Ok(Self {
+            series,
+            ..self.clone()
+        })
+    }
 }
 
 /// A folder, and what its patches are for.
@@ -268,6 +296,16 @@ impl LayoutReader<'_, '_> {
         self.layout.faults.push(LayoutFault::new(kind, path, message));
     }
 
+    /// The names in a folder; none where there is no folder.
+    fn names_in(&self, folder: &str) -> Result<BTreeSet<String>, LayoutError> {
+        let FoundAt::Folder(path) = self.walk.locate(folder)? else {
+            return Ok(BTreeSet::new());
+        };
+        let entries = self.walk.entries(&path)?;
+        let entries = entries.iter().flat_map(|entries| entries.iter());
+        Ok(entries.map(|entry| entry.name.clone()).collect())
+    }
+
     fn is_file(&self, path: &str) -> Result<bool, LayoutError> {
         Ok(matches!(self.walk.locate(path)?, FoundAt::File(_)))
     }
@@ -319,7 +357,16 @@ impl LayoutReader<'_, '_> {
     }
 
     fn read_releases(&mut self) -> Result<(), LayoutError> {
-        for name in folders_in(self.walk, "releases")? {
+        let releases = folders_in(self.walk, "releases")?;
+        for name in self.names_in("releases")? {
+            let path = format!("releases/{name}");
+            if !releases.contains(&name)
+                && matches!(self.walk.locate(&path)?, FoundAt::Nothing | FoundAt::Refused(_))
+            {
+                self.fault(FaultKind::InvalidRefs, &format!("{path}/{REFS}"), LEADS_NOWHERE);
+            }
+        }
+        for name in releases {
             self.release_names.insert(name.clone());
             if self.options.selection.has_release(&name) {
                 self.read_release(&name)?;
@@ -338,9 +385,16 @@ impl LayoutReader<'_, '_> {
             name: name.to_owned(),
             ..ReleaseFolder::default()
         };
+        let names = self.names_in(&format!("releases/{name}"))?;
         if self.is_file(&path(REFS))? {
             release.refs = Some(ReleaseRefs {
                 refs: self.read_refs(&path(REFS))?,
+                path: path(REFS),
+            });
+        } else if names.contains(REFS) {
+            self.fault(FaultKind::InvalidRefs, &path(REFS), LEADS_NOWHERE);
+            release.refs = Some(ReleaseRefs {
+                refs: SourceRefs::default(),
                 path: path(REFS),
             });
         }
@@ -351,6 +405,8 @@ impl LayoutReader<'_, '_> {
         }
         if self.is_file(&path(UPPER))? {
             release.upper = Some(path(UPPER));
+        } else if names.contains(UPPER) {
+            self.fault(FaultKind::RefusedLink, &path(UPPER), LEADS_NOWHERE);
         }
         self.layout.releases.insert(name.to_owned(), release);
         Ok(())

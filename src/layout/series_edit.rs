@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foreign_text::printable;
 
-use super::edit::{EditedFiles, FileEdit, RepositoryEdit, kind_at};
+use super::edit::{EditedFiles, FileEdit, RepositoryEdit};
 use super::fault::{LayoutError, some_of};
 use super::files::{FileKind, FilesError, RepositoryFiles};
 use super::links::{FolderWalk, FoundAt};
@@ -436,7 +436,7 @@ impl SeriesEditor<'_, '_> {
         }
         for (path, _) in written {
             let is_free = own.contains(path) || edit.at(path).is_some();
-            if !is_free && kind_at(self.files, path)?.is_some() {
+            if !is_free && self.walk.kind_at(path)?.is_some() {
                 return Err(SeriesEditError::Exists {
                     folder: self.shown_folder(),
                     name: path.rsplit('/').next().unwrap_or(path).to_owned(),
@@ -461,13 +461,13 @@ impl SeriesEditor<'_, '_> {
     /// The file of a patch's licence, as REUSE has it, where there is one.
     fn license_of(&self, entry: &str) -> Result<Option<String>, SeriesEditError> {
         let path = format!("{entry}.license");
-        let kind = kind_at(self.files, &path)?;
+        let kind = self.walk.kind_at(&path)?;
         Ok(matches!(kind, Some(FileKind::File | FileKind::Link { .. })).then_some(path))
     }
 
     /// The note if a patch of the series is a link and changes.
     fn note_link(&self, entry: &str) -> Result<Option<String>, SeriesEditError> {
-        let Some(FileKind::Link { target }) = kind_at(self.files, entry)? else {
+        let Some(FileKind::Link { target }) = self.walk.kind_at(entry)? else {
             return Ok(None);
         };
         Ok(Some(format!(
@@ -508,15 +508,16 @@ impl SeriesEditor<'_, '_> {
         // No link leads to what is only new.
         let mut is_any_there = false;
         for path in &changed {
-            is_any_there = is_any_there || kind_at(self.files, path)?.is_some();
+            is_any_there = is_any_there || self.walk.kind_at(path)?.is_some();
         }
         if !is_any_there {
             return Ok(());
         }
-        for link in self.links()? {
-            if edit.at(&link).is_some() {
-                continue;
-            }
+        let links = self.links()?;
+        let edited = EditedFiles::new(self.files, edit);
+        let after = FolderWalk::new(&edited, "");
+        let mut kept = Vec::new();
+        for link in links.into_iter().filter(|link| edit.at(link).is_none()) {
             match self.walk.locate(&link)? {
                 FoundAt::Folder(folder) => {
                     let inside = format!("{folder}/");
@@ -528,28 +529,39 @@ impl SeriesEditor<'_, '_> {
                         ));
                     }
                 }
-                FoundAt::File(_) => self.keep_link(edit, &link)?,
+                FoundAt::File(there) => {
+                    let found = after.locate(&link)?;
+                    let is_same = edit.at(&there).is_none() && found == FoundAt::File(there);
+                    if !is_same && let Some(bytes) = self.lost(&link, &edited, found)? {
+                        self.notes.push(format!(
+                            "{} was a link to what changes, and becomes a file with what it led to",
+                            printable(&link, 200)
+                        ));
+                        kept.push((link, bytes));
+                    }
+                }
                 FoundAt::Nothing | FoundAt::Refused(_) => {}
             }
+        }
+        for (link, bytes) in kept {
+            edit.write(link, bytes);
         }
         Ok(())
     }
 
-    fn keep_link(&mut self, edit: &mut RepositoryEdit, link: &str) -> Result<(), SeriesEditError> {
+    /// What a link leads to now, if that is not what it leads to once all is changed.
+    fn lost(
+        &self,
+        link: &str,
+        edited: &EditedFiles<'_>,
+        found: FoundAt,
+    ) -> Result<Option<Vec<u8>>, SeriesEditError> {
         let before = self.read(link)?;
-        let edited = EditedFiles::new(self.files, edit);
-        let after = match FolderWalk::new(&edited, "").locate(link)? {
+        let after = match found {
             FoundAt::File(path) => Some(edited.read(&path, ContentLimits::default().file)?),
             _ => None,
         };
-        if after.as_ref() != Some(&before) {
-            self.notes.push(format!(
-                "{} was a link to what changes, and becomes a file with what it led to",
-                printable(link, 200)
-            ));
-            edit.write(link, before);
-        }
-        Ok(())
+        Ok((after.as_ref() != Some(&before)).then_some(before))
     }
 
     /// The links in the folders of all patches.

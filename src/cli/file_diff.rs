@@ -1,21 +1,69 @@
 //! What changes in a file, as `git diff` writes it.
 
 use std::fmt::Write as _;
+use std::path::Path;
+use std::{fs, io};
 
 use patch_refresh::unified_hunks;
 
-/// The change of a file from its old to its new contents, for `git apply`; `None` stands for no
+/// What there is at a path before it changes.
+#[derive(Clone, Debug)]
+pub(super) enum OldContents {
+    Nothing,
+    /// The bytes of a file.
+    File(Vec<u8>),
+    /// What a link leads to.
+    Link(Vec<u8>),
+}
+
+impl OldContents {
+    /// Reads what there is. Links are not followed.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is neither a file nor a link.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Nothing),
+            Err(error) => Err(error),
+            Ok(found) if found.is_symlink() => Ok(Self::Link(
+                fs::read_link(path)?.into_os_string().into_encoded_bytes(),
+            )),
+            Ok(_) => Ok(Self::File(fs::read(path)?)),
+        }
+    }
+}
+
+const FILE: &str = "100644";
+const LINK: &str = "120000";
+
+/// The change of a file or link to a file's new contents, for `git apply`; `None` stands for no
 /// file. Empty if both are the same, and `None` if they are too large to compare.
-pub(super) fn file_diff(path: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> Option<Vec<u8>> {
+pub(super) fn file_diff(path: &str, before: &OldContents, after: Option<&[u8]>) -> Option<Vec<u8>> {
+    match before {
+        OldContents::Nothing => change(path, None, after, FILE),
+        OldContents::File(before) => change(path, Some(before), after, FILE),
+        // Git changes the type of a file in two steps.
+        OldContents::Link(target) => {
+            let mut text = change(path, Some(target), None, LINK)?;
+            if after.is_some() {
+                text.extend(change(path, None, after, FILE)?);
+            }
+            Some(text)
+        }
+    }
+}
+
+fn change(path: &str, before: Option<&[u8]>, after: Option<&[u8]>, mode: &str) -> Option<Vec<u8>> {
     let hunks = unified_hunks(before.unwrap_or_default(), after.unwrap_or_default())?;
     if before.is_some() == after.is_some() && hunks.is_empty() {
         return Some(Vec::new());
     }
     let (old, new) = (quoted("a/", path), quoted("b/", path));
     let kind = match (before, after) {
-        (None, Some(_)) => "new file mode 100644\n",
-        (Some(_), None) => "deleted file mode 100644\n",
-        _ => "",
+        (None, Some(_)) => format!("new file mode {mode}\n"),
+        (Some(_), None) => format!("deleted file mode {mode}\n"),
+        _ => String::new(),
     };
     let names = match (before, after) {
         // An empty file has no hunks, and is named by the first line alone.
@@ -58,7 +106,8 @@ mod tests {
     use super::*;
 
     fn diff(path: &str, before: Option<&str>, after: Option<&str>) -> String {
-        let found = file_diff(path, before.map(str::as_bytes), after.map(str::as_bytes));
+        let before = before.map_or(OldContents::Nothing, |text| OldContents::File(text.into()));
+        let found = file_diff(path, &before, after.map(str::as_bytes));
         String::from_utf8(found.unwrap()).unwrap()
     }
 
@@ -77,5 +126,13 @@ mod tests {
             "diff --git a/f b/f\ndeleted file mode 100644\n"
         );
         assert_eq!(diff("f", Some("x\n"), Some("x\n")), "");
+        let link = OldContents::Link("g".into());
+        let diff = |after: Option<&str>| {
+            String::from_utf8(file_diff("f", &link, after.map(str::as_bytes)).unwrap()).unwrap()
+        };
+        let gone = "diff --git a/f b/f\ndeleted file mode 120000\n--- a/f\n+++ /dev/null\n@@ -1 +0,0 @@\n-g\n\\ No newline at end of file\n";
+        assert_eq!(diff(None), gone);
+        let file = "diff --git a/f b/f\nnew file mode 100644\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n";
+        assert_eq!(diff(Some("x\n")), format!("{gone}{file}"));
     }
 }

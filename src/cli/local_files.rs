@@ -58,8 +58,8 @@ impl LocalFolder {
 impl LocalFolder {
     /// Makes a path below the root relative to this folder; `None` if it is outside.
     pub(super) fn path_inside(&self, path: &str) -> Option<String> {
-        if self.path.is_empty() {
-            return Some(path.to_owned());
+        if matches!(self.path.as_str(), "" | ".") {
+            return Some(path.strip_prefix("./").unwrap_or(path).to_owned());
         }
         let inside = path.strip_prefix(&self.path)?.strip_prefix('/')?;
         Some(inside.to_owned())

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::error::Error;
+use super::file_diff::{OldContents, file_diff};
 use super::local_refresh::JudgedPatches;
 use super::output::{self, print, print_styled};
 use super::partial_clone;
@@ -20,7 +21,7 @@ use git_apply_engine::{PatchInput, Sequence};
 use git_mirrors::local::LocalRepository;
 pub use options::RefreshOptions;
 use options::{RefreshOutput, needs_nobody};
-use patch_refresh::{PatchRefresh, RefreshOutcome, unified_diff};
+use patch_refresh::{PatchRefresh, RefreshOutcome};
 use render::{FilesWritten, RefreshLine, RefreshedSeries};
 use replace::Replacement;
 
@@ -116,7 +117,8 @@ fn replacements<'a>(
         })
 }
 
-/// Prints what would change in the files.
+/// Prints what would change in the files, for `git apply` in the current folder, or else in the root
+/// of the checkout that a file is in.
 fn print_diff(
     output: RefreshOutput,
     patches: &[PatchInput],
@@ -126,13 +128,32 @@ fn print_diff(
         return Ok(());
     }
     for change in replacements(patches, refreshed) {
-        let path = change.path.display().to_string();
-        match unified_diff(&path, change.old, change.new) {
+        let path = path_in_diff(change.path).map_err(|source| Error::Io {
+            path: change.path.display().to_string(),
+            source,
+        })?;
+        let before = OldContents::File(change.old.to_vec());
+        match file_diff(&path, &before, Some(change.new)) {
             Some(diff) => print(&diff)?,
-            None => print(format!("{path} changes, and is too large to be compared\n").as_bytes())?,
+            None => output::note(&format!("{path} changes, and is too large to be compared")),
         }
     }
     Ok(())
+}
+
+/// The file that is replaced, not a link to it, relative to where the diff is applied.
+fn path_in_diff(path: &Path) -> std::io::Result<String> {
+    let (file, here) = (path.canonicalize()?, std::env::current_dir()?.canonicalize()?);
+    let checkout = file.ancestors().find(|above| above.join(".git").exists());
+    let root = if file.starts_with(&here) {
+        Some(here.as_path())
+    } else {
+        checkout
+    };
+    let inside = root
+        .and_then(|root| file.strip_prefix(root).ok())
+        .unwrap_or(&file);
+    Ok(inside.to_string_lossy().into_owned())
 }
 
 /// Reports what became of the patches: on standard output, or on standard error beside a diff.

@@ -141,6 +141,11 @@ fn a_dry_run_prints_a_diff_that_git_applies() {
     let (diff, told) = case.refresh(&["--dry-run", "patches/1-merge.patch"], 0);
     assert!(told.contains("1 of 1 patches would be refreshed"), "{told}");
     assert_eq!(case.read("1-merge.patch"), before);
+    let absolute = case.path("patches/1-merge.patch");
+    for spelling in ["./patches/../patches/1-merge.patch", absolute.to_str().unwrap()] {
+        let (same, _) = case.refresh(&["--dry-run", spelling], 0);
+        assert_eq!(same, diff, "{spelling}");
+    }
     std::fs::write(case.path("change.diff"), diff).unwrap();
     case.git(&["apply", "change.diff"]);
     let (told, _) = case.refresh(&["patches/1-merge.patch"], 0);

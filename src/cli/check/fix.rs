@@ -2,43 +2,50 @@
 //!
 //! ```text
 //! DIR/fix.diff     what is to change, for git apply in the folder that was checked
-//! DIR/delete.txt   the patches to delete, one path a line
-//! DIR/files/…      the new patches under their paths, for cp -r DIR/files/. .
+//! DIR/delete.txt   the files and links to delete, one path a line
+//! DIR/files/…      the new contents of files, for cp -r --remove-destination DIR/files/. .
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Component, Path};
 
+use git_apply_engine::PatchInput;
+
 use crate::cli::error::Error;
-use crate::cli::file_diff::file_diff;
+use crate::cli::file_diff::{OldContents, file_diff};
+use crate::cli::local_files::LocalFolder;
+use crate::layout::{
+    ComponentSeries, ContentLimits, EditedFiles, FileEdit, LayoutError, RepositoryEdit, RepositoryFiles,
+    RepositoryLayout, SeriesChange, edit_series,
+};
 
-/// What mends a patch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PatchFix {
-    /// The file, relative to the folder that was checked.
-    pub(super) path: String,
-    pub(super) before: Vec<u8>,
-    pub(super) after: FixedPatch,
+/// What fixes the patches of a component at a release.
+#[derive(Clone, Debug)]
+pub(super) struct SeriesFix {
+    pub(super) component: String,
+    pub(super) release: String,
+    /// The patches that are replaced, and those that are dropped.
+    pub(super) changes: Vec<SeriesChange>,
 }
 
-/// What becomes of a patch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum FixedPatch {
-    /// It is refreshed.
-    Refreshed(Vec<u8>),
-    /// It is deleted: upstream has it.
-    Deleted,
-}
-
-/// What was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct WrittenFixes {
+/// What becomes of the repository's files.
+#[derive(Debug, Default)]
+pub(super) struct PlannedFixes {
+    edit: RepositoryEdit,
+    /// How many patches are refreshed.
     pub(super) refreshed: usize,
-    pub(super) deleted: usize,
-    /// What was not written, and why, in sentences.
+    /// How many patches are dropped.
+    pub(super) dropped: usize,
+    /// What is left alone, and what happens to links, in sentences.
     pub(super) notes: Vec<String>,
+}
+
+/// The repository that was checked.
+pub(super) struct FixedRepository<'a> {
+    pub(super) folder: &'a LocalFolder,
+    pub(super) layout: &'a RepositoryLayout,
+    pub(super) fixes: &'a [SeriesFix],
 }
 
 /// Creates a folder if there is none.
@@ -61,72 +68,173 @@ pub(super) fn make_empty(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes what mends patches into a folder, which must be new or empty.
-///
-/// # Errors
-///
-/// If the folder is not empty, or cannot be written.
-pub(super) fn write(folder: &Path, fixes: &[PatchFix]) -> Result<WrittenFixes, Error> {
-    make_empty(folder)?;
-    let mut written = WrittenFixes::default();
-    let (mut diff, mut deleted) = (Vec::new(), String::new());
-    for (path, fix) in unambiguous(fixes, &mut written.notes) {
-        let after = match &fix.after {
-            FixedPatch::Refreshed(after) => {
-                written.refreshed += 1;
-                write_new(&folder.join("files").join(path), after)?;
-                Some(after.as_slice())
+impl FixedRepository<'_> {
+    /// Works out what happens to the files. A series is left alone if its change would change another
+    /// one that does not need the same, or files outside of the folder.
+    ///
+    /// # Errors
+    ///
+    /// If a series cannot be read.
+    pub(super) fn plan(&self) -> Result<PlannedFixes, Error> {
+        let mut planned = PlannedFixes::default();
+        for fix in self.fixes {
+            let mut of_fix = self.layout.series.iter().filter(|series| fix.is_of(series));
+            let Some(series) = of_fix.next() else { continue };
+            if let Err(why) = self.add(&mut planned, fix, series)? {
+                planned
+                    .notes
+                    .push(format!("{} is left alone: {why}", series.folder));
             }
-            FixedPatch::Deleted => {
-                written.deleted += 1;
-                deleted.push_str(path);
-                deleted.push('\n');
-                None
-            }
+        }
+        Ok(planned)
+    }
+
+    /// Adds the changes of a series; returns why they are not added.
+    fn add(
+        &self,
+        planned: &mut PlannedFixes,
+        fix: &SeriesFix,
+        series: &ComponentSeries,
+    ) -> Result<Result<(), String>, Error> {
+        let directory = self.folder.path.as_str();
+        let files = EditedFiles::new(&self.folder.files, &planned.edit);
+        if patches(series, &files, directory)? == self.wanted(series)? {
+            // It has its files from a series that was changed before.
+            return Ok(Ok(()));
+        }
+        let there = series.read_again(&files, directory)?;
+        let done = match edit_series(&files, directory, &there, &fix.changes) {
+            Ok(done) => done,
+            Err(error) => return Ok(Err(error.to_string())),
         };
-        match file_diff(path, Some(&fix.before), after) {
-            Some(text) => diff.extend(text),
-            None => written.notes.push(format!("{path} is too large for fix.diff")),
+        let paths: Vec<&str> = done.edit.edits().map(path_of).collect();
+        if let Some(path) = paths.iter().find(|path| self.path_inside(path).is_none()) {
+            return Ok(Err(format!(
+                "{path:?} is outside of the folder, or has a line break"
+            )));
         }
-    }
-    for (name, text) in [("fix.diff", diff.as_slice()), ("delete.txt", deleted.as_bytes())] {
-        if !text.is_empty() {
-            write_new(&folder.join(name), text)?;
+        let mut edit = planned.edit.clone();
+        edit.merge(done.edit.clone());
+        for other in &self.layout.series {
+            let is_touched = other
+                .series
+                .patches
+                .iter()
+                .any(|patch| paths.contains(&patch.path.as_str()));
+            if other.folder == series.folder || !is_touched {
+                continue;
+            }
+            // What cannot be read has nothing to lose.
+            let Ok(before) = patches(other, &files, directory) else {
+                continue;
+            };
+            let after = patches(other, &EditedFiles::new(&self.folder.files, &edit), directory).ok();
+            if after.as_ref() != Some(&before) && after != self.wanted(other).ok() {
+                return Ok(Err(format!(
+                    "{} has the same files, and needs them in another form",
+                    other.folder
+                )));
+            }
         }
+        planned.edit = edit;
+        planned.notes.extend(done.notes);
+        for change in &fix.changes {
+            match change {
+                SeriesChange::Drop { .. } => planned.dropped += 1,
+                _ => planned.refreshed += 1,
+            }
+        }
+        Ok(Ok(()))
     }
-    Ok(written)
+
+    /// The patches of a series once it is fixed.
+    fn wanted(&self, series: &ComponentSeries) -> Result<Vec<PatchInput>, LayoutError> {
+        let mut wanted = patches(series, &self.folder.files, &self.folder.path)?;
+        let fixes = self.fixes.iter().filter(|fix| fix.is_of(series));
+        for change in fixes.flat_map(|fix| &fix.changes) {
+            match change {
+                SeriesChange::Drop { name } => wanted.retain(|patch| patch.name != *name),
+                SeriesChange::Replace { name, bytes } => {
+                    let replaced = wanted.iter_mut().filter(|patch| patch.name == *name);
+                    replaced.for_each(|patch| patch.bytes.clone_from(bytes));
+                }
+                _ => {}
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// A path as it is written, relative to the folder that was checked; `None` for one that could
+    /// lead out of it, or that cannot be written.
+    fn path_inside(&self, path: &str) -> Option<String> {
+        let path = self.folder.path_inside(path)?;
+        let mut parts = Path::new(&path).components();
+        let stays = parts.all(|part| matches!(part, Component::Normal(_)));
+        (stays && !path.contains('\n')).then_some(path)
+    }
+
+    /// Writes the changes into a folder, which must be new or empty.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is not empty, or cannot be written; if a file cannot be read.
+    pub(super) fn write(&self, planned: &mut PlannedFixes, into: &Path) -> Result<(), Error> {
+        make_empty(into)?;
+        let (mut diff, mut deleted) = (Vec::new(), String::new());
+        for change in planned.edit.edits() {
+            let Some(path) = self.path_inside(path_of(change)) else {
+                continue;
+            };
+            let before = self.folder.files.root().join(path_of(change));
+            let before = OldContents::read(&before).map_err(|source| Error::Io {
+                path: path.clone(),
+                source,
+            })?;
+            let after = match change {
+                FileEdit::Write { bytes, .. } => {
+                    write_new(&into.join("files").join(&path), bytes)?;
+                    Some(bytes)
+                }
+                FileEdit::Remove { .. } => {
+                    deleted.push_str(&path);
+                    deleted.push('\n');
+                    None
+                }
+            };
+            match file_diff(&path, &before, after) {
+                Some(text) => diff.extend(text),
+                None => planned.notes.push(format!("{path} is too large for fix.diff")),
+            }
+        }
+        for (name, text) in [("fix.diff", diff.as_slice()), ("delete.txt", deleted.as_bytes())] {
+            if !text.is_empty() {
+                write_new(&into.join(name), text)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What mends each file. A file that several series share is left alone if they need different
-/// fixes, as is a path that could lead out of the folder.
-fn unambiguous<'a>(fixes: &'a [PatchFix], notes: &mut Vec<String>) -> BTreeMap<&'a str, &'a PatchFix> {
-    let mut by_path: BTreeMap<&str, Option<&PatchFix>> = BTreeMap::new();
-    for fix in fixes {
-        by_path
-            .entry(&fix.path)
-            .and_modify(|known| {
-                if *known != Some(fix) {
-                    *known = None;
-                }
-            })
-            .or_insert(Some(fix));
+impl SeriesFix {
+    fn is_of(&self, series: &ComponentSeries) -> bool {
+        self.component == series.component && self.release == series.release
     }
-    let mut kept = BTreeMap::new();
-    for (path, fix) in by_path {
-        let stays = Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        match fix {
-            Some(fix) if stays && !path.contains('\n') => {
-                kept.insert(path, fix);
-            }
-            Some(_) => notes.push(format!("{path:?} is left alone: its name cannot be written")),
-            None => notes.push(format!(
-                "{path} is left alone: several components use it, and need it in different forms"
-            )),
-        }
+}
+
+fn path_of(edit: FileEdit<'_>) -> &str {
+    match edit {
+        FileEdit::Write { path, .. } | FileEdit::Remove { path } => path,
     }
-    kept
+}
+
+/// The patches of a series, as the files have them.
+fn patches(
+    series: &ComponentSeries,
+    files: &dyn RepositoryFiles,
+    directory: &str,
+) -> Result<Vec<PatchInput>, LayoutError> {
+    let series = series.read_again(files, directory)?.series;
+    series.contents(files, &ContentLimits::default())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
@@ -144,56 +252,4 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         path: path.display().to_string(),
         source,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fix(path: &str, after: FixedPatch) -> PatchFix {
-        PatchFix {
-            path: path.to_owned(),
-            before: b"a\nb\n".to_vec(),
-            after,
-        }
-    }
-
-    #[test]
-    fn nothing_is_written_outside_or_twice() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("fix");
-        let refreshed = |text: &str| FixedPatch::Refreshed(text.as_bytes().to_vec());
-        let fixes = [
-            fix("../escape", refreshed("x\n")),
-            fix("/absolute", refreshed("x\n")),
-            fix("patches/a b\"é", refreshed("a\nc\n")),
-            fix("patches/shared", refreshed("1\n")),
-            fix("patches/shared", refreshed("2\n")),
-            fix("patches/same", refreshed("1\n")),
-            fix("patches/same", refreshed("1\n")),
-            fix("patches/gone", FixedPatch::Deleted),
-        ];
-        let written = write(&target, &fixes).unwrap();
-        assert_eq!(
-            (written.refreshed, written.deleted, written.notes.len()),
-            (2, 1, 3)
-        );
-        assert_eq!(
-            fs::read_to_string(target.join("delete.txt")).unwrap(),
-            "patches/gone\n"
-        );
-        assert_eq!(
-            fs::read_to_string(target.join("fix.diff")).unwrap(),
-            "diff --git \"a/patches/a b\\\"\\303\\251\" \"b/patches/a b\\\"\\303\\251\"\n\
-             --- \"a/patches/a b\\\"\\303\\251\"\n+++ \"b/patches/a b\\\"\\303\\251\"\n\
-             @@ -1,2 +1,2 @@\n a\n-b\n+c\n\
-             diff --git a/patches/gone b/patches/gone\ndeleted file mode 100644\n\
-             --- a/patches/gone\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n\
-             diff --git a/patches/same b/patches/same\n--- a/patches/same\n+++ b/patches/same\n\
-             @@ -1,2 +1 @@\n-a\n-b\n+1\n"
-        );
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write(&target, &fixes).unwrap_err().to_string();
-        assert!(error.contains("not empty"), "{error}");
-    }
 }

@@ -121,8 +121,8 @@ pub(super) fn run(options: &CheckOptions) -> Result<ExitCode, Error> {
         Strictness::FaultsFail
     };
     report.ok = !report.fails(strictness);
-    if let Some(folder) = &options.fix {
-        write_fixes(folder, &mut report)?;
+    if let Some(into) = &options.fix {
+        write_fixes(into, &folder, &layout, &mut report)?;
     }
     for note in &report.notes {
         output::note(note);
@@ -236,19 +236,27 @@ fn tasks<'a>(
     tasks
 }
 
-/// Writes what mends patches, and says so.
-fn write_fixes(folder: &Path, report: &mut Report) -> Result<(), Error> {
-    let written = fix::write(folder, &report.fixes)?;
-    report.notes.extend(written.notes);
-    let outside = report.unfixable.iter();
-    let outside = outside.map(|path| format!("{path} is left alone: it is a link out of the folder"));
-    report.notes.extend(outside);
+/// Writes what fixes patches, and says so.
+fn write_fixes(
+    into: &Path,
+    folder: &LocalFolder,
+    layout: &RepositoryLayout,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let repository = fix::FixedRepository {
+        folder,
+        layout,
+        fixes: &report.fixes,
+    };
+    let mut planned = repository.plan()?;
+    repository.write(&mut planned, into)?;
     anstream::eprintln!(
         "{}: {} patches refreshed, {} to delete",
-        folder.display(),
-        written.refreshed,
-        written.deleted
+        into.display(),
+        planned.refreshed,
+        planned.dropped
     );
+    report.notes.extend(planned.notes);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use patchset_api::constraint_override::OverrideState;
 use patchset_api::status::PatchStatus;
 
 use super::changes::{ChangeVerdict, PatchChange, SeriesDifference};
-use super::fix::PatchFix;
+use super::fix::SeriesFix;
 use crate::layout::LayoutFault;
 
 /// What makes a check fail.
@@ -46,10 +46,7 @@ pub(super) struct Report {
     pub(super) refs: BTreeMap<String, RefPlace>,
     /// What would mend patches.
     #[serde(skip)]
-    pub(super) fixes: Vec<PatchFix>,
-    /// Patches that could be mended but whose files are outside the folder.
-    #[serde(skip)]
-    pub(super) unfixable: Vec<String>,
+    pub(super) fixes: Vec<SeriesFix>,
 }
 
 impl Report {
@@ -74,7 +71,6 @@ impl Report {
         self.merged.extend(more.merged);
         self.refs.extend(more.refs);
         self.fixes.extend(more.fixes);
-        self.unfixable.extend(more.unfixable);
     }
 }
 

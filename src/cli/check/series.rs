@@ -2,12 +2,12 @@
 
 use patch_refresh::RefreshOutcome;
 
-use super::fix::{FixedPatch, PatchFix};
+use super::fix::SeriesFix;
 use super::report::{PatchRow, Report};
 use super::task::SeriesTask;
 use super::upstream::{self, CheckedSeries, SeriesSettings};
 use crate::cli::team::Upstreams;
-use crate::layout::{FaultKind, LayoutFault};
+use crate::layout::{FaultKind, LayoutFault, SeriesChange};
 use crate::plan::report;
 use crate::plan::upstream_history::{CommitLinks, add_history};
 
@@ -50,28 +50,26 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
         template: None,
     };
     add_history(&mut patches, &history.patches, links);
+    let mut changes = Vec::new();
     for (at, (mut status, report)) in patches.into_iter().zip(&reports).enumerate() {
-        let (Some(patch), Some(file)) = (task.patches.get(at), task.files.get(at)) else {
+        let Some(patch) = task.patches.get(at) else {
             continue;
         };
         let refreshed = refreshed.get(at).map(|refreshed| &refreshed.outcome);
         if status.refresh.is_none() && !status.applies() {
             status.refresh = refreshed.and_then(RefreshOutcome::status);
         }
-        let after = match refreshed {
-            Some(RefreshOutcome::Refreshed { patch, .. }) => Some(FixedPatch::Refreshed(patch.clone())),
-            // If upstream's form differs, a person has to look at it first.
-            Some(RefreshOutcome::Merged) if !status.is_merged_differing() => Some(FixedPatch::Deleted),
-            _ => None,
-        };
-        match (after, file) {
-            (Some(after), Some(file)) => found.fixes.push(PatchFix {
-                path: file.clone(),
-                before: patch.bytes.clone(),
-                after,
+        let name = patch.name.clone();
+        match refreshed {
+            Some(RefreshOutcome::Refreshed { patch, .. }) => changes.push(SeriesChange::Replace {
+                name,
+                bytes: patch.clone(),
             }),
-            (Some(_), None) => found.unfixable.push(format!("{}/{}", task.folder, patch.name)),
-            (None, _) => {}
+            // If upstream's form differs, a person has to look at it first.
+            Some(RefreshOutcome::Merged) if !status.is_merged_differing() => {
+                changes.push(SeriesChange::Drop { name });
+            }
+            _ => {}
         }
         let hunk = report.first_rejected().map(|(_, hunk, _)| hunk.patch_line);
         found.patches.push(PatchRow {
@@ -82,6 +80,13 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
             change: task.patch_change(patch, report, &before),
             status,
             bytes: patch.bytes.clone(),
+        });
+    }
+    if !changes.is_empty() {
+        found.fixes.push(SeriesFix {
+            component: task.component.clone(),
+            release: task.release.clone(),
+            changes,
         });
     }
     found

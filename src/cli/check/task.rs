@@ -21,9 +21,6 @@ pub(super) struct SeriesTask {
     /// What the component is built from.
     pub(super) reference: RefPlace,
     pub(super) patches: Vec<PatchInput>,
-    /// Where the bytes of each patch are, relative to the root: what a link leads to; `None` where
-    /// that is outside of it.
-    pub(super) files: Vec<Option<String>>,
     pub(super) baseline: Baseline,
 }
 
@@ -93,12 +90,6 @@ impl SeriesTask {
                 line: refs.and_then(|refs| refs.refs.line(&series.component)),
             },
             patches,
-            files: series
-                .series
-                .patches
-                .iter()
-                .map(|patch| folder.path_inside(&patch.path))
-                .collect(),
             baseline: Baseline::Ignored,
         }))
     }

@@ -7,8 +7,8 @@ use super::repository::{TeamRepository, WriteMode};
 use crate::cli::error::Error;
 use crate::cli::output::{note, print_styled};
 use crate::layout::{
-    ComponentSeries, ContentLimits, EditedFiles, LayoutError, RepositoryEdit, Series, SeriesChange,
-    SeriesEditError, edit_series,
+    ComponentSeries, ContentLimits, EditedFiles, LayoutError, RepositoryEdit, SeriesChange, SeriesEditError,
+    edit_series,
 };
 
 /// Changes that are not written yet.
@@ -34,24 +34,7 @@ impl<'t> TeamChanges<'t> {
     /// Where its folder cannot be read.
     pub(in crate::cli) fn series(&self, series: &ComponentSeries) -> Result<ComponentSeries, Error> {
         let files = EditedFiles::new(self.team, &self.edit);
-        let folder = match (self.team.directory(), series.folder.as_str()) {
-            ("" | ".", folder) => folder.to_owned(),
-            (directory, folder) => format!("{directory}/{folder}"),
-        };
-        let mut read = Series::read(&files, &folder)?.unwrap_or_else(|| Series {
-            patches: Vec::new(),
-            faults: Vec::new(),
-            ..series.series.clone()
-        });
-        // Keep the order file's path relative to the directory, as it is reported.
-        read.order = match read.order {
-            order if order == series.series.order => order,
-            _ => series.series.order.clone(),
-        };
-        Ok(ComponentSeries {
-            series: read,
-            ..series.clone()
-        })
+        Ok(series.read_again(&files, self.team.directory())?)
     }
 
     /// The patches of a series as the changes so far leave them.

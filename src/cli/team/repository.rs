@@ -11,7 +11,7 @@ use super::address::SeriesAddress;
 use super::journal::{ChangeJournal, Recovered};
 use crate::cli::error::Error;
 use crate::cli::file_changes::{ExpectedFile, FileChange, ReadDigest, Unrecorded, change_all, read_digest};
-use crate::cli::file_diff::file_diff;
+use crate::cli::file_diff::{OldContents, file_diff};
 use crate::cli::layout_options::LayoutArguments;
 use crate::cli::local_files::LocalFolder;
 use crate::cli::output::{note, print};
@@ -268,11 +268,11 @@ impl TeamRepository {
 
     fn print_diff(&self, changes: &[FileChange<'_>]) -> Result<(), Error> {
         for change in changes {
-            let before = match std::fs::symlink_metadata(self.root().join(&change.path)) {
-                Err(_) => None,
-                Ok(_) => Some(self.before(&change.path)?),
-            };
-            match file_diff(&change.shown, before.as_deref(), change.contents) {
+            let before = OldContents::read(&self.root().join(&change.path)).map_err(|source| Error::Io {
+                path: change.shown.clone(),
+                source,
+            })?;
+            match file_diff(&change.shown, &before, change.contents) {
                 Some(diff) => print(&diff)?,
                 None => note(&format!(
                     "{} changes, and is too large to be compared",
@@ -281,22 +281,6 @@ impl TeamRepository {
             }
         }
         Ok(())
-    }
-
-    /// What Git has at a path: for a link, its target.
-    fn before(&self, path: &Path) -> Result<Vec<u8>, Error> {
-        let whole = self.root().join(path);
-        let read = || {
-            if whole.is_symlink() {
-                Ok(std::fs::read_link(&whole)?.into_os_string().into_encoded_bytes())
-            } else {
-                std::fs::read(&whole)
-            }
-        };
-        read().map_err(|source| Error::Io {
-            path: path.display().to_string(),
-            source,
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The output formats of a check.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
@@ -311,5 +312,99 @@ fn what_mends_patches_is_written_beside() {
     }
     team.git(&["add", "--all"]);
     assert_eq!(by_diff, team.git(&["write-tree"]));
+    team.run(&[], 0);
+}
+
+#[test]
+fn a_table_stands_alone_beside_what_goes_to_files() {
+    let team = Team::new();
+    let out = tempfile::tempdir().unwrap();
+    let junit = format!("junit={}", out.path().join("report.xml").display());
+    let alone = team.run(&[], 0);
+    assert_eq!(team.run(&["--output", "table", "--output", &junit], 0), alone);
+    let shared = team.run(&["--output", "table", "--output", "github"], 0);
+    assert!(shared.contains("::stop-commands::"), "{shared}");
+}
+
+/// A check of two releases of glance, of which the newer has moved to 1.1; and what fixes it.
+fn fixed(team: &Team) -> (tempfile::TempDir, String) {
+    team.move_glance();
+    team.write("releases/2025.1/source-refs.yaml", "glance: \"1.0\"\n");
+    team.commit("Move glance");
+    let out = tempfile::tempdir().unwrap();
+    let fix = out.path().join("fix");
+    let upstreams = team.upstreams.path().to_str().unwrap();
+    let output = team
+        .command(&["--upstream", upstreams, "--fix", fix.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    (out, err)
+}
+
+#[test]
+fn what_mends_a_series_keeps_its_list_and_what_others_link_to() {
+    let team = Team::new();
+    let series = "0001-five.patch\n0002-three.patch\n0003-eight.patch\n";
+    team.write("patches/glance/2025.2/series", series);
+    team.write("patches/glance/2025.2/0001-five.patch.license", "Apache-2.0\n");
+    fs::create_dir(team.root().join("patches/glance/2025.1")).unwrap();
+    let link = team.root().join("patches/glance/2025.1/0001-five.patch");
+    symlink("../2025.2/0001-five.patch", &link).unwrap();
+    let (out, err) = fixed(&team);
+    assert!(err.contains("2 patches refreshed, 1 to delete"), "{err}");
+    assert!(
+        err.contains("2025.1/0001-five.patch was a link to what changes"),
+        "{err}"
+    );
+
+    let diff = out.path().join("fix/fix.diff");
+    team.git(&["apply", "--index", diff.to_str().unwrap()]);
+    team.run(&[], 0);
+    let by_diff = team.git(&["write-tree"]);
+    let list = fs::read_to_string(team.root().join("patches/glance/2025.2/series")).unwrap();
+    assert_eq!(list, "0002-three.patch\n0003-eight.patch\n");
+    assert!(
+        !team
+            .root()
+            .join("patches/glance/2025.2/0001-five.patch.license")
+            .exists()
+    );
+    assert_eq!(fs::read_to_string(&link).unwrap(), patch("five", "FIVE"));
+    assert!(!link.is_symlink());
+    team.git(&["reset", "--quiet", "--hard"]);
+    let copied = Command::new("cp")
+        .args(["-r", "--remove-destination"])
+        .arg(out.path().join("fix/files/."))
+        .arg(team.root())
+        .status();
+    assert!(copied.unwrap().success());
+    for path in fs::read_to_string(out.path().join("fix/delete.txt"))
+        .unwrap()
+        .lines()
+    {
+        fs::remove_file(team.root().join(path)).unwrap();
+    }
+    team.git(&["add", "--all"]);
+    assert_eq!(by_diff, team.git(&["write-tree"]));
+}
+
+#[test]
+fn what_two_releases_share_is_left_alone_if_they_need_it_in_different_forms() {
+    let team = Team::new();
+    symlink("2025.2", team.root().join("patches/glance/2025.1")).unwrap();
+    let (out, err) = fixed(&team);
+    assert!(err.contains("0 patches refreshed, 0 to delete"), "{err}");
+    let why = "patches/glance/2025.2 is left alone: patches/glance/2025.1 has the same files, and needs them in another form";
+    assert!(err.contains(why), "{err}");
+    assert_eq!(fs::read_dir(out.path().join("fix")).unwrap().count(), 0);
+
+    // Once both have moved, they need the same.
+    team.write("releases/2025.1/source-refs.yaml", "glance: \"1.1\"\n");
+    let again = out.path().join("again");
+    team.run(&["--fix", again.to_str().unwrap()], 1);
+    let diff = again.join("fix.diff");
+    team.git(&["apply", diff.to_str().unwrap()]);
     team.run(&[], 0);
 }

@@ -109,7 +109,9 @@ pub(super) fn write(
     strictness: Strictness,
 ) -> Result<(), Error> {
     let links = Links::new(folder, |name| std::env::var(name).ok());
-    let is_shared = outputs.len() > 1;
+    let is_shared = outputs
+        .iter()
+        .any(|output| output.format == Format::Github && output.file.is_none());
     for output in outputs {
         let text = match (output.format, &output.file) {
             (Format::Table, None) if is_shared => {

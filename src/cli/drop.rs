@@ -107,7 +107,7 @@ impl<'t> Dropping<'t> {
                 patches.len()
             );
         }
-        self.look_elsewhere(series, &marks)?;
+        self.look_elsewhere(series, &marks);
         self.apply_drops()?;
         self.find_dependents()?;
         let count: usize = self.dropped.values().map(|(_, names)| names.len()).sum();
@@ -203,11 +203,7 @@ impl<'t> Dropping<'t> {
     }
 
     /// Looks for the same patches at the component's other releases.
-    fn look_elsewhere(
-        &mut self,
-        series: &ComponentSeries,
-        marks: &[(String, PatchMarks)],
-    ) -> Result<(), Error> {
+    fn look_elsewhere(&mut self, series: &ComponentSeries, marks: &[(String, PatchMarks)]) {
         let engine = self.options.team.paths.engine();
         for other in &self.team.layout().series {
             if other.component != series.component || other.folder == series.folder || marks.is_empty() {
@@ -235,7 +231,14 @@ impl<'t> Dropping<'t> {
                 continue;
             }
             self.head(other);
-            let judged = self.judge(other)?;
+            let judged = match self.judge(other) {
+                Ok(judged) => judged,
+                Err(error) => {
+                    self.needs_attention = true;
+                    super::output::note(&format!("{}: {error}", other.folder));
+                    None
+                }
+            };
             for (at, name, dropped, by) in same {
                 let is_merged = judged
                     .as_ref()
@@ -247,6 +250,9 @@ impl<'t> Dropping<'t> {
                 } else {
                     let why = match judged {
                         Some(_) => "upstream does not have it there; --everywhere drops it too",
+                        None if self.upstreams.is_some() => {
+                            "whether upstream has it there is not known; --everywhere drops it too"
+                        }
                         None => {
                             "whether upstream has it there is not known: give --upstream, or --everywhere"
                         }
@@ -261,7 +267,6 @@ impl<'t> Dropping<'t> {
                 }
             }
         }
-        Ok(())
     }
 
     fn apply_drops(&mut self) -> Result<(), Error> {
@@ -276,7 +281,8 @@ impl<'t> Dropping<'t> {
     fn find_dependents(&mut self) -> Result<(), Error> {
         let changed: Vec<&ComponentSeries> = self.dropped.values().map(|(series, _)| *series).collect();
         for series in changed {
-            let Some(opened) = self.apply(series)? else {
+            // A series that cannot be applied was reported when it was judged.
+            let Ok(Some(opened)) = self.apply(series) else {
                 continue;
             };
             let left = self.changes.patches(series)?;

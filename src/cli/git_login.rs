@@ -273,18 +273,28 @@ fn with_ssh_keys<T>(
     };
     let folder = home().map(|home| home.join(".ssh")).unwrap_or_default();
     let file = |name: &str| read_if_there(&folder.join(name));
-    let known_hosts = file("known_hosts").unwrap_or_default();
     let mut last = None;
     for name in SSH_KEYS {
         let Some(identity) = file(name) else { continue };
+        let Some(known_hosts) = file("known_hosts") else {
+            return Err(refused(
+                "there is no ~/.ssh/known_hosts, which says what key the server has: connect once by ssh"
+                    .to_owned(),
+            ));
+        };
         let data = SecretData::from([
             ("identity".to_owned(), identity),
-            ("known_hosts".to_owned(), known_hosts.clone()),
+            ("known_hosts".to_owned(), known_hosts),
         ]);
-        let upstream = Upstream::new(url.clone(), Some(&data), None)?;
-        match run(&upstream) {
+        let upstream = Upstream::new(url.clone(), Some(&data), None);
+        match upstream.and_then(|upstream| run(&upstream).map(|done| (upstream, done))) {
             Err(error @ Error::Authentication { .. }) => last = Some(error),
-            done => return done.map(|done| (upstream, done)),
+            Err(Error::Secret(_)) => {
+                last = Some(refused(format!(
+                    "~/.ssh/{name} cannot be used: it is not a private key, or has a passphrase"
+                )));
+            }
+            done => return done,
         }
     }
     Err(last.unwrap_or_else(|| {

@@ -502,30 +502,75 @@ fn stat_of(behind: &[u8]) -> &[u8] {
     behind.strip_suffix(b"\n").unwrap_or(behind)
 }
 
-/// The commit's head, with the line `From ` and the mark of the subject that the file had.
+/// The commit's head, with what only the file's head has: comments before it, the line `From `, the
+/// mark of the subject, and fields that no commit has.
 fn mail_head(original: &[u8], fresh: &[u8]) -> Vec<u8> {
-    let first = |text: &[u8]| -> Vec<u8> {
-        let line = text
-            .split_inclusive(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        if line.starts_with(b"From ") {
-            line.to_vec()
-        } else {
-            Vec::new()
-        }
-    };
-    let (own, given) = (first(original), first(fresh));
-    let rest = fresh.get(given.len()..).unwrap_or_default();
+    let (own, given) = (MailHead::read(original), MailHead::read(fresh));
     let mark = subject_mark(original);
-    let mut text = own;
-    for line in rest.split_inclusive(|byte| *byte == b'\n') {
-        match line.strip_prefix(b"Subject: [PATCH] ") {
+    let mut text = own.before.concat();
+    for field in given.fields {
+        match field.strip_prefix(b"Subject: [PATCH] ") {
             Some(subject) => text.extend([b"Subject: ", mark.as_slice(), subject].concat()),
-            None => text.extend_from_slice(line),
+            None => text.extend(field),
         }
     }
+    let of_file = own.fields.iter().filter(|field| !is_of_commit(field));
+    of_file.for_each(|field| text.extend(field));
+    text.extend_from_slice(given.body);
     text
+}
+
+/// The parts of a mail's head.
+struct MailHead<'a> {
+    /// The lines before its fields: comments, and the line `From `.
+    before: Vec<&'a [u8]>,
+    /// The fields, with the lines that continue them.
+    fields: Vec<Vec<u8>>,
+    /// The empty line behind the fields, and what follows it.
+    body: &'a [u8],
+}
+
+impl<'a> MailHead<'a> {
+    fn read(text: &'a [u8]) -> Self {
+        let (mut before, mut fields) = (Vec::new(), Vec::<Vec<u8>>::new());
+        let mut end = 0;
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            let is_empty = line.trim_ascii().is_empty();
+            match fields.last_mut() {
+                None if !is_field(line) => before.push(line),
+                Some(_) if is_empty => break,
+                Some(field) if line.starts_with(b" ") || line.starts_with(b"\t") => field.extend(line),
+                None | Some(_) => fields.push(line.to_vec()),
+            }
+            end += line.len();
+        }
+        Self {
+            before,
+            fields,
+            body: text.get(end..).unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether a line begins a field of a mail (RFC 5322).
+fn is_field(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let is_name = name.iter().all(|byte| (b'!'..=b'~').contains(byte));
+    is_name && name.len() < line.len() && !name.is_empty() && !name.starts_with(b"#")
+}
+
+/// Whether `git format-patch` writes a field from the commit.
+fn is_of_commit(field: &[u8]) -> bool {
+    let name = field.split(|byte| *byte == b':').next().unwrap_or_default();
+    let names: [&[u8]; 6] = [
+        b"from",
+        b"date",
+        b"subject",
+        b"mime-version",
+        b"content-type",
+        b"content-transfer-encoding",
+    ];
+    names.contains(&name.to_ascii_lowercase().as_slice())
 }
 
 /// `[PATCH 1/2] ` of a subject; nothing where it has no mark.
@@ -591,4 +636,35 @@ fn with_ids(header: &[u8], fresh: &FileDiff<'_>) -> Vec<u8> {
         text.extend(shortened(&whole, digits));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_keeps_what_no_commit_has() {
+        let fresh = "From 0123 Mon Sep 17 00:00:00 2001\nFrom: New <n@example.org>\nDate: today\n\
+             Subject: [PATCH] New\n subject\nMIME-Version: 1.0\n\nOrigin: of the body\n---\n";
+        let head =
+            |original: &str| String::from_utf8(mail_head(original.as_bytes(), fresh.as_bytes())).unwrap();
+        let rest = "\n\nOrigin: of the body\n---\n";
+        let fields = "Origin: backport,\n https://example.org/c/1\nBug-Debian: 1\n# kept";
+        let old = "From: Old <o@example.org>\nDate: then\nSubject: [PATCH 1/2] Old\n one\n";
+        let new =
+            "From: New <n@example.org>\nDate: today\nSubject: [PATCH 1/2] New\n subject\nMIME-Version: 1.0\n";
+        for before in [
+            "",
+            "# SPDX-License-Identifier: MIT\n\n",
+            "From 89ab Mon Sep 17 00:00:00 2001\n",
+        ] {
+            let original = format!("{before}{old}content-type: text/plain\n{fields}\n\nOld: body\n---\n");
+            assert_eq!(head(&original), format!("{before}{new}{fields}{rest}"));
+        }
+        let unmarked = head("Subject: Old\n\n---\n");
+        assert_eq!(
+            unmarked,
+            format!("{}{}", new.replace("[PATCH 1/2] ", ""), &rest[1..])
+        );
+    }
 }

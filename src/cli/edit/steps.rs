@@ -141,12 +141,12 @@ fn solved(picking: &mut Picking<'_>, at: usize) -> Result<usize, Error> {
         )));
     }
     refuse_changes_that_are_not_added(tree)?;
-    let checked = tree.try_git(&["diff", "--cached", "--check"])?;
-    let said = String::from_utf8_lossy(&checked.stdout);
-    let is_marker = |line: &&str| line.contains("leftover conflict marker");
-    if let Some(place) = said.lines().find(is_marker) {
+    // A line of equals signs alone may as well be under a heading.
+    let markers = ["--cached", "--name-only", "-G", "^(<<<<<<<|>>>>>>>) "];
+    let marked = tree.git(&[&["diff"], &markers[..]].concat())?;
+    if let Some(file) = marked.lines().next() {
         return Err(Error::Usage(format!(
-            "{name}: {place} was added: solve it, and git add the file again"
+            "{name}: a leftover conflict marker was added in {file}: solve it, and git add the file again"
         )));
     }
     tree.git(&["rerere"])?;

@@ -122,8 +122,14 @@ fn ssh_takes_the_keys_of_the_user() {
     );
     let ssh = home.path().join(".ssh");
     fs::create_dir(&ssh).unwrap();
-    fs::write(ssh.join("id_ed25519"), server.user_key("ed25519", "")).unwrap();
+    // This one cannot be used, and is no reason not to try others.
+    fs::write(ssh.join("id_rsa"), server.user_key("ed25519", "secret")).unwrap();
+    let unknown = told(&check(&team, &url, home.path()));
+    assert!(unknown.contains("there is no ~/.ssh/known_hosts"), "{unknown}");
     fs::write(ssh.join("known_hosts"), server.known_hosts("ed25519")).unwrap();
+    let locked = told(&check(&team, &url, home.path()));
+    assert!(locked.contains("~/.ssh/id_rsa cannot be used: "), "{locked}");
+    fs::write(ssh.join("id_ed25519"), server.user_key("ed25519", "")).unwrap();
     printed(&check(&team, &url, home.path()), 0);
 }
 

@@ -439,6 +439,9 @@ fn a_conflict_is_gits_own_and_goes_on_when_it_is_solved() {
             .err
             .contains("leftover conflict marker")
     );
+    // A heading that is underlined is no marker.
+    fs::write(tree.join("NOTES.rst"), "Horizon\n=======\n").unwrap();
+    git(&tree, &["add", "NOTES.rst"]);
     let start = text.find("<<<<<<<").unwrap();
     let end = text.find(">>>>>>>").unwrap();
     let end = end + text[end..].find('\n').unwrap() + 1;
@@ -477,7 +480,9 @@ fn a_conflict_is_gits_own_and_goes_on_when_it_is_solved() {
         .run(&["verify", "glance/2025.1", "--against", &against])
         .expect(0);
     assert!(
-        told.out.contains("does something else: lib/a.py") && told.out.contains("nothing is lost"),
+        told.out.contains("does something else: ")
+            && told.out.contains("lib/a.py")
+            && told.out.contains("nothing is lost"),
         "{}",
         told.out
     );

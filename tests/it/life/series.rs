@@ -86,6 +86,21 @@ fn what_upstream_has_is_dropped_and_nothing_else() {
 }
 
 #[test]
+fn a_release_whose_branch_is_gone_stops_no_drop_elsewhere() {
+    let team = Team::new();
+    carry_the_fix(&team, "main");
+    carry_the_fix(&team, "2025.1");
+    team.upstream.git(&["checkout", "--quiet", "main"]);
+    team.upstream.git(&["branch", "--quiet", "-D", "stable/2025.1"]);
+    let told = with_upstream(&team, &["drop", "glance/main"]).expect(1);
+    assert_eq!(names(&team, "main"), ["0001-first.patch", "0007-last.patch"]);
+    assert_eq!(names(&team, "2025.1").len(), 3);
+    assert!(told.err.contains("patches/glance/2025.1: "), "{}", told.err);
+    let stays = "the same as 0003-fix.patch by its patch-id: whether upstream has it there is not known; --everywhere drops it too";
+    assert!(told.out.contains(stays), "{}", told.out);
+}
+
+#[test]
 fn named_patches_are_dropped_everywhere_where_that_is_asked_for() {
     let team = Team::new();
     for release in ["2025.1", "2026.1"] {

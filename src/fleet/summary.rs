@@ -283,7 +283,8 @@ fn line(cells: &[(CellState, RepositoryCell)], faults: &[RepositoryFault]) -> St
 
 /// `: a, b and 3 more`, within `room` characters; nothing if there is no room for a name.
 fn list_names(names: &[String], room: usize) -> String {
-    (1..=names.len())
+    // A name takes a character at least.
+    (1..=names.len().min(room))
         .rev()
         .map(|listed| {
             let more = names.len() - listed;

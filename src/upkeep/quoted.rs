@@ -123,7 +123,7 @@ pub(super) fn block_in_message(text: &str, room: Room) -> String {
     lines.join("\n")
 }
 
-/// A text in which no server finds a person, a request or a word that closes one.
+/// A text in which no server finds a person, a request, a word that closes one, or a directive.
 fn broken_up(text: &str) -> String {
     let mut safe = String::new();
     let mut before = ' ';
@@ -140,7 +140,9 @@ fn broken_up(text: &str) -> String {
         let is_number = matches!(c, '#' | '!' | '&' | '%' | '~') && follows.is_ascii_digit();
         let is_short = follows.is_ascii_digit() && ends("gh-");
         let is_address = follows == '/' && (ends("http:") || ends("https:"));
-        if is_name || is_number || is_short || is_address {
+        // Servers skip their pipelines for `[skip ci]` and the like.
+        let is_directive = c == '[' && follows.is_alphabetic();
+        if is_name || is_number || is_short || is_address || is_directive {
             safe.push(BREAK);
         }
         before = c;

@@ -72,7 +72,7 @@ pub struct Site {
     access: ViewerAccess,
     options: ViewerOptions,
     sessions: Sessions,
-    pages: Semaphore,
+    pages: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     streams_of_viewers: Arc<Mutex<HashMap<[u8; 32], usize>>>,
 }
@@ -94,7 +94,7 @@ impl Site {
             access: ViewerAccess::new(client),
             options,
             sessions: Sessions::default(),
-            pages: Semaphore::new(PAGES_AT_ONCE),
+            pages: Arc::new(Semaphore::new(PAGES_AT_ONCE)),
             streams: Arc::new(Semaphore::new(STREAMS)),
             streams_of_viewers: Arc::default(),
         }
@@ -175,7 +175,14 @@ impl Site {
         &self,
         make: impl FnOnce() -> Result<String, RenderError> + Send + 'static,
     ) -> Result<Response, Refusal> {
-        let _place = self.pages.acquire().await.map_err(|_| Refusal::Failed)?;
+        let pages = Arc::clone(&self.pages);
+        let place = pages.acquire_owned().await.map_err(|_| Refusal::Failed)?;
+        // The place is taken until the page is made, even if nobody waits for it any more.
+        let make = move || {
+            let made = make();
+            drop(place);
+            made
+        };
         let made = tokio::task::spawn_blocking(make).await;
         match made {
             Ok(Ok(text)) => Ok(Html(text).into_response()),
@@ -541,8 +548,8 @@ async fn log_in(
     }
     let token = SecretString::from(given.token);
     match site.access.user_of_token(&token).await {
-        Ok(Some(_)) => {
-            let id = site.sessions.begin(token);
+        Ok(Some(user)) => {
+            let id = site.sessions.begin(&user.name, token);
             let set = [
                 (header::SET_COOKIE, cookie(&id, LASTS.as_secs())),
                 (header::LOCATION, "/".to_owned()),
@@ -582,7 +589,7 @@ struct StreamPlace {
 impl StreamPlace {
     fn take(site: &Site, user: Option<&User>) -> Option<Self> {
         let place = Arc::clone(&site.streams).try_acquire_owned().ok()?;
-        let viewer = user.map(User::fingerprint).unwrap_or_default();
+        let viewer = user.map(User::account).unwrap_or_default();
         let counts = Arc::clone(&site.streams_of_viewers);
         let mut locked = counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = locked.entry(viewer).or_default();

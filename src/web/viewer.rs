@@ -67,6 +67,11 @@ pub(super) struct User {
 }
 
 impl User {
+    /// Identifies the account, whichever of its tokens is used.
+    pub(super) fn account(&self) -> [u8; 32] {
+        Sha256::digest(format!("{:?}", (&self.name, &self.uid)).as_bytes()).into()
+    }
+
     /// Identifies the user in what is remembered.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         Sha256::digest(format!("{self:?}").as_bytes()).into()

@@ -24,13 +24,29 @@ const SHORTEST: usize = 8;
 /// Bytes of the checksum.
 const CHECKSUM: usize = 4;
 
+/// The longest packet in bytes (subunit's protocol, version 2).
+const LONGEST: usize = 4 << 20;
+
+/// The most bytes that are checked and turn out to be no packet: what a test prints between its
+/// packets looks like the beginning of one now and then.
+const MOST_IN_VAIN: usize = 64 << 20;
+
 /// Reads a stream of packets.
 pub(super) fn read(bytes: &[u8]) -> Result<TestReport, ResultsError> {
     let mut tests: BTreeMap<&str, Option<Ending>> = BTreeMap::new();
-    let (mut rest, mut has_packets) = (bytes, false);
+    let (mut rest, mut has_packets, mut left) = (bytes, false, MOST_IN_VAIN);
     while let Some((first, after)) = rest.split_first() {
-        let packet = (*first == SIGNATURE).then(|| packet(rest)).flatten();
-        let Some(packet) = packet else {
+        let possible = (*first == SIGNATURE)
+            .then(|| PossiblePacket::read(rest))
+            .flatten();
+        let Some(packet) = possible.and_then(PossiblePacket::packet) else {
+            let checked = possible.map_or(0, |possible| possible.whole.len());
+            left = left
+                .checked_sub(checked)
+                .ok_or_else(|| ResultsError::Unreadable {
+                    format: "subunit",
+                    why: "too much of it looks like packets, and has wrong checksums".to_owned(),
+                })?;
             rest = after;
             continue;
         };
@@ -71,35 +87,55 @@ struct Packet<'a> {
     state: Option<TestState>,
 }
 
-/// The packet that the bytes begin with; `None` if they begin with none.
-fn packet(bytes: &[u8]) -> Option<Packet<'_>> {
-    let flags = u16::from_be_bytes([*bytes.get(1)?, *bytes.get(2)?]);
-    if flags >> 12 != VERSION {
-        return None;
+/// What may be a packet, by its first bytes.
+#[derive(Clone, Copy)]
+struct PossiblePacket<'a> {
+    flags: u16,
+    whole: &'a [u8],
+    /// What follows the length.
+    rest: &'a [u8],
+}
+
+impl<'a> PossiblePacket<'a> {
+    /// What the bytes begin with.
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let flags = u16::from_be_bytes([*bytes.get(1)?, *bytes.get(2)?]);
+        let (length, rest) = number(bytes.get(3..)?)?;
+        let header = bytes.len().checked_sub(rest.len())?;
+        let whole = bytes.get(..length)?;
+        let is_packet = flags >> 12 == VERSION && (SHORTEST..=LONGEST).contains(&length);
+        is_packet.then_some(Self {
+            flags,
+            whole,
+            rest: whole.get(header..)?,
+        })
     }
-    let (length, mut rest) = number(bytes.get(3..)?)?;
-    let whole = bytes.get(..length).filter(|whole| whole.len() >= SHORTEST)?;
-    let (content, checksum) = whole.split_at_checked(length.checked_sub(CHECKSUM)?)?;
-    let mut crc = Crc::new();
-    crc.update(content);
-    if crc.sum().to_be_bytes() != checksum {
-        return None;
+
+    /// The packet; `None` if the checksum or the content is wrong.
+    fn packet(self) -> Option<Packet<'a>> {
+        let Self { flags, whole, rest } = self;
+        let (content, checksum) = whole.split_at_checked(whole.len().checked_sub(CHECKSUM)?)?;
+        let mut crc = Crc::new();
+        crc.update(content);
+        if crc.sum().to_be_bytes() != checksum {
+            return None;
+        }
+        let mut rest = rest.get(..rest.len().checked_sub(CHECKSUM)?)?;
+        if flags & HAS_TIME != 0 {
+            let (_, after) = number(rest.get(4..)?)?;
+            rest = after;
+        }
+        let mut test = None;
+        if flags & HAS_TEST != 0 {
+            let (length, after) = number(rest)?;
+            test = Some(std::str::from_utf8(after.get(..length)?).ok()?);
+        }
+        Some(Packet {
+            bytes: whole.len(),
+            test,
+            state: state(flags),
+        })
     }
-    rest = rest.get(..content.len().checked_sub(bytes.len().checked_sub(rest.len())?)?)?;
-    if flags & HAS_TIME != 0 {
-        let (_, after) = number(rest.get(4..)?)?;
-        rest = after;
-    }
-    let mut test = None;
-    if flags & HAS_TEST != 0 {
-        let (length, after) = number(rest)?;
-        test = Some(std::str::from_utf8(after.get(..length)?).ok()?);
-    }
-    Some(Packet {
-        bytes: length,
-        test,
-        state: state(flags),
-    })
 }
 
 fn state(flags: u16) -> Option<TestState> {
@@ -173,6 +209,20 @@ mod tests {
             (6, 2, 1, 1)
         );
         assert_eq!(report.failed, ["b", "e", "f"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_packets_is_not_checked_without_end() {
+        let claim = |length: usize| {
+            let length = 0xc000_0000 | u32::try_from(length).unwrap();
+            [&[SIGNATURE, 0x20, 0x00][..], &length.to_be_bytes()].concat()
+        };
+        let end = [written("a", 3), vec![b' '; LONGEST]].concat();
+        let of = |claim: Vec<u8>, times| read(&[claim.repeat(times), end.clone()].concat());
+        let error = of(claim(LONGEST), 17).unwrap_err().to_string();
+        assert!(error.contains("looks like packets"), "{error}");
+        assert_eq!(of(claim(LONGEST), 16).unwrap().tests, 1);
+        assert_eq!(of(claim(LONGEST + 1), 1000).unwrap().tests, 1);
     }
 
     /// Output of `python -m subunit.run` of python-subunit 1.4.6, without what tests printed.

@@ -48,6 +48,8 @@ const LONGEST_ERROR: usize = 200;
 struct PushReceiver {
     context: Arc<Context>,
     triggers: Triggers,
+    /// Pushes to hooks whose Secrets have to be read first.
+    unread: Rates<ObjectKey>,
     hooks: Rates<ObjectKey>,
     namespaces: Rates<String>,
     repositories: Rates<Repository>,
@@ -65,6 +67,7 @@ struct Repository {
 /// Processes pushes until there are no more.
 pub async fn receive(context: Arc<Context>, triggers: Triggers, mut pushes: ReceivedPushes) {
     let receiver = Arc::new(PushReceiver {
+        unread: Rates::new(OF_HOOK),
         hooks: Rates::new(OF_HOOK),
         namespaces: Rates::new(OF_NAMESPACE),
         repositories: Rates::new(Rate {
@@ -121,15 +124,6 @@ impl PushReceiver {
         let Some(label) = self.context.referents.webhook_label(&push.hook) else {
             return Err(PushOutcome::UnknownHook);
         };
-        let now = Instant::now();
-        let admitted = self.hooks.take(push.hook.clone(), now);
-        if admitted
-            .and_then(|()| self.namespaces.take(namespace.clone(), now))
-            .is_err()
-        {
-            tracing::debug!(namespace, hook = name, "there are too many pushes");
-            return Err(PushOutcome::Limited);
-        }
         let refused = |why: &dyn std::fmt::Display| {
             tracing::warn!(namespace, hook = name, %why, "a push is refused");
             PushOutcome::Refused
@@ -137,6 +131,15 @@ impl PushReceiver {
         let kind: HookKind = label
             .parse()
             .map_err(|error| refused(&format!("the Secret's label is not a kind of hook: {error}")))?;
+        let now = Instant::now();
+        let limited = || {
+            tracing::debug!(namespace, hook = name, "there are too many pushes");
+            PushOutcome::Limited
+        };
+        if self.context.referents.kept_secret(&push.hook).is_none() {
+            let admitted = self.unread.take(push.hook.clone(), now);
+            admitted.map_err(|_| limited())?;
+        }
         let reference = LocalReference { name: name.clone() };
         let secret = NamedSecret::read(&self.context.referents, namespace, &reference).await;
         let secret = secret.map_err(|failure| refused(&failure.message))?;
@@ -150,6 +153,10 @@ impl PushReceiver {
         if !kind.is_signed(token, signature.as_bytes(), &push.body) {
             return Err(refused(&"it is not signed with the Secret's token"));
         }
+        // Only what the owner sends counts: anybody may send to a hook.
+        let admitted = self.hooks.take(push.hook.clone(), now);
+        let admitted = admitted.and_then(|()| self.namespaces.take(namespace.clone(), now));
+        admitted.map_err(|_| limited())?;
         let event = kind
             .event_header()
             .and_then(|name| push.headers.get(name)?.to_str().ok());

@@ -1,5 +1,7 @@
 //! The matrix of a cluster.
 
+use std::cell::Cell;
+
 use askama::Template;
 use kube::ResourceExt;
 use patchset_api::PatchSet;
@@ -9,7 +11,7 @@ use patchset_api::status::{PatchSetStatus, PatchState, PatchStatus};
 
 use super::conditions::moment;
 use super::filter::{MatrixFilter, STATES, choices};
-use super::patch_texts::PatchTexts;
+use super::patch_texts::{PatchTexts, SHOWN_BYTES};
 use crate::page::frame::{Frame, object_address};
 use crate::page::{
     HighlightBudget, Matrix, Needs, PatchSource, PatchView, RenderError, SeriesView, Standing, Tally, slug,
@@ -30,10 +32,15 @@ pub(super) fn series_with_texts(
     texts: &PatchTexts,
     budget: &HighlightBudget<'_>,
 ) -> SeriesView {
+    let left = Cell::new(SHOWN_BYTES);
     series_with(object, |patch| {
-        texts.find(object, patch).map(|bytes| PatchSource {
+        let bytes = texts.find(object, patch)?;
+        // The same text may be that of many patches.
+        let after = left.get().checked_sub(bytes.len());
+        left.set(after.unwrap_or(left.get()));
+        Some(PatchSource {
             bytes,
-            is_shown: true,
+            is_shown: after.is_some(),
             budget,
         })
     })

@@ -40,6 +40,9 @@ impl AbsentTexts {
     }
 }
 
+/// How many bytes of patches a page shows.
+pub(super) const SHOWN_BYTES: usize = 4 << 20;
+
 /// The texts of an object's patches, as far as they are at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchTexts {
@@ -96,8 +99,14 @@ impl PatchTexts {
                 names.join(", ")
             ));
         }
-        if let (false, Some(why)) = (absent.is_empty(), self.absent) {
-            notes.push(format!("{}: {}.", count_of(absent.len()), why.words()));
+        match self.absent {
+            _ if absent.is_empty() => {}
+            Some(why) => notes.push(format!("{}: {}.", count_of(absent.len()), why.words())),
+            None => notes.push(format!(
+                "{}: a page shows at most {} MiB of patches.",
+                count_of(absent.len()),
+                SHOWN_BYTES >> 20
+            )),
         }
         notes
     }

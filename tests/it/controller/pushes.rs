@@ -406,6 +406,16 @@ async fn replays_and_floods_do_not_make_looks() {
     stage.apply("reader", &spec).await;
     hook(&stage, &namespace, "forge", "github", &json!({ "token": TOKEN })).await;
     stage.ready("reader", "True", "Succeeded").await;
+    // What others send to the hook takes nothing of its rate.
+    let headers = [("x-github-event", "push"), ("x-hub-signature-256", "sha256=00")];
+    let path = format!("/hook/{namespace}/forge");
+    for sent in 1..=60 {
+        post(&address, &path, &headers, "{}").await;
+        until_pushes(&stage, "Refused", sent).await;
+    }
+    let elsewhere = json!({ "repository": { "clone_url": "https://example.org/none.git" } }).to_string();
+    push_by_github(&stage, &address, "forge", &elsewhere).await;
+    until_pushes(&stage, "Unconcerned", 1).await;
     let (looks, begin) = (stage.server.looks(), Instant::now());
     let body = json!({ "repository": { "clone_url": stage.server.url("upstream") } }).to_string();
     let mut answers = 0;

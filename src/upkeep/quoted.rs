@@ -255,6 +255,7 @@ mod tests {
                 "see https://github.com/o/r/issues/1",
                 "see https:\u{200b}//github.com/o/r/issues/1",
             ),
+            ("Fix [Skip CI] in a[0]", "Fix [\u{200b}Skip CI] in a[0]"),
             ("a - 3 # comment", "a - 3 # comment"),
         ] {
             assert_eq!(in_message(text, 200), expected);

@@ -218,10 +218,16 @@ impl PlanInputs {
                 Err(error) => return Ok(Err(error)),
             };
             let proofs = self.try_changes(mirrors, &files, &plan, deadline)?;
-            left -= 1;
-            if left == 0 || !withheld.withhold_harmful(&plan, &proofs) {
+            if !withheld.withhold_harmful(&plan, &proofs) {
                 let text = request_text(&plan, &self.facts, &proofs, now);
                 return Ok(Ok(PreparedUpkeep { plan, text }));
+            }
+            left -= 1;
+            if left == 0 {
+                return Ok(Err(LayoutError::TooMuch {
+                    what: "the number of plans that would make a series worse".to_owned(),
+                    limit: MOST_PLANS,
+                }));
             }
         }
     }

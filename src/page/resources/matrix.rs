@@ -170,3 +170,35 @@ struct MatrixTemplate<'a> {
     matrix: Matrix<'a>,
     verdict: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_page_has_a_bound_over_all_its_patches() {
+        let names = ["1.patch", "2.patch", "3.patch"];
+        let content = "+\n".repeat(SHOWN_BYTES / 4);
+        let object: PatchSet = serde_json::from_value(json!({
+            "apiVersion": "patching.c5c3.io/v1alpha1", "kind": "PatchSet",
+            "metadata": { "name": "p", "namespace": "ours" },
+            "spec": {
+                "component": "glance", "release": "2025.2",
+                "upstream": { "url": "https://example.org/glance", "ref": { "tag": "1" } },
+                "patches": { "inline": names.map(|name| json!({ "name": name, "content": content })) }
+            },
+            "status": { "patches": names.map(|name| json!({ "name": name, "state": "Clean" })) }
+        }))
+        .unwrap();
+        let texts = PatchTexts::default();
+        let series = series_with_texts(&object, &texts, &HighlightBudget::new(0, &|| false));
+        let shown: Vec<bool> = series.patches.iter().map(|patch| patch.diff.is_some()).collect();
+        assert_eq!(shown, [true, true, false]);
+        let statuses = &object.status.as_ref().unwrap().patches;
+        assert_eq!(
+            texts.notes(statuses, &series.patches),
+            ["The diff of 1 patch is not shown: a page shows at most 4 MiB of patches."]
+        );
+    }
+}

@@ -28,14 +28,14 @@ fi
 
 # A pull request has no branch checked out; its target says which release the patches are for.
 branch=${BASE_REF:-${GITHUB_REF_NAME:-}}
-if [ -n "$branch" ] && ! printf '%s\n' "${extra[@]}" | grep -q '^--branch'; then
+if [ -n "$branch" ] && ! printf '%s\n' ${extra[@]+"${extra[@]}"} | grep -q '^--branch'; then
     arguments+=("--branch=$branch")
 fi
 [ -z "${FIX:-}" ] || arguments+=("--fix=$FIX")
 
 status=0
 "${PATCHSET:?}" check "${arguments[@]}" --output table --output github --output "json=$report" \
-    "${extra[@]}" -- "$directory" || status=$?
+    ${extra[@]+"${extra[@]}"} -- "$directory" || status=$?
 
 ok=false
 [ "$status" -ne 0 ] || ok=true

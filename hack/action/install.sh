@@ -35,14 +35,14 @@ esac
 mkdir -p "$tools"
 # Nothing else names a release, and nothing else goes into an address.
 if [[ "$version" =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$ ]]; then
-    [ -n "$target" ] || fail "there is no binary of $version for $(uname -sm)"
+    [ -n "$target" ] || [ -z "${VERSION:-}" ] || fail "there is no binary of $version for $(uname -sm)"
     [[ "${ACTION_REPOSITORY:-}" =~ ^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$ ]] || fail "whose releases to take is not known"
     name=patchset-${version#v}-$target.tar.gz
     releases=${PATCHSET_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/$ACTION_REPOSITORY/releases/download}
     get() {
         curl --fail --silent --show-error --location --retry 3 --max-time 300 --output "$tools/$1" "$releases/$version/$1"
     }
-    if get SHA256SUMS && get "$name"; then
+    if [ -n "$target" ] && get SHA256SUMS && get "$name"; then
         # Exactly this file's line, so that a list without it is no check.
         (cd "$tools" && grep -F "  $name" SHA256SUMS | sha256sum --check --strict --status) \
             || fail "$name is not what SHA256SUMS says: nothing is run"

@@ -27,7 +27,8 @@ const LONGEST_SAYING: usize = 300;
 
 impl Ecr {
     fn sts(&self) -> String {
-        let service = if self.kind == EcrKind::Fips {
+        // In the government's regions every endpoint is one of FIPS (AWS's rules of endpoints).
+        let service = if self.kind == EcrKind::Fips && !self.region.starts_with("us-gov-") {
             "sts-fips"
         } else {
             "sts"
@@ -231,6 +232,11 @@ mod tests {
                 "123456789012.dkr.ecr-fips.us-east-2.amazonaws.com",
                 "sts-fips.us-east-2.amazonaws.com",
                 "ecr-fips.us-east-2.amazonaws.com",
+            ),
+            (
+                "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+                "sts.us-gov-west-1.amazonaws.com",
+                "ecr-fips.us-gov-west-1.amazonaws.com",
             ),
             (
                 "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",

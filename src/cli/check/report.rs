@@ -147,6 +147,9 @@ pub(super) struct PatchRow {
     /// What became of it, in the words of a `PatchSet`'s status.
     #[serde(flatten)]
     pub(super) status: PatchStatus,
+    /// The folder of the series: a list may name a patch in a folder below.
+    #[serde(skip)]
+    pub(super) folder: String,
     /// The patch.
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
@@ -162,10 +165,5 @@ impl PatchRow {
     pub(super) fn fails(&self) -> bool {
         let is_told = |change: PatchChange| change.verdict == ChangeVerdict::Worse;
         !self.applies() && self.change.is_none_or(is_told)
-    }
-
-    /// The folder of the series.
-    pub(super) fn folder(&self) -> &str {
-        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 }

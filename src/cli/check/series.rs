@@ -76,6 +76,7 @@ pub(super) fn check(task: &SeriesTask, upstreams: &Upstreams, settings: SeriesSe
             component: task.component.clone(),
             release: task.release.clone(),
             path: format!("{}/{}", task.folder, status.name),
+            folder: task.folder.clone(),
             line: hunk,
             change: task.patch_change(patch, report, &before),
             status,

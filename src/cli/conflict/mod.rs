@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::output::{note, print, print_styled};
+use super::style::plain;
 use super::team::{OpenSeries, SeriesAddress, TeamOptions, TeamRepository, Upstreams};
 use super::upstream_history::{HistoryOptions, RefreshTrial, SeriesHistory};
 use crate::layout::{ComponentSeries, Selection};
@@ -69,7 +70,15 @@ pub(super) fn run(options: &ConflictOptions) -> Result<ExitCode, Error> {
     }
     let Some(at) = options.choose(&searched)? else {
         match options.output {
-            ConflictOutput::Text => print_styled(&format!("{address}: no patch has a conflict\n"))?,
+            ConflictOutput::Text => {
+                let which = options.patch.as_deref().unwrap_or("no patch");
+                let has = if options.patch.is_some() {
+                    "has no conflict"
+                } else {
+                    "has a conflict"
+                };
+                print_styled(&format!("{address}: {} {has}\n", plain(which)))?;
+            }
             ConflictOutput::Json => print(b"null\n")?,
         }
         return Ok(ExitCode::SUCCESS);

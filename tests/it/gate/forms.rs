@@ -326,6 +326,31 @@ fn a_table_stands_alone_beside_what_goes_to_files() {
     assert!(shared.contains("::stop-commands::"), "{shared}");
 }
 
+#[test]
+fn a_patch_in_a_folder_below_counts_for_its_series() {
+    let team = Team::new();
+    let from = team.root().join("patches/glance/2025.2");
+    fs::create_dir(from.join("sub")).unwrap();
+    fs::rename(from.join("0002-three.patch"), from.join("sub/0002-three.patch")).unwrap();
+    team.write(
+        "patches/glance/2025.2/series",
+        "0001-five.patch\nsub/0002-three.patch\n0003-eight.patch\n",
+    );
+    team.commit("Sort them");
+    team.move_glance();
+    let told = team.run(&["--base", "main"], 1);
+    assert!(told.contains("1 is upstream, 1 breaks"), "{told}");
+    let found: Value = serde_json::from_str(&team.run(&["--base", "main", "--output", "gitlab"], 1)).unwrap();
+    let paths: Vec<&Value> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["location"]["path"])
+        .collect();
+    let refs = &Value::from("releases/2025.2/source-refs.yaml");
+    assert!(paths.iter().all(|path| *path == refs), "{found:#}");
+}
+
 /// A check of two releases of glance, of which the newer has moved to 1.1; and what fixes it.
 fn fixed(team: &Team) -> (tempfile::TempDir, String) {
     team.move_glance();

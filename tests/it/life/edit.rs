@@ -555,6 +555,10 @@ fn a_conflict_is_told_with_all_that_solves_it() {
         assert!(told.out.contains(part), "{part}: {}", told.out);
     }
     let read = |path: &str| fs::read_to_string(Path::new(&files).join(path)).unwrap();
+    let without = team
+        .run(&["conflict", "glance/2025.1", "1", "--upstream", &upstreams])
+        .expect(0);
+    assert_eq!(without.out, "glance/2025.1: 1 has no conflict\n");
     assert_eq!(read("base/lib/a.py"), numbered(&[(5, "own 5")]));
     assert_eq!(
         read("ours/lib/a.py"),

@@ -76,7 +76,7 @@ fn patch(row: &PatchRow, report: &Report) -> Annotation {
     let moved = row
         .change
         .filter(|change| change.edit == PatchEdit::Unchanged)
-        .and_then(|_| report.refs.get(row.folder()));
+        .and_then(|_| report.refs.get(&row.folder));
     let moved = moved.and_then(|place| Some((place.path.clone()?, place.line)));
     let (path, line) = moved.unwrap_or_else(|| (row.path.clone(), row.line));
     let result = words::result(status.state);

@@ -91,7 +91,7 @@ fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
     let budget = HighlightBudget::new(COLOURED_BYTES, &goes_on);
     let rows = report
         .patches
-        .chunk_by(|a, b| (&a.component, &a.release, a.folder()) == (&b.component, &b.release, b.folder()));
+        .chunk_by(|a, b| (&a.component, &a.release, &a.folder) == (&b.component, &b.release, &b.folder));
     let mut series: Vec<SeriesView> = rows
         .enumerate()
         .filter_map(|(number, rows)| {
@@ -111,8 +111,8 @@ fn series(report: &Report, links: &Links) -> Vec<SeriesView> {
                 namespace: None,
                 component: plain(&first.component),
                 release: plain(&first.release),
-                reference: report.refs.get(first.folder()).map(|place| plain(&place.name)),
-                folder: Some(plain(first.folder())),
+                reference: report.refs.get(&first.folder).map(|place| plain(&place.name)),
+                folder: Some(plain(&first.folder)),
                 standing: SeriesView::standing_of_patches(&patches),
                 failure: None,
                 tally: Tally::count(rows.iter().map(|row| row.status.state)),

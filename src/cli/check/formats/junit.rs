@@ -9,8 +9,8 @@ use crate::cli::style::plain;
 
 pub(super) fn text(report: &Report) -> Result<Vec<u8>, Error> {
     let mut junit = JunitReport::new("patchset check");
-    for rows in report.patches.chunk_by(|a, b| a.folder() == b.folder()) {
-        let folder = rows.first().map(PatchRow::folder).unwrap_or_default();
+    for rows in report.patches.chunk_by(|a, b| a.folder == b.folder) {
+        let folder = rows.first().map_or("", |row| row.folder.as_str());
         let mut suite = TestSuite::new(plain(folder));
         for row in rows {
             let mut case = TestCase::new(plain(&row.status.name), status(row));

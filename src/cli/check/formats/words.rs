@@ -99,7 +99,7 @@ pub(super) fn change(change: &SeriesDifference, report: &Report, quoting: Quotin
         (_, None) => format!("removes {component} ({release})"),
         (Some(at), Some(_)) => format!("changes the patches of {component} at {} ({release})", quoted(at)),
     };
-    let rows = || report.patches.iter().filter(|row| row.folder() == change.folder);
+    let rows = || report.patches.iter().filter(|row| row.folder == change.folder);
     let counts = counts(rows());
     if !counts.is_empty() {
         // Writing to a string does not fail.

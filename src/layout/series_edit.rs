@@ -532,7 +532,7 @@ impl SeriesEditor<'_, '_> {
                 FoundAt::File(there) => {
                     let found = after.locate(&link)?;
                     let is_same = edit.at(&there).is_none() && found == FoundAt::File(there);
-                    if !is_same && let Some(bytes) = self.lost(&link, &edited, found)? {
+                    if !is_same && let Some(bytes) = self.content_to_keep(&link, &edited, found)? {
                         self.notes.push(format!(
                             "{} was a link to what changes, and becomes a file with what it led to",
                             printable(&link, 200)
@@ -550,7 +550,7 @@ impl SeriesEditor<'_, '_> {
     }
 
     /// What a link leads to now, if that is not what it leads to once all is changed.
-    fn lost(
+    fn content_to_keep(
         &self,
         link: &str,
         edited: &EditedFiles<'_>,

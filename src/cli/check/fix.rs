@@ -80,7 +80,7 @@ impl FixedRepository<'_> {
         for fix in self.fixes {
             let mut of_fix = self.layout.series.iter().filter(|series| fix.is_of(series));
             let Some(series) = of_fix.next() else { continue };
-            if let Err(why) = self.add(&mut planned, fix, series)? {
+            if let Err(why) = self.add_fix(&mut planned, fix, series)? {
                 planned
                     .notes
                     .push(format!("{} is left alone: {why}", series.folder));
@@ -90,7 +90,7 @@ impl FixedRepository<'_> {
     }
 
     /// Adds the changes of a series; returns why they are not added.
-    fn add(
+    fn add_fix(
         &self,
         planned: &mut PlannedFixes,
         fix: &SeriesFix,
@@ -98,11 +98,11 @@ impl FixedRepository<'_> {
     ) -> Result<Result<(), String>, Error> {
         let directory = self.folder.path.as_str();
         let files = EditedFiles::new(&self.folder.files, &planned.edit);
-        if patches(series, &files, directory)? == self.wanted(series)? {
+        let there = series.read_again(&files, directory)?;
+        if there.series.contents(&files, &ContentLimits::default())? == self.wanted(series)? {
             // It has its files from a series that was changed before.
             return Ok(Ok(()));
         }
-        let there = series.read_again(&files, directory)?;
         let done = match edit_series(&files, directory, &there, &fix.changes) {
             Ok(done) => done,
             Err(error) => return Ok(Err(error.to_string())),

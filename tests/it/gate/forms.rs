@@ -433,3 +433,36 @@ fn what_two_releases_share_is_left_alone_if_they_need_it_in_different_forms() {
     team.git(&["apply", diff.to_str().unwrap()]);
     team.run(&[], 0);
 }
+
+#[test]
+fn what_mends_patches_stays_in_the_folder_that_is_checked() {
+    let team = Team::new();
+    team.move_glance();
+    let outer = tempfile::tempdir().unwrap();
+    let git = Command::new("git")
+        .args(["init", "--quiet"])
+        .arg(outer.path())
+        .status();
+    assert!(git.unwrap().success());
+    let inner = outer.path().join("deploy");
+    let copied = Command::new("cp").arg("-r").arg(team.root()).arg(&inner).status();
+    assert!(copied.unwrap().success());
+    fs::remove_dir_all(inner.join(".git")).unwrap();
+    let glance = inner.join("patches/glance");
+    fs::rename(glance.join("2025.2"), outer.path().join("shared")).unwrap();
+    symlink("../../../shared", glance.join("2025.2")).unwrap();
+    let fix = outer.path().join("fix");
+    let output = Command::new(env!("CARGO_BIN_EXE_patchset"))
+        .args(["check", "--fix"])
+        .arg(&fix)
+        .arg("--upstream")
+        .arg(team.upstreams.path())
+        .arg(&inner)
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    let why = "patches/glance/2025.2 is left alone: \"shared/0001-five.patch\" is outside of the folder";
+    assert!(err.contains(why), "{err}");
+    assert_eq!(fs::read_dir(fix).unwrap().count(), 0);
+}
